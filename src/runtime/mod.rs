@@ -1,0 +1,6 @@
+//! One container: from an OCI runtime spec to a process, and back to nothing.
+//!
+//! Owns the shim, namespaces, mounts, cgroups, capabilities, seccomp, terminals, logs and `exec`.
+//! Never knows what a service, a project or an image is.
+
+pub mod bundle;
