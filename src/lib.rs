@@ -6,4 +6,5 @@ pub mod compose;
 pub mod image;
 pub mod net;
 pub mod runtime;
+pub mod state;
 mod sys;

@@ -1,0 +1,148 @@
+//! Reading and replacing small files.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+/// Why a piece of state could not be read or written.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// The file system said no.
+    #[error("cannot {verb} {}", path.display())]
+    Io {
+        /// What was tried.
+        verb: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The content is not what this program writes.
+    #[error("{} is damaged or written by another version of stack", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl StateError {
+    /// An io error with its path.
+    pub fn io(verb: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            verb,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Reads a JSON file; `None` when there is none.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StateError::io("read", path, error)),
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| StateError::Damaged {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Replaces a JSON file by writing a temporary beside it and renaming: readers see the old or the
+/// new content. It does not sync: after a power cut the containers are gone as well.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), StateError> {
+    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
+    let bytes = serde_json::to_vec(value).map_err(|source| StateError::Damaged {
+        path: path.to_owned(),
+        source,
+    })?;
+    let written = fs::File::create(&temporary)
+        .and_then(|mut file| file.write_all(&bytes))
+        .and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        StateError::io("write", path, error)
+    })
+}
+
+/// Removes a file; it need not exist.
+pub fn remove_file(path: &Path) -> Result<(), StateError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes an object's directory so that it goes at once: renamed to `.gone-…` beside it first,
+/// then emptied. It need not exist. What a crash leaves is swept by [`sweep_gone`].
+pub fn remove_dir(path: &Path) -> Result<(), StateError> {
+    let Some(name) = path.file_name() else {
+        return Ok(());
+    };
+    let gone = path.with_file_name(format!(
+        ".gone-{}-{:08x}",
+        name.to_string_lossy(),
+        fastrand::u32(..)
+    ));
+    match fs::rename(path, &gone) {
+        Ok(()) => fs::remove_dir_all(&gone).map_err(|error| StateError::io("remove", &gone, error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StateError::io("remove", path, error)),
+    }
+}
+
+/// Removes what an interrupted [`remove_dir`] has left in a directory of objects.
+pub fn sweep_gone(objects: &Path) {
+    let Ok(entries) = fs::read_dir(objects) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".gone-") {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        assert_eq!(read_json::<Vec<u32>>(&path).unwrap(), None);
+        write_json(&path, &vec![1, 2]).unwrap();
+        write_json(&path, &vec![3]).unwrap();
+        assert_eq!(read_json::<Vec<u32>>(&path).unwrap(), Some(vec![3]));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary is left");
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        fs::write(&path, "{").unwrap();
+        let error = read_json::<Vec<u32>>(&path).unwrap_err().to_string();
+        assert!(error.contains("a.json is damaged"), "{error}");
+    }
+
+    #[test]
+    fn removing_a_directory_twice_is_fine_and_leavings_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let object = dir.path().join("object");
+        fs::create_dir_all(object.join("deep")).unwrap();
+        remove_dir(&object).unwrap();
+        remove_dir(&object).unwrap();
+        fs::create_dir_all(dir.path().join(".gone-x-1/deep")).unwrap();
+        sweep_gone(dir.path());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
