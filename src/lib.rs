@@ -3,8 +3,10 @@
 //! See `docs/ARCHITECTURE.md` for the way of the data and the map of the folders.
 
 pub mod compose;
+pub mod control;
 pub mod image;
 pub mod net;
+pub mod plan;
 pub mod runtime;
 pub mod state;
 mod sys;

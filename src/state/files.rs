@@ -49,10 +49,12 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateErr
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StateError::io("read", path, error)),
     };
-    serde_json::from_slice(&bytes).map(Some).map_err(|source| StateError::Damaged {
-        path: path.to_owned(),
-        source,
-    })
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|source| StateError::Damaged {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 /// Replaces a JSON file by writing a temporary beside it and renaming: readers see the old or the
@@ -75,7 +77,9 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), StateError
 /// Removes a file; it need not exist.
 pub fn remove_file(path: &Path) -> Result<(), StateError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StateError::io("remove", path, error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StateError::io("remove", path, error))
+        }
         _ => Ok(()),
     }
 }
@@ -122,7 +126,11 @@ mod tests {
         write_json(&path, &vec![1, 2]).unwrap();
         write_json(&path, &vec![3]).unwrap();
         assert_eq!(read_json::<Vec<u32>>(&path).unwrap(), Some(vec![3]));
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary is left");
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "no temporary is left"
+        );
     }
 
     #[test]

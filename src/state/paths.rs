@@ -27,8 +27,8 @@ impl Paths {
         let home = given("HOME").unwrap_or_else(|| "/".to_owned());
         let data = given("XDG_DATA_HOME").unwrap_or_else(|| format!("{home}/.local/share"));
         let root = Path::new(&data).join("stack");
-        let run =
-            given("XDG_RUNTIME_DIR").map_or_else(|| root.join("run"), |dir| Path::new(&dir).join("stack"));
+        let run = given("XDG_RUNTIME_DIR")
+            .map_or_else(|| root.join("run"), |dir| Path::new(&dir).join("stack"));
         Self { root, run }
     }
 
@@ -43,6 +43,16 @@ impl Paths {
     /// The root of what survives a reboot.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The root of what does not.
+    pub fn run(&self) -> &Path {
+        &self.run
+    }
+
+    /// Both roots as they were handed over by another process.
+    pub fn given(root: PathBuf, run: PathBuf) -> Self {
+        Self { root, run }
     }
 
     /// All containers.
@@ -87,7 +97,9 @@ impl Paths {
 
     /// The logs of one replica of a service: they stay when its container is replaced.
     pub fn logs(&self, project: &str, service: &str, number: u32) -> PathBuf {
-        self.project(project).join("logs").join(format!("{service}.{number}"))
+        self.project(project)
+            .join("logs")
+            .join(format!("{service}.{number}"))
     }
 
     /// The run-time directory of one project.
@@ -127,10 +139,17 @@ mod tests {
 
     fn resolve(vars: &[(&str, &str)], is_root: bool) -> (String, String) {
         let paths = Paths::resolve(
-            |name| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
+            |name| {
+                vars.iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| (*value).to_owned())
+            },
             is_root,
         );
-        (paths.root.display().to_string(), paths.run.display().to_string())
+        (
+            paths.root.display().to_string(),
+            paths.run.display().to_string(),
+        )
     }
 
     #[test]
@@ -138,10 +157,16 @@ mod tests {
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(resolve(&[], true), pair("/var/lib/stack", "/run/stack"));
         assert_eq!(resolve(&[("STACK_ROOT", "/x")], true), pair("/x", "/x/run"));
-        assert_eq!(resolve(&[("STACK_ROOT", "")], true), pair("/var/lib/stack", "/run/stack"));
+        assert_eq!(
+            resolve(&[("STACK_ROOT", "")], true),
+            pair("/var/lib/stack", "/run/stack")
+        );
         assert_eq!(
             resolve(&[("HOME", "/home/a")], false),
-            pair("/home/a/.local/share/stack", "/home/a/.local/share/stack/run")
+            pair(
+                "/home/a/.local/share/stack",
+                "/home/a/.local/share/stack/run"
+            )
         );
         assert_eq!(
             resolve(&[("XDG_DATA_HOME", "/d"), ("XDG_RUNTIME_DIR", "/r")], false),

@@ -117,6 +117,8 @@ pub struct ContainerStatus {
     pub restart_count: u32,
     /// Starts in a row that ended soon: what the back-off grows with.
     pub streak: u32,
+    /// The loop stopped it in order to start it again.
+    pub interrupted: bool,
     /// Health, for containers that have a check.
     pub health: Option<HealthState>,
     /// Its places on networks while it runs.

@@ -1,0 +1,299 @@
+//! What a person asks of a project, and what that makes of the desired state.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::compose::model::{ServiceName, Stack};
+use crate::plan::{Desired, DesiredService, Down, Run, config_hash};
+
+/// What a person asks of a project.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Make the machine match a stack.
+    Up(Box<Up>),
+    /// Start what exists.
+    Start {
+        /// Which; empty = all.
+        services: Vec<ServiceName>,
+        /// Report only when everything is healthy too.
+        wait: bool,
+    },
+    /// Stop what runs.
+    Stop {
+        /// Which; empty = all.
+        services: Vec<ServiceName>,
+        /// Time to stop in; `None` = each container's own.
+        timeout: Option<Duration>,
+    },
+    /// Stop and start.
+    Restart {
+        /// Which; empty = all.
+        services: Vec<ServiceName>,
+        /// Time to stop in; `None` = each container's own.
+        timeout: Option<Duration>,
+        /// Leave dependents with `restart: true` alone.
+        no_deps: bool,
+    },
+    /// Send a signal.
+    Kill {
+        /// Which; empty = all.
+        services: Vec<ServiceName>,
+        /// The signal's number.
+        signal: i32,
+        /// Containers of services that the stack file has no more, too.
+        remove_orphans: bool,
+    },
+    /// Remove everything that was made for the project.
+    Down {
+        /// Volumes too.
+        volumes: bool,
+        /// Time to stop in; `None` = each container's own.
+        timeout: Option<Duration>,
+        /// Only these services' containers; empty = the whole project.
+        services: Vec<ServiceName>,
+    },
+    /// Make a one-off container of a service and start it.
+    Run(Box<OneOff>),
+    /// Remove a container that was made by `Run`, stopping it first.
+    RemoveOneOff {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// `up`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Up {
+    /// The whole model.
+    pub stack: Stack,
+    /// The services to bring up: selected ones and, unless told otherwise, their dependencies.
+    pub services: Vec<ServiceName>,
+    /// Ids of the images that the services' references mean now.
+    pub image_ids: IndexMap<ServiceName, String>,
+    /// Replicas that the command line asked for.
+    pub scale: IndexMap<ServiceName, u32>,
+    /// Which existing containers are replaced.
+    pub recreate: Recreate,
+    /// Make containers, but do not start them.
+    pub no_start: bool,
+    /// Do not wait for dependencies.
+    pub no_deps: bool,
+    /// Remove containers of services that the stack file has no more.
+    pub remove_orphans: bool,
+    /// Time to stop in; `None` = each container's own.
+    pub timeout: Option<Duration>,
+    /// Report only when everything is healthy too.
+    pub wait: bool,
+}
+
+/// Which existing containers `up` replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recreate {
+    /// Those that are out of date.
+    OutOfDate,
+    /// All (`--force-recreate`).
+    All,
+    /// None (`--no-recreate`).
+    None,
+}
+
+/// `run`: one container of a service beside its replicas. `stack` and `service` have the command
+/// line's changes in them already.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OneOff {
+    /// The whole model, for networks and volumes.
+    pub stack: Stack,
+    /// The service.
+    pub service: ServiceName,
+    /// Id of its image.
+    pub image_id: String,
+    /// Name of the container; `None` = `<project>-<service>-run-<random>`.
+    pub name: Option<String>,
+    /// Remove the container when it ends.
+    pub auto_remove: bool,
+    /// Start the program only when a client has attached.
+    pub wait_attach: bool,
+    /// It answers to the service's name and aliases on its networks.
+    pub use_aliases: bool,
+}
+
+impl Command {
+    /// What the command makes of the desired state.
+    ///
+    /// `now` becomes the time before which ends are started again and failures forgotten. Services
+    /// that the command does not name stay as they are.
+    pub fn apply(&self, desired: &mut Desired, now: Timestamp) {
+        match self {
+            Self::Up(up) => up.apply(desired, now),
+            Self::Start { services, .. } => each(desired, services, |service| {
+                service.run = Run::Running;
+                service.since = now;
+            }),
+            Self::Stop { services, timeout } => each(desired, services, |service| {
+                service.run = Run::Stopped;
+                service.since = now;
+                service.timeout = *timeout;
+            }),
+            Self::Restart {
+                services,
+                timeout,
+                no_deps,
+            } => restart(desired, services, (*timeout, *no_deps), now),
+            Self::Kill {
+                services, signal, ..
+            } => {
+                if *signal == KILL {
+                    each(desired, services, |service| {
+                        service.run = Run::Stopped;
+                        service.since = now;
+                    });
+                }
+            }
+            Self::Down {
+                volumes,
+                timeout,
+                services,
+            } => down(desired, services, (*volumes, *timeout)),
+            Self::Run(one_off) => desired.adopt(&one_off.stack),
+            Self::RemoveOneOff { .. } => {}
+        }
+    }
+
+    /// The services that the command is about; empty = all of the project.
+    pub fn services(&self) -> &[ServiceName] {
+        match self {
+            Self::Up(up) => &up.services,
+            Self::Start { services, .. }
+            | Self::Stop { services, .. }
+            | Self::Restart { services, .. }
+            | Self::Kill { services, .. }
+            | Self::Down { services, .. } => services,
+            Self::Run(_) | Self::RemoveOneOff { .. } => &[],
+        }
+    }
+}
+
+const KILL: i32 = 9;
+
+impl Up {
+    fn apply(&self, desired: &mut Desired, now: Timestamp) {
+        desired.adopt(&self.stack);
+        let named: BTreeSet<&ServiceName> = self.services.iter().collect();
+        let known = |name: &ServiceName| {
+            self.stack.services.contains_key(name)
+                || self.stack.disabled_services.contains_key(name)
+        };
+        if self.remove_orphans {
+            desired.services.retain(|name, _| known(name));
+        }
+        for (name, service) in &mut desired.services {
+            service.orphan = !known(name);
+        }
+        let mut services = IndexMap::with_capacity(self.stack.services.len());
+        for (name, model) in self
+            .stack
+            .services
+            .iter()
+            .chain(&self.stack.disabled_services)
+        {
+            let old = desired.services.shift_remove(name);
+            if named.contains(name) {
+                let (run, timeout) = (
+                    if self.no_start {
+                        Run::Created
+                    } else {
+                        Run::Running
+                    },
+                    self.timeout,
+                );
+                let service = DesiredService {
+                    image_id: self.image_ids.get(name).cloned(),
+                    hash: config_hash(model),
+                    replicas: self.scale.get(name).copied().unwrap_or(model.replicas),
+                    run,
+                    since: now,
+                    restart_before: old.as_ref().and_then(|old| old.restart_before),
+                    recreate_before: match self.recreate {
+                        Recreate::All => Some(now),
+                        _ => old.as_ref().and_then(|old| old.recreate_before),
+                    },
+                    no_recreate: self.recreate == Recreate::None,
+                    timeout,
+                    orphan: false,
+                    no_deps: self.no_deps,
+                    service: model.clone(),
+                };
+                services.insert(name.clone(), service);
+            } else if let Some(old) = old {
+                services.insert(name.clone(), old);
+            }
+        }
+        services.extend(std::mem::take(&mut desired.services));
+        desired.services = services;
+    }
+}
+
+fn each(
+    desired: &mut Desired,
+    services: &[ServiceName],
+    mut change: impl FnMut(&mut DesiredService),
+) {
+    for (name, service) in &mut desired.services {
+        if services.is_empty() || services.contains(name) {
+            change(service);
+        }
+    }
+}
+
+fn restart(
+    desired: &mut Desired,
+    services: &[ServiceName],
+    (timeout, no_deps): (Option<Duration>, bool),
+    now: Timestamp,
+) {
+    let mut named: BTreeSet<ServiceName> = desired
+        .services
+        .keys()
+        .filter(|name| services.is_empty() || services.contains(name))
+        .cloned()
+        .collect();
+    if !no_deps {
+        let dependents = desired.services.iter().filter(|(_, service)| {
+            service.run == Run::Running
+                && service
+                    .service
+                    .depends_on
+                    .iter()
+                    .any(|(name, edge)| edge.restart && named.contains(name))
+        });
+        let dependents: Vec<ServiceName> = dependents.map(|(name, _)| name.clone()).collect();
+        named.extend(dependents);
+    }
+    for name in named {
+        if let Some(service) = desired.services.get_mut(&name) {
+            service.run = Run::Running;
+            service.since = now;
+            service.restart_before = Some(now);
+            service.timeout = timeout;
+        }
+    }
+}
+
+fn down(
+    desired: &mut Desired,
+    services: &[ServiceName],
+    (volumes, timeout): (bool, Option<Duration>),
+) {
+    if services.is_empty() {
+        desired.down = Some(Down { volumes, timeout });
+    } else {
+        // Containers without a service of the model are removed: exactly what is asked for.
+        desired.services.retain(|name, _| !services.contains(name));
+    }
+}

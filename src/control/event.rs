@@ -1,0 +1,183 @@
+//! What the supervisor tells those who listen.
+
+use serde::{Deserialize, Serialize};
+
+use crate::compose::model::ServiceName;
+
+/// One line of the supervisor's answer to a command, or of its event stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The command has been written down: from here on it happens, whoever dies.
+    Accepted,
+    /// An object is on its way.
+    Progress(Progress),
+    /// Something a person should know.
+    Warning {
+        /// A sentence.
+        message: String,
+    },
+    /// A container's program ended.
+    Exited {
+        /// Its service.
+        service: ServiceName,
+        /// Its name.
+        name: String,
+        /// Exit code.
+        code: i32,
+        /// Its restart policy starts it again.
+        restarts: bool,
+    },
+    /// A container's program was started.
+    Started {
+        /// Its service.
+        service: ServiceName,
+        /// Number of the replica.
+        number: u32,
+        /// Its name.
+        name: String,
+        /// Its id.
+        id: String,
+    },
+    /// The answer to `Run`: the container that was made.
+    OneOff {
+        /// Its id.
+        id: String,
+        /// Its name.
+        name: String,
+    },
+    /// The last line: how it ended.
+    Done {
+        /// What went wrong; empty = all well.
+        errors: Vec<String>,
+    },
+}
+
+/// An object is on its way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What kind of object.
+    pub kind: Kind,
+    /// Its full name.
+    pub name: String,
+    /// What is happening to it.
+    pub state: ProgressState,
+    /// Why, or what it waits for, or what went wrong.
+    pub detail: Option<String>,
+}
+
+/// Kinds of objects, as Docker Compose names them in its progress lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A network.
+    Network,
+    /// A volume.
+    Volume,
+    /// An image.
+    Image,
+    /// A container.
+    Container,
+}
+
+/// What is happening to an object, in Docker Compose's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProgressState {
+    /// Being made.
+    Creating,
+    /// Made.
+    Created,
+    /// A container is made that takes the place of another.
+    Recreate,
+    /// Such a container has been made.
+    Recreated,
+    /// Being started.
+    Starting,
+    /// Started.
+    Started,
+    /// It was running and is as it should be.
+    Running,
+    /// Waiting for a dependency, or to become healthy.
+    Waiting,
+    /// Its health check succeeds.
+    Healthy,
+    /// Being stopped.
+    Stopping,
+    /// Stopped.
+    Stopped,
+    /// Being stopped and started.
+    Restarting,
+    /// Being removed.
+    Removing,
+    /// Removed.
+    Removed,
+    /// A signal is being sent.
+    Killing,
+    /// A signal was sent.
+    Killed,
+    /// Being fetched.
+    Pulling,
+    /// Fetched.
+    Pulled,
+    /// Its program ended, as it was to.
+    Exited,
+    /// It failed.
+    Error,
+}
+
+impl ProgressState {
+    /// Nothing more happens to the object by itself.
+    pub fn is_final(self) -> bool {
+        !matches!(
+            self,
+            Self::Creating
+                | Self::Recreate
+                | Self::Starting
+                | Self::Waiting
+                | Self::Stopping
+                | Self::Restarting
+                | Self::Removing
+                | Self::Killing
+                | Self::Pulling
+        )
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Network => "Network",
+            Self::Volume => "Volume",
+            Self::Image => "Image",
+            Self::Container => "Container",
+        })
+    }
+}
+
+impl std::fmt::Display for ProgressState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Creating => "Creating",
+            Self::Created => "Created",
+            Self::Recreate => "Recreate",
+            Self::Recreated => "Recreated",
+            Self::Starting => "Starting",
+            Self::Started => "Started",
+            Self::Running => "Running",
+            Self::Waiting => "Waiting",
+            Self::Healthy => "Healthy",
+            Self::Stopping => "Stopping",
+            Self::Stopped => "Stopped",
+            Self::Restarting => "Restarting",
+            Self::Removing => "Removing",
+            Self::Removed => "Removed",
+            Self::Killing => "Killing",
+            Self::Killed => "Killed",
+            Self::Pulling => "Pulling",
+            Self::Pulled => "Pulled",
+            Self::Exited => "Exited",
+            Self::Error => "Error",
+        })
+    }
+}

@@ -1,0 +1,16 @@
+//! The control loop: what to look at next, and when.
+//!
+//! Owns the supervisor, one per project: it keeps the desired state on disk, plans after every
+//! event, lets an engine run what is ready, probes health, and answers on a unix socket. Never
+//! knows what a namespace is.
+//!
+//! Invariant: everything it must remember is on disk before it acts on it. Killed at any
+//! instruction, the next one starts by observing and goes on.
+
+mod client;
+mod command;
+mod event;
+
+pub use client::{Client, ClientError, Events};
+pub use command::{Command, OneOff, Recreate, Up};
+pub use event::{Event, Kind, Progress, ProgressState};

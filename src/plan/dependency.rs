@@ -1,0 +1,140 @@
+//! Whether a dependency is as its dependents want it.
+
+use crate::compose::model::{Condition, RestartPolicy, ServiceName};
+use crate::state::records::HealthStatus;
+
+use super::replicas::replicas;
+use super::{Desired, DesiredService, Exit, Observed, ObservedContainer, Phase, Run};
+
+/// Whether a dependency is as its dependents want it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DependencyState {
+    /// It is.
+    Met,
+    /// It may become so.
+    Pending,
+    /// It will not become so by itself: why.
+    Failed(String),
+}
+
+/// Judges one dependency.
+pub(super) fn dependency_state(
+    name: &ServiceName,
+    condition: Condition,
+    desired: &Desired,
+    observed: &Observed,
+) -> DependencyState {
+    let Some(dependency) = desired.services.get(name) else {
+        return DependencyState::Failed(format!("service {name} has not been brought up"));
+    };
+    let slots = replicas(name, dependency, observed).slots;
+    if slots.is_empty() {
+        return match dependency.run {
+            Run::Stopped => DependencyState::Failed(format!("service {name} is stopped")),
+            _ => DependencyState::Met,
+        };
+    }
+    let mut verdict = DependencyState::Met;
+    for slot in slots {
+        let state = match slot.current {
+            Some(container) => replica_state(container, dependency, condition),
+            None => match observed.failures.get(&format!("{name}.{}", slot.number)) {
+                Some(failure) if failure.at >= dependency.since => {
+                    DependencyState::Failed(failure.message.clone())
+                }
+                _ => DependencyState::Pending,
+            },
+        };
+        match state {
+            DependencyState::Failed(_) => return state,
+            DependencyState::Pending => verdict = DependencyState::Pending,
+            DependencyState::Met => {}
+        }
+    }
+    verdict
+}
+
+fn replica_state(
+    container: &ObservedContainer,
+    dependency: &DesiredService,
+    condition: Condition,
+) -> DependencyState {
+    let name = &container.record.name;
+    match &container.phase {
+        Phase::Created if dependency.run == Run::Stopped => {
+            DependencyState::Failed(format!("container {name} is stopped"))
+        }
+        Phase::Created => DependencyState::Pending,
+        Phase::Running { .. } | Phase::Paused { .. } => running_state(container, condition),
+        Phase::Exited(exit) => exited_state(container, exit, dependency, condition),
+    }
+}
+
+fn running_state(container: &ObservedContainer, condition: Condition) -> DependencyState {
+    let name = &container.record.name;
+    match (condition, container.health()) {
+        (Condition::ServiceStarted, _)
+        | (Condition::ServiceHealthy, Some(HealthStatus::Healthy)) => DependencyState::Met,
+        (Condition::ServiceCompletedSuccessfully, _)
+        | (Condition::ServiceHealthy, Some(HealthStatus::Starting)) => DependencyState::Pending,
+        (Condition::ServiceHealthy, Some(HealthStatus::Unhealthy)) => {
+            DependencyState::Failed(format!("container {name} is unhealthy"))
+        }
+        (Condition::ServiceHealthy, None) => {
+            DependencyState::Failed(format!("container {name} has no health check to wait for"))
+        }
+    }
+}
+
+fn exited_state(
+    container: &ObservedContainer,
+    exit: &Exit,
+    dependency: &DesiredService,
+    condition: Condition,
+) -> DependencyState {
+    let name = &container.record.name;
+    if starts_again(container, exit, dependency) {
+        return DependencyState::Pending;
+    }
+    if dependency.run == Run::Stopped {
+        return DependencyState::Failed(format!("container {name} is stopped"));
+    }
+    match condition {
+        Condition::ServiceStarted if exit.error.is_none() => DependencyState::Met,
+        Condition::ServiceCompletedSuccessfully if exit.code == 0 => DependencyState::Met,
+        _ => DependencyState::Failed(format!("container {name} {exit}")),
+    }
+}
+
+/// Whether an ended container of a service that is to run will be started again.
+pub(super) fn starts_again(
+    container: &ObservedContainer,
+    exit: &Exit,
+    desired: &DesiredService,
+) -> bool {
+    desired.run == Run::Running
+        && (container.status.interrupted
+            || exit.finished_at < desired.since
+            || desired
+                .restart_before
+                .is_some_and(|before| exit.started_at.is_none_or(|started| started < before))
+            || policy_restarts(
+                &desired.service.restart,
+                exit,
+                container.status.restart_count,
+            ))
+}
+
+/// Whether a restart policy starts a program again that ended by itself.
+pub(super) fn policy_restarts(policy: &RestartPolicy, exit: &Exit, restarts: u32) -> bool {
+    if exit.error.is_some() {
+        return false;
+    }
+    match policy {
+        RestartPolicy::No => false,
+        RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
+        RestartPolicy::OnFailure { max_attempts, .. } => {
+            exit.code != 0 && max_attempts.is_none_or(|most| restarts < most)
+        }
+    }
+}

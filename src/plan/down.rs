@@ -1,0 +1,119 @@
+//! The end of a project.
+
+use std::collections::BTreeMap;
+
+use crate::compose::model::ServiceName;
+
+use super::diff::stop_op;
+use super::{After, AnonymousVolumes, Cause, Down, Observed, Op, Plan, Then};
+
+/// Stops and removes all that was recorded for the project, dependents first, whatever today's
+/// stack file says.
+pub(super) fn plan_down(how: &Down, project: &str, observed: &Observed) -> Plan {
+    let mut plan = Plan::default();
+    let mut stops: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut removed = Vec::new();
+    let order = dependents_first(observed);
+    for id in order {
+        let container = &observed.containers[id];
+        let mut after = Vec::new();
+        if container.is_up() {
+            let waits = observed
+                .containers
+                .values()
+                .filter(|other| {
+                    other
+                        .record
+                        .template
+                        .depends_on
+                        .contains_key(&container.record.service)
+                })
+                .filter_map(|other| stops.get(other.record.id.as_str()))
+                .map(|step| After::Step(*step))
+                .collect();
+            let step = plan.push(
+                stop_op(container, how.timeout, Then::StayDown),
+                Cause::Down,
+                waits,
+            );
+            stops.insert(id, step);
+            after.push(After::Step(step));
+        }
+        let op = Op::RemoveContainer {
+            id: container.record.id.clone(),
+            name: container.record.name.clone(),
+            volumes: if how.volumes {
+                AnonymousVolumes::Removed
+            } else {
+                AnonymousVolumes::Kept
+            },
+        };
+        removed.push(After::Step(plan.push(op, Cause::Down, after)));
+    }
+    for (name, network) in &observed.networks {
+        if network.project == project {
+            plan.push(
+                Op::RemoveNetwork { name: name.clone() },
+                Cause::Down,
+                removed.clone(),
+            );
+        }
+    }
+    if how.volumes {
+        for (name, _) in observed
+            .volumes
+            .iter()
+            .filter(|(_, owner)| *owner == project)
+        {
+            plan.push(
+                Op::RemoveVolume { name: name.clone() },
+                Cause::Down,
+                removed.clone(),
+            );
+        }
+    }
+    plan
+}
+
+/// Container ids, those of dependents before those of their dependencies.
+fn dependents_first(observed: &Observed) -> Vec<&str> {
+    fn depth<'a>(
+        service: &'a ServiceName,
+        edges: &BTreeMap<&'a ServiceName, Vec<&'a ServiceName>>,
+        known: &mut BTreeMap<&'a ServiceName, usize>,
+    ) -> usize {
+        if let Some(depth) = known.get(service) {
+            return *depth;
+        }
+        known.insert(service, 0); // Ends a cycle, should one have got here.
+        let below = edges.get(service).into_iter().flatten();
+        let result = below
+            .map(|dependency| depth(dependency, edges, known) + 1)
+            .max()
+            .unwrap_or(0);
+        known.insert(service, result);
+        result
+    }
+    let edges: BTreeMap<&ServiceName, Vec<&ServiceName>> = observed
+        .containers
+        .values()
+        .map(|container| {
+            (
+                &container.record.service,
+                container.record.template.depends_on.keys().collect(),
+            )
+        })
+        .collect();
+    let mut known = BTreeMap::new();
+    let mut order: Vec<(usize, &str)> = observed
+        .containers
+        .values()
+        .map(|container| {
+            let depth = depth(&container.record.service, &edges, &mut known);
+            let one_off = usize::from(container.record.one_off);
+            (depth + one_off, container.record.id.as_str())
+        })
+        .collect();
+    order.sort_by(|a, b| b.cmp(a));
+    order.into_iter().map(|(_, id)| id).collect()
+}
