@@ -5,15 +5,18 @@
 
 pub mod bundle;
 pub mod cgroup;
+pub mod client;
 pub mod container;
 pub mod exec;
-pub mod failure;
-pub mod sealed;
-pub mod signal;
-pub mod spec;
-pub mod client;
 pub mod exit;
+pub mod failure;
+pub mod identity;
 pub mod init;
 pub mod log;
+mod packet;
 pub mod protocol;
+pub mod pty;
+pub mod sealed;
 pub mod shim;
+pub mod signal;
+pub mod spec;
