@@ -4,3 +4,19 @@
 //! Never knows what a service, a project or an image is.
 
 pub mod bundle;
+pub mod cgroup;
+pub mod client;
+pub mod container;
+pub mod exec;
+pub mod exit;
+pub mod failure;
+pub mod identity;
+pub mod init;
+pub mod log;
+mod packet;
+pub mod protocol;
+pub mod pty;
+pub mod sealed;
+pub mod shim;
+pub mod signal;
+pub mod spec;

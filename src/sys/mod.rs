@@ -1,3 +1,15 @@
 //! Every `unsafe` block and raw system call, each with its SAFETY note. No policy.
 
 #![allow(unsafe_code, reason = "the one place for it; denied everywhere else")]
+
+pub(crate) mod bpf;
+pub(crate) mod clone;
+pub(crate) mod descriptors;
+pub(crate) mod execve;
+pub(crate) mod keyring;
+pub(crate) mod mount_attr;
+pub(crate) mod pidfd;
+pub(crate) mod seccomp;
+pub(crate) mod signal_queue;
+pub(crate) mod signals;
+pub(crate) mod spawn;

@@ -1,0 +1,24 @@
+//! Signal dispositions and mask of this process.
+
+use std::io;
+use std::ptr;
+
+/// Highest signal number of Linux on the architectures that we run on.
+const LAST: i32 = 64;
+
+/// Gives every signal its default action and blocks none: what a new program expects to find.
+/// `exec` resets handlers by itself, but keeps "ignored" and the mask.
+pub(crate) fn reset() -> io::Result<()> {
+    for signal in 1..=LAST {
+        // SAFETY: SIG_DFL installs no code. The two signals that cannot be changed, and those
+        // that libc keeps for itself, are refused without effect.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let mut empty = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set; sigprocmask only reads it.
+    let result = unsafe {
+        libc::sigemptyset(empty.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, empty.as_ptr(), ptr::null_mut())
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
