@@ -17,12 +17,16 @@ mod endpoint;
 mod error;
 pub mod firewall;
 pub mod ipam;
+mod link;
 pub mod names;
+mod netlink;
 mod plug;
 pub mod pool;
 pub mod proxy;
 pub mod resolv;
 pub mod routes;
+#[cfg(test)]
+mod testing;
 
 pub use dns::bind_dns;
 pub use endpoint::Endpoint;
