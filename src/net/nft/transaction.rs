@@ -21,6 +21,14 @@ const NFTA_DATA_VALUE: u16 = 1;
 /// A nested attribute's length has sixteen bits: a list of elements is split well before.
 const ELEMENTS_PER_MESSAGE: usize = 256;
 
+/// The `nft` program's number of the type of interface names. It prints them in the right direction
+/// only when user data of the set (type 0, length 4) says that they are in host byte order.
+const IFNAME: u32 = 41;
+const HOST_ENDIAN: [u8; 6] = {
+    let [a, b, c, d] = 1u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
+
 /// A table, told by its family and name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::net) struct Table<'a> {
@@ -217,6 +225,9 @@ impl Transaction {
             .u32_be(10, id);
         if let Some((kind, length)) = set.value {
             message.u32_be(6, kind).u32_be(7, length);
+        }
+        if set.key.0 == IFNAME {
+            message.attr(13, &HOST_ENDIAN);
         }
     }
 
