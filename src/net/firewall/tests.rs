@@ -298,12 +298,12 @@ fn networks_are_isolated_and_internal_ones_have_no_outside() {
         "to another network"
     );
     assert_eq!(
-        ask(&one, "[fd09:2::4]:80"),
+        silence(&one, "[fd09:2::4]:80"),
         "nothing",
         "to another network by IPv6"
     );
     assert_eq!(
-        ask(&other, "10.9.1.3:80"),
+        silence(&other, "10.9.1.3:80"),
         "nothing",
         "to another network, the other way"
     );
@@ -313,27 +313,27 @@ fn networks_are_isolated_and_internal_ones_have_no_outside() {
         "within an internal network"
     );
     assert_eq!(
-        ask(&closed, "192.0.2.2:80"),
+        silence(&closed, "192.0.2.2:80"),
         "nothing",
         "from an internal network"
     );
     assert_eq!(
-        ask(&closed, "10.9.1.3:80"),
+        silence(&closed, "10.9.1.3:80"),
         "nothing",
         "from internal to another"
     );
     assert_eq!(
-        ask(&one, "10.9.3.5:80"),
+        silence(&one, "10.9.3.5:80"),
         "nothing",
         "to an internal network"
     );
     assert_eq!(
-        ask(&world.neighbour, "10.9.1.2:80"),
+        silence(&world.neighbour, "10.9.1.2:80"),
         "nothing",
         "from outside, unpublished"
     );
     assert_eq!(
-        ask(&world.neighbour, "10.9.3.5:80"),
+        silence(&world.neighbour, "10.9.3.5:80"),
         "nothing",
         "from outside to internal"
     );
