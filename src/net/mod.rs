@@ -20,6 +20,7 @@ pub mod ipam;
 mod link;
 pub mod names;
 mod netlink;
+mod nft;
 mod plug;
 pub mod pool;
 pub mod proxy;

@@ -3,10 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-use super::Error;
+mod bind;
+
+pub use bind::bind_dns;
 
 /// Where containers find their name server, as in Docker: nginx configurations name it.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+
+/// The name server's port.
+const PORT: u16 = 53;
 
 /// The name server's sockets in one container's network namespace.
 #[derive(Debug)]
@@ -15,12 +20,6 @@ pub struct DnsSockets {
     pub udp: OwnedFd,
     /// Listening for connections.
     pub tcp: OwnedFd,
-}
-
-/// Makes the name server's sockets, reachable as 127.0.0.11:53, in the calling thread's network
-/// namespace; loopback must be up.
-pub fn bind_dns() -> Result<DnsSockets, Error> {
-    todo!()
 }
 
 /// One container as others find it on one network.

@@ -117,11 +117,6 @@ impl Message<'_> {
         self
     }
 
-    /// How many bytes the message has now.
-    pub(in crate::net) fn size(&self) -> usize {
-        self.bytes.len() - self.start
-    }
-
     fn pad(&mut self) {
         let length = self.bytes.len().next_multiple_of(4);
         self.bytes.resize(length, 0);

@@ -11,7 +11,7 @@ mod parse;
 mod socket;
 
 pub(super) use batch::{Batch, Message};
-pub(super) use parse::{Attribute, attributes, cstr, find, u32_be};
+pub(super) use parse::{attributes, cstr, find, u32_be};
 pub(super) use socket::{Connection, Family, Refusal, Reply};
 
 /// `NLM_F_REQUEST`.
