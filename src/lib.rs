@@ -3,6 +3,7 @@
 //! See `docs/ARCHITECTURE.md` for the way of the data and the map of the folders.
 
 pub mod compose;
+pub mod graph;
 pub mod image;
 pub mod net;
 pub mod runtime;
