@@ -1,6 +1,38 @@
 //! From text to model: YAML with spans, interpolation, merging, validation, diagnostics, rendering.
 //!
 //! Owns what a stack file means. Never reads a file, the environment or a clock by itself: all
-//! comes through [`Source`](source::Source).
+//! comes through [`Source`](source::Source). The invariant: what [`load()`] returns is complete and
+//! consistent, and every problem of the files is reported at once, each with its place.
+//!
+//! The way: [`load`](mod@load) has the phases in order. `reader` makes a tree with spans of each file,
+//! `shape` holds it against the one table of keys in `schema`, `merge` makes one tree of them; `typed`
+//! makes the [`model`] of it and [`render`] the output of `stack config`.
 
+mod bytes;
+mod check;
+mod defaults;
+pub mod diagnostic;
+mod dotenv;
+mod duration;
+mod environment;
+mod forms;
+mod interpolate;
+pub mod load;
+mod merge;
 pub mod model;
+mod mounts;
+mod paths;
+mod ports;
+mod project;
+mod reader;
+pub mod render;
+mod scalar;
+mod schema;
+mod shape;
+pub mod source;
+mod template;
+mod tree;
+mod typed;
+
+pub use diagnostic::{Color, Diagnostic, Diagnostics, Level, Location};
+pub use load::{LoadOptions, Loaded, Positions, load};

@@ -80,8 +80,14 @@ pub struct Stack {
     pub disabled_services: IndexMap<ServiceName, Service>,
     /// Networks that a service uses (`default` is among them when one is on it).
     pub networks: IndexMap<NetworkKey, Network>,
-    /// Named volumes.
+    /// Named volumes that a service uses.
     pub volumes: IndexMap<VolumeKey, Volume>,
+    /// Networks that are declared, but not used by a service that is on.
+    #[serde(default)]
+    pub unused_networks: IndexMap<NetworkKey, Network>,
+    /// Named volumes that are declared, but not used by a service that is on.
+    #[serde(default)]
+    pub unused_volumes: IndexMap<VolumeKey, Volume>,
 }
 
 /// One service: the template of its containers.

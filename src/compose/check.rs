@@ -1,0 +1,533 @@
+//! Checks that need the whole tree: what refers to what, and what excludes what.
+
+use std::collections::{HashMap, HashSet};
+
+use indexmap::IndexMap;
+
+use super::diagnostic::{Problems, Span, suggestion};
+use super::tree::{Entry, Map, Node};
+
+/// The services of a tree by name.
+type Services<'a> = IndexMap<&'a str, &'a Entry>;
+
+/// Checks a finished tree; only services that are on are looked at.
+pub(super) fn check(tree: &Node, is_on: &dyn Fn(&str) -> bool, problems: &mut Problems) {
+    names(tree, problems);
+    let all: Services<'_> = map_of(tree, "services")
+        .iter()
+        .map(|(name, entry)| (name.as_str(), entry))
+        .collect();
+    let on: Services<'_> = all
+        .iter()
+        .filter(|(name, _)| is_on(name))
+        .map(|(name, entry)| (*name, *entry))
+        .collect();
+    for (name, entry) in &on {
+        let service = Service {
+            name,
+            key: entry.key,
+            node: &entry.node,
+        };
+        image(&service, problems);
+        dependencies(&service, &all, &on, problems);
+        references(&service, tree, problems);
+        network_mode(&service, problems);
+        replicas(&service, problems);
+        twins(&service, problems);
+        targets(&service, problems);
+        words(&service, problems);
+    }
+    cycles(&on, problems);
+    shared_names(&on, problems);
+    host_ports(&on, problems);
+}
+
+struct Service<'a> {
+    name: &'a str,
+    key: Span,
+    node: &'a Node,
+}
+
+impl<'a> Service<'a> {
+    fn text(&self, key: &str) -> Option<(&'a str, Span)> {
+        let node = self.node.get(key)?;
+        Some((node.as_text()?, node.span))
+    }
+
+    fn items(&self, key: &str) -> &'a [Node] {
+        self.node
+            .get(key)
+            .and_then(Node::as_list)
+            .unwrap_or_default()
+    }
+
+    fn map(&self, key: &str) -> impl Iterator<Item = (&'a String, &'a Entry)> + use<'a> {
+        self.node
+            .get(key)
+            .and_then(Node::as_map)
+            .into_iter()
+            .flatten()
+    }
+}
+
+static EMPTY: std::sync::LazyLock<Map> = std::sync::LazyLock::new(Map::new);
+
+fn map_of<'a>(tree: &'a Node, key: &str) -> &'a Map {
+    tree.get(key).and_then(Node::as_map).unwrap_or(&EMPTY)
+}
+
+/// Keys of services, networks, volumes, configs and secrets: `[a-zA-Z0-9._-]+`.
+fn names(tree: &Node, problems: &mut Problems) {
+    for kind in ["services", "networks", "volumes", "configs", "secrets"] {
+        for (name, entry) in map_of(tree, kind) {
+            let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+            if name.is_empty() || !name.chars().all(valid) {
+                problems
+                    .error(entry.key, format!("`{name}` cannot be a name in `{kind}`"))
+                    .help("a name has letters, digits, `.`, `_` and `-`");
+            }
+        }
+    }
+}
+
+fn image(service: &Service<'_>, problems: &mut Problems) {
+    let name = service.name;
+    let has_build = service.node.get("build").is_some();
+    match service.text("image").filter(|(image, _)| !image.is_empty()) {
+        Some((image, span)) => {
+            if image.contains(|c: char| c.is_whitespace() || c.is_control()) {
+                problems.error(span, format!("`{image}` is not the name of an image"));
+            }
+        }
+        None if has_build => {
+            problems
+                .error(
+                    service.key,
+                    format!("the service `{name}` can only be built, which is not supported yet"),
+                )
+                .help("name an image that exists with `image:` beside `build:`");
+        }
+        // A mistake in the service may well be its misspelt image.
+        None if problems.has_error_in(service.node.span) => {}
+        None => {
+            problems
+                .error(service.key, format!("the service `{name}` has no image"))
+                .help(format!("add `image: NAME` to `{name}`"));
+        }
+    }
+    if has_build
+        && service.text("image").is_some()
+        && let Some(build) = service.node.get("build")
+    {
+        problems
+            .warn(
+                build.span,
+                format!("`services.{name}.build` is not supported yet: the image is used as it is"),
+            )
+            .label("ignored");
+    }
+}
+
+fn dependencies(
+    service: &Service<'_>,
+    all: &Services<'_>,
+    on: &Services<'_>,
+    problems: &mut Problems,
+) {
+    let name = service.name;
+    for (other, entry) in service.map("depends_on") {
+        let condition = entry.node.get("condition").and_then(Node::as_text);
+        let required = entry.node.get("required").and_then(Node::as_bool) != Some(false);
+        let Some(target) = on.get(other.as_str()) else {
+            if let Some(found) = all.get(other.as_str()) {
+                if required {
+                    problems
+                        .error(
+                            entry.key,
+                            format!("`{name}` depends on `{other}`, which no active profile switches on"),
+                        )
+                        .related(found.key, "has profiles")
+                        .help("activate one of its profiles with `--profile`, or write `required: false`");
+                }
+                continue;
+            }
+            let diagnostic = problems.error(
+                entry.key,
+                format!("`{name}` depends on `{other}`, but there is no such service"),
+            );
+            if let Some(meant) = suggestion(other, all.keys().copied()) {
+                diagnostic.help(format!("did you mean `{meant}`?"));
+            }
+            continue;
+        };
+        if condition == Some("service_healthy")
+            && target
+                .node
+                .at(&["healthcheck", "disable"])
+                .and_then(Node::as_bool)
+                == Some(true)
+        {
+            problems
+                .error(
+                    entry.key,
+                    format!("`{name}` waits until `{other}` is healthy, but its health check is disabled"),
+                )
+                .help("wait for `service_started`, or give the service a health check");
+        }
+    }
+}
+
+fn references(service: &Service<'_>, tree: &Node, problems: &mut Problems) {
+    let name = service.name;
+    for (network, entry) in service.map("networks") {
+        undefined("network", "networks", network, (entry.key, tree), problems);
+    }
+    for mount in service.items("volumes") {
+        if mount.get("type").and_then(Node::as_text) == Some("volume")
+            && let Some(source) = mount.get("source")
+            && let Some(volume) = source.as_text().filter(|text| !text.is_empty())
+        {
+            undefined("volume", "volumes", volume, (source.span, tree), problems);
+        }
+    }
+    for kind in ["configs", "secrets"] {
+        for item in service.items(kind) {
+            let source = item
+                .get("source")
+                .and_then(Node::as_text)
+                .unwrap_or_default();
+            problems
+                .error(
+                    item.span,
+                    format!(
+                        "`services.{name}.{kind}` is not supported yet: `{source}` would be missing"
+                    ),
+                )
+                .help("mount the file with `volumes:` instead");
+        }
+    }
+}
+
+fn undefined(
+    what: &str,
+    kind: &str,
+    name: &str,
+    (span, tree): (Span, &Node),
+    problems: &mut Problems,
+) {
+    let known = map_of(tree, kind);
+    if known.contains_key(name) {
+        return;
+    }
+    let diagnostic = problems.error(span, format!("there is no {what} `{name}`"));
+    match suggestion(name, known.keys().map(String::as_str)) {
+        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+        None if what == "volume" && name.contains('/') => {
+            diagnostic.help(format!("a path starts with `./`: `./{name}`"))
+        }
+        None => diagnostic.help(format!("add `{name}:` to the top-level `{kind}:`")),
+    };
+}
+
+fn network_mode(service: &Service<'_>, problems: &mut Problems) {
+    let name = service.name;
+    let Some((mode, span)) = service.text("network_mode") else {
+        return;
+    };
+    let given = service.node.get("networks").and_then(Node::as_map);
+    if let Some(networks) = given.filter(|networks| !networks.is_empty()) {
+        let first = networks.values().next().map(|entry| entry.key);
+        let diagnostic = problems.error(
+            span,
+            format!("`{name}` has both `network_mode` and `networks`"),
+        );
+        if let Some(first) = first {
+            diagnostic.related(first, "the networks");
+        }
+        diagnostic.help("keep one of them");
+    }
+    let known = matches!(mode, "none" | "host" | "bridge" | "default" | "")
+        || mode.starts_with("service:")
+        || mode.starts_with("container:");
+    if !known {
+        problems
+            .error(span, format!("`{mode}` is not a network mode"))
+            .help("use `none`, `host`, `service:NAME` or `container:NAME`, or `networks:`");
+    }
+    let ports = service.node.get("ports");
+    if let Some(ports) = ports.filter(|ports| !ports.as_list().unwrap_or_default().is_empty())
+        && !matches!(mode, "bridge" | "default" | "")
+    {
+        problems
+            .warn(
+                ports.span,
+                format!("`{name}` publishes no ports with `network_mode: {mode}`"),
+            )
+            .label("ignored");
+    }
+}
+
+/// The number of containers a service asks for, and where it says so.
+fn replica_count(service: &Node) -> (i128, Option<Span>) {
+    let found = service
+        .at(&["deploy", "replicas"])
+        .or_else(|| service.get("scale"));
+    match found {
+        Some(node) => (node.as_int().unwrap_or(1), Some(node.span)),
+        None => (1, None),
+    }
+}
+
+fn replicas(service: &Service<'_>, problems: &mut Problems) {
+    let name = service.name;
+    let (count, count_span) = replica_count(service.node);
+    let Some(span) = count_span.filter(|_| count > 1) else {
+        return;
+    };
+    if count > 10_000 {
+        problems.error(span, format!("{count} containers of `{name}` are too many"));
+    }
+    if let Some((container, name_span)) = service.text("container_name") {
+        problems
+            .error(
+                name_span,
+                format!("{count} containers of `{name}` cannot all be called `{container}`"),
+            )
+            .related(span, "more than one")
+            .help("take `container_name` out");
+    }
+    for port in service.items("ports") {
+        let published = port.get("published").and_then(Node::scalar_text);
+        if let Some(published) = published
+            .filter(|published| !matches!(published.as_str(), "" | "0"))
+            .filter(|published| !published.contains('-'))
+        {
+            problems
+                .warn(
+                    port.span,
+                    format!("{count} containers of `{name}` cannot all publish port {published}"),
+                )
+                .related(span, "more than one")
+                .help("give a range of host ports, or none");
+        }
+    }
+}
+
+/// Old keys and their `deploy` twins must agree.
+fn twins(service: &Service<'_>, problems: &mut Problems) {
+    let pairs: [(&str, &[&str]); 5] = [
+        ("scale", &["deploy", "replicas"]),
+        ("cpus", &["deploy", "resources", "limits", "cpus"]),
+        ("mem_limit", &["deploy", "resources", "limits", "memory"]),
+        ("pids_limit", &["deploy", "resources", "limits", "pids"]),
+        (
+            "mem_reservation",
+            &["deploy", "resources", "reservations", "memory"],
+        ),
+    ];
+    for (old, new) in pairs {
+        if let (Some(first), Some(second)) = (service.node.get(old), service.node.at(new))
+            && first.scalar_text() != second.scalar_text()
+        {
+            problems
+                .error(
+                    second.span,
+                    format!(
+                        "`{old}` and `{}` of `{}` differ",
+                        new.join("."),
+                        service.name
+                    ),
+                )
+                .related(first.span, format!("`{old}`"))
+                .help("keep one of them");
+        }
+    }
+}
+
+fn targets(service: &Service<'_>, problems: &mut Problems) {
+    let mut seen: HashMap<String, Span> = HashMap::new();
+    let tmpfs = service.items("tmpfs").iter().filter_map(|node| {
+        let target = node.as_text()?.split(':').next()?;
+        Some((target, node.span))
+    });
+    let mounts = service.items("volumes").iter().filter_map(|node| {
+        let target = node.get("target")?.as_text()?;
+        Some((target, node.span))
+    });
+    for (target, span) in tmpfs.chain(mounts) {
+        if !target.starts_with('/') {
+            problems
+                .error(
+                    span,
+                    format!("the path inside of the container must be absolute: `{target}`"),
+                )
+                .help(format!("write `/{target}`"));
+            continue;
+        }
+        let cleaned = super::paths::clean_target(target);
+        if cleaned == "/" {
+            problems.error(span, "nothing can be mounted over the container's root");
+        }
+        if let Some(first) = seen.insert(cleaned, span) {
+            problems
+                .error(span, format!("two things are mounted at `{target}`"))
+                .related(first, "the first");
+        }
+    }
+}
+
+/// Values that are words of a small language.
+fn words(service: &Service<'_>, problems: &mut Problems) {
+    if let Some((name, span)) = service.text("container_name") {
+        let mut characters = name.chars();
+        let first = characters.next().is_some_and(|c| c.is_ascii_alphanumeric());
+        let rest = characters
+            .as_str()
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+        if !first || !rest || name.len() < 2 || name.len() > 128 {
+            problems
+                .error(span, format!("`{name}` is not a container's name"))
+                .help("a name has letters, digits, `_`, `.` and `-`, and starts with a letter or digit");
+        }
+    }
+    for profile in service.items("profiles") {
+        let text = profile.as_text().unwrap_or_default();
+        let first = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let rest = text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+        if !first || !rest {
+            problems.error(profile.span, format!("`{text}` is not a profile's name"));
+        }
+    }
+    for (label, entry) in service.map("labels") {
+        if label.starts_with("com.docker.compose.") {
+            problems
+                .warn(entry.key, format!("the label `{label}` is reserved"))
+                .label("will be overwritten");
+        }
+    }
+    for (variable, entry) in service.map("environment") {
+        if variable.is_empty() || variable.contains(['=', '\0']) {
+            problems.error(
+                entry.key,
+                format!("`{variable}` cannot be the name of a variable"),
+            );
+        }
+    }
+}
+
+/// One message for each circle, with the whole way round.
+fn cycles(on: &Services<'_>, problems: &mut Problems) {
+    let edges = |name: &str| {
+        on.get(name)
+            .and_then(|entry| entry.node.get("depends_on"))
+            .and_then(Node::as_map)
+            .into_iter()
+            .flatten()
+    };
+    let mut done: HashSet<&str> = HashSet::new();
+    for start in on.keys() {
+        // An explicit stack: a chain may have thousands of services.
+        let mut path: Vec<(&str, Vec<(&str, Span)>)> = Vec::new();
+        let mut on_path: HashSet<&str> = HashSet::new();
+        let enter = |name: &'_ str| -> Vec<(&str, Span)> {
+            edges(name)
+                .filter_map(|(other, entry)| {
+                    on.get_key_value(other.as_str())
+                        .map(|(other, _)| (*other, entry.key))
+                })
+                .collect()
+        };
+        if done.contains(start) {
+            continue;
+        }
+        path.push((start, enter(start)));
+        on_path.insert(start);
+        while let Some((name, rest)) = path.last_mut() {
+            let name = *name;
+            let Some((next, span)) = rest.pop() else {
+                path.pop();
+                on_path.remove(name);
+                done.insert(name);
+                continue;
+            };
+            if on_path.contains(next) {
+                let from = path.iter().position(|(name, _)| *name == next).unwrap_or(0);
+                let mut names: Vec<&str> = path[from..].iter().map(|(name, _)| *name).collect();
+                names.push(next);
+                problems
+                    .error(
+                        span,
+                        format!(
+                            "services depend on each other in a circle: {}",
+                            names.join(" -> ")
+                        ),
+                    )
+                    .label("closes the circle");
+            } else if !done.contains(next) {
+                on_path.insert(next);
+                path.push((next, enter(next)));
+            }
+        }
+    }
+}
+
+fn shared_names(on: &Services<'_>, problems: &mut Problems) {
+    let mut seen: HashMap<&str, Span> = HashMap::new();
+    for entry in on.values() {
+        let Some(node) = entry.node.get("container_name") else {
+            continue;
+        };
+        let Some(name) = node.as_text() else {
+            continue;
+        };
+        if let Some(first) = seen.insert(name, node.span) {
+            problems
+                .error(node.span, format!("two containers are called `{name}`"))
+                .related(first, "the first");
+        }
+    }
+}
+
+/// Two services cannot have one port of the host; a port on all addresses clashes with any.
+fn host_ports(on: &Services<'_>, problems: &mut Problems) {
+    type Key = (String, String);
+    let mut seen: HashMap<Key, Vec<(String, Span, &str)>> = HashMap::new();
+    for (name, entry) in on {
+        let ports = entry.node.get("ports").and_then(Node::as_list);
+        for port in ports.unwrap_or_default() {
+            let text = |key: &str| {
+                port.get(key)
+                    .and_then(Node::scalar_text)
+                    .unwrap_or_default()
+            };
+            let published = text("published");
+            if matches!(published.as_str(), "" | "0") || published.contains('-') {
+                continue;
+            }
+            let address = match text("host_ip").as_str() {
+                "0.0.0.0" | "::" => String::new(),
+                other => other.to_owned(),
+            };
+            let key = (text("protocol").to_lowercase(), published.clone());
+            let earlier = seen.entry(key).or_default();
+            let clash = earlier
+                .iter()
+                .find(|(other, ..)| *other == address || other.is_empty() || address.is_empty());
+            if let Some((_, first, other)) = clash {
+                let (first, other) = (*first, *other);
+                let message = match other == *name {
+                    true => format!("`{name}` publishes port {published} twice"),
+                    false => format!("`{other}` and `{name}` both publish port {published}"),
+                };
+                problems
+                    .error(port.span, message)
+                    .related(first, "taken here")
+                    .help("give one of them another host port");
+            }
+            earlier.push((address, port.span, name));
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What a stack file means without saying it: the default network, full names, dependencies.
+
+use super::diagnostic::Span;
+use super::paths::clean_target;
+use super::tree::{Entry, Map, Node, Value};
+
+/// Fills in what is implied. The tree is merged, its paths are absolute.
+pub(super) fn fill(tree: &mut Node, project: &str) {
+    let mut needs_default = None;
+    for (name, entry) in entries(tree, "services") {
+        let _ = name;
+        let span = entry.key;
+        service(&mut entry.node, span);
+        let on_default = entry.node.at(&["networks", "default"]).is_some();
+        if on_default && needs_default.is_none() {
+            needs_default = Some(span);
+        }
+    }
+    if let Some(span) = needs_default {
+        ensure_default_network(tree, span);
+    }
+    for kind in ["networks", "volumes", "secrets", "configs"] {
+        for (key, entry) in entries(tree, kind) {
+            full_name(&mut entry.node, key, project);
+        }
+    }
+}
+
+fn entries<'a>(tree: &'a mut Node, key: &str) -> impl Iterator<Item = (&'a String, &'a mut Entry)> {
+    tree.as_map_mut()
+        .and_then(|map| map.get_mut(key))
+        .and_then(|entry| entry.node.as_map_mut())
+        .into_iter()
+        .flatten()
+}
+
+fn mapping(span: Span) -> Node {
+    Node::new(Value::Map(Map::new()), span)
+}
+
+fn ensure_default_network(tree: &mut Node, span: Span) {
+    if tree.get("networks").is_none() {
+        tree.set("networks", mapping(span));
+    }
+    if let Some(map) = tree.as_map_mut()
+        && let Some(networks) = map.get_mut("networks")
+        && networks.node.get("default").is_none()
+    {
+        networks.node.set("default", mapping(span));
+    }
+}
+
+fn full_name(node: &mut Node, key: &str, project: &str) {
+    let span = node.span;
+    if node.value == Value::Null {
+        node.value = Value::Map(Map::new());
+    }
+    let named = node
+        .get("name")
+        .and_then(Node::as_text)
+        .is_some_and(|name| !name.is_empty());
+    if named {
+        return;
+    }
+    let external = node.get("external").and_then(Node::as_bool) == Some(true);
+    let name = match external {
+        true => key.to_owned(),
+        false => format!("{project}_{key}"),
+    };
+    node.set("name", Node::text(name, span));
+}
+
+fn service(service: &mut Node, span: Span) {
+    let networks = service.get("networks").and_then(Node::as_map);
+    if service.get("network_mode").is_none() && networks.is_none_or(Map::is_empty) {
+        let mut networks = mapping(span);
+        networks.set("default", Node::new(Value::Null, span));
+        service.set("networks", networks);
+    }
+    implied_dependencies(service);
+    if let Some(dependencies) = child(service, "depends_on").and_then(Node::as_map_mut) {
+        for entry in dependencies.values_mut() {
+            let span = entry.node.span;
+            if entry.node.get("condition").is_none() {
+                let condition = Node::text("service_started", span);
+                entry.node.set("condition", condition);
+            }
+            if entry.node.get("required").is_none() {
+                let required = Node::new(Value::Bool(true), span);
+                entry.node.set("required", required);
+            }
+        }
+    }
+    mounts(service);
+    if let Some(Value::List(hosts)) = child(service, "extra_hosts").map(|node| &mut node.value) {
+        hosts.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
+    }
+    if let Some(build) = child(service, "build") {
+        let span = build.span;
+        if build.get("dockerfile").is_none() && build.get("dockerfile_inline").is_none() {
+            build.set("dockerfile", Node::text("Dockerfile", span));
+        }
+    }
+    let policy = child(service, "pull_policy").map(|node| &mut node.value);
+    if let Some(Value::Text(policy)) = policy
+        && policy == "if_not_present"
+    {
+        "missing".clone_into(policy);
+    }
+}
+
+fn child<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
+    node.as_map_mut()?.get_mut(key).map(|entry| &mut entry.node)
+}
+
+/// Services whose namespaces are shared or that are linked must be there first.
+fn implied_dependencies(service: &mut Node) {
+    let mut implied: Vec<(String, Span)> = Vec::new();
+    for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
+        if let Some(node) = service.get(key)
+            && let Some(other) = node
+                .as_text()
+                .and_then(|text| text.strip_prefix("service:"))
+        {
+            implied.push((other.to_owned(), node.span));
+        }
+    }
+    for link in service
+        .get("links")
+        .and_then(Node::as_list)
+        .unwrap_or_default()
+    {
+        let other = link.as_text().and_then(|link| link.split(':').next());
+        implied.extend(other.map(|other| (other.to_owned(), link.span)));
+    }
+    if implied.is_empty() {
+        return;
+    }
+    if service.get("depends_on").is_none() {
+        let span = implied[0].1;
+        service.set("depends_on", mapping(span));
+    }
+    let Some(dependencies) = child(service, "depends_on") else {
+        return;
+    };
+    for (other, span) in implied {
+        if dependencies.get(&other).is_none() {
+            let mut dependency = mapping(span);
+            dependency.set("condition", Node::text("service_started", span));
+            dependency.set("restart", Node::new(Value::Bool(true), span));
+            dependency.set("required", Node::new(Value::Bool(true), span));
+            dependencies.set(&other, dependency);
+        }
+    }
+}
+
+fn mounts(service: &mut Node) {
+    let Some(Value::List(mounts)) = child(service, "volumes").map(|node| &mut node.value) else {
+        return;
+    };
+    for mount in mounts {
+        if let Some(Value::Text(target)) = child(mount, "target").map(|node| &mut node.value) {
+            *target = clean_target(target);
+        }
+    }
+}

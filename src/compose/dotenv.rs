@@ -1,0 +1,361 @@
+//! Environment files in Compose's dialect.
+//!
+//! `KEY=value`, `KEY: value`, `export KEY=value`, comments, single quotes (nothing is special
+//! inside), double quotes (backslash escapes and templates), unquoted values (templates, a comment
+//! after a space), quoted values over several lines, and `KEY` alone, which takes the caller's value.
+
+use std::ops::Range;
+
+use indexmap::IndexMap;
+
+use super::template::{self, Lookup, TemplateErrorKind, Unset};
+
+/// Variables of a file, in its order; `None`: named without a value, and the caller has none.
+pub(super) type Variables = IndexMap<String, Option<String>>;
+
+/// Why a file cannot be read, and which of its bytes are to blame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DotenvError {
+    pub(super) range: Range<usize>,
+    pub(super) kind: DotenvErrorKind,
+}
+
+/// What is wrong with an environment file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum DotenvErrorKind {
+    #[error("`{0}` is not a variable name")]
+    BadName(String),
+    #[error("a quote that is never closed")]
+    Unclosed,
+    #[error("nothing may follow the closing quote but a comment")]
+    AfterQuote,
+    #[error(transparent)]
+    Template(#[from] TemplateErrorKind),
+}
+
+/// What a file says, and the variables it used that have no value.
+#[derive(Debug, Default)]
+pub(super) struct Dotenv {
+    pub(super) variables: Variables,
+    pub(super) unset: Vec<Unset>,
+}
+
+/// Reads a file. A template sees the caller's variables first, then those above it in the file.
+pub(super) fn parse(text: &str, lookup: &Lookup<'_>) -> Result<Dotenv, DotenvError> {
+    let mut reader = Reader {
+        text,
+        at: if text.starts_with('\u{feff}') { 3 } else { 0 },
+        lookup,
+        out: Dotenv::default(),
+    };
+    while reader.entry()? {}
+    Ok(reader.out)
+}
+
+/// `format: raw`: each line is taken as it is, up to the line break.
+pub(super) fn parse_raw(text: &str, lookup: &Lookup<'_>) -> Variables {
+    text.lines()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        .map(|line| match line.split_once('=') {
+            Some((key, value)) => (key.trim().to_owned(), Some(value.to_owned())),
+            None => (line.trim().to_owned(), lookup(line.trim())),
+        })
+        .collect()
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    lookup: &'a Lookup<'a>,
+    out: Dotenv,
+}
+
+impl Reader<'_> {
+    fn rest(&self) -> &str {
+        &self.text[self.at..]
+    }
+
+    fn skip_while(&mut self, skipped: impl Fn(char) -> bool) {
+        let rest = self.rest();
+        self.at += rest.find(|c| !skipped(c)).unwrap_or(rest.len());
+    }
+
+    fn skip_blanks(&mut self) {
+        self.skip_while(|c| c.is_whitespace() && c != '\n');
+    }
+
+    fn skip_line(&mut self) {
+        self.skip_while(|c| c != '\n');
+    }
+
+    fn fail<T>(&self, range: Range<usize>, kind: DotenvErrorKind) -> Result<T, DotenvError> {
+        Err(DotenvError { range, kind })
+    }
+
+    /// Reads one variable; `false` at the end.
+    fn entry(&mut self) -> Result<bool, DotenvError> {
+        loop {
+            self.skip_while(char::is_whitespace);
+            if !self.rest().starts_with('#') {
+                break;
+            }
+            self.skip_line();
+        }
+        if self.rest().is_empty() {
+            return Ok(false);
+        }
+        if let Some(after) = self.rest().strip_prefix("export")
+            && after.starts_with([' ', '\t'])
+        {
+            self.at += "export".len();
+            self.skip_blanks();
+        }
+        let (name, has_value) = self.name()?;
+        let value = if has_value {
+            self.skip_blanks();
+            Some(self.value()?)
+        } else {
+            (self.lookup)(&name)
+        };
+        self.out.variables.insert(name, value);
+        Ok(true)
+    }
+
+    /// The name, and whether a value follows.
+    fn name(&mut self) -> Result<(String, bool), DotenvError> {
+        let start = self.at;
+        let rest = self.rest();
+        let end = rest.find(['=', ':', '\n', '#']).unwrap_or(rest.len());
+        let separator = rest[end..].chars().next();
+        let name = rest[..end].trim().to_owned();
+        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']');
+        if name.is_empty() || !name.chars().all(valid) {
+            let range = start..start + rest[..end].trim_end().len();
+            return self.fail(range, DotenvErrorKind::BadName(name));
+        }
+        self.at = start + end;
+        let has_value = matches!(separator, Some('=' | ':'));
+        if has_value {
+            self.at += 1;
+        } else {
+            self.skip_line();
+        }
+        Ok((name, has_value))
+    }
+
+    fn value(&mut self) -> Result<String, DotenvError> {
+        match self.rest().chars().next() {
+            Some('\'') => self.single_quoted(),
+            Some('"') => self.double_quoted(),
+            _ => self.unquoted(),
+        }
+    }
+
+    fn after_quote(&mut self) -> Result<(), DotenvError> {
+        self.skip_blanks();
+        let start = self.at;
+        let rest = self.rest();
+        if rest.is_empty() || rest.starts_with(['\n', '#']) {
+            self.skip_line();
+            return Ok(());
+        }
+        let end = start + rest.find('\n').unwrap_or(rest.len());
+        self.fail(start..end, DotenvErrorKind::AfterQuote)
+    }
+
+    /// Where the quote that opens here is closed.
+    fn closing_quote(&self, quote: char) -> Result<usize, DotenvError> {
+        let mut escaped = false;
+        for (offset, character) in self.rest().char_indices().skip(1) {
+            if escaped {
+                escaped = false;
+            } else if character == '\\' {
+                escaped = true;
+            } else if character == quote {
+                return Ok(self.at + offset);
+            }
+        }
+        let end = self.at + self.rest().find('\n').unwrap_or(self.rest().len());
+        self.fail(self.at..end, DotenvErrorKind::Unclosed)
+    }
+
+    fn single_quoted(&mut self) -> Result<String, DotenvError> {
+        let end = self.closing_quote('\'')?;
+        let value = self.text[self.at + 1..end].replace("\\'", "'");
+        self.at = end + 1;
+        self.after_quote()?;
+        Ok(value)
+    }
+
+    fn double_quoted(&mut self) -> Result<String, DotenvError> {
+        let start = self.at;
+        let end = self.closing_quote('"')?;
+        let value = unescape(&self.text[start + 1..end]);
+        self.at = end + 1;
+        self.after_quote()?;
+        self.expand(&value, start..end + 1)
+    }
+
+    fn unquoted(&mut self) -> Result<String, DotenvError> {
+        let start = self.at;
+        self.skip_line();
+        let line = &self.text[start..self.at];
+        // Only a space starts a comment: `a#b` and a leading `#` are part of the value.
+        let comment = line.find(" #").unwrap_or(line.len());
+        let value = line[..comment].trim_end();
+        let value = value.to_owned();
+        self.expand(&value, start..start + value.len())
+    }
+
+    fn expand(&mut self, value: &str, range: Range<usize>) -> Result<String, DotenvError> {
+        if !value.contains('$') {
+            return Ok(value.to_owned());
+        }
+        let Dotenv { variables, unset } = &mut self.out;
+        let lookup =
+            |name: &str| (self.lookup)(name).or_else(|| variables.get(name).cloned().flatten());
+        let mut missing = Vec::new();
+        let expanded = template::expand(value, &lookup, &mut missing);
+        unset.extend(missing.into_iter().map(|variable| Unset {
+            name: variable.name,
+            range: range.clone(),
+        }));
+        expanded.map_err(|error| DotenvError {
+            range,
+            kind: error.kind.into(),
+        })
+    }
+}
+
+/// Backslash escapes of double quotes. An escaped dollar sign stays one after the templates.
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            out.push(character);
+            continue;
+        }
+        match characters.next() {
+            Some('n') => out.push('\n'),
+            Some('r') => out.push('\r'),
+            Some('t') => out.push('\t'),
+            Some('a') => out.push('\u{7}'),
+            Some('b') => out.push('\u{8}'),
+            Some('f') => out.push('\u{c}'),
+            Some('v') => out.push('\u{b}'),
+            Some('$') => out.push_str("$$"),
+            Some(escaped @ ('\\' | '"' | '\'')) => out.push(escaped),
+            Some(other) => out.extend(['\\', other]),
+            None => out.push('\\'),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lookup(name: &str) -> Option<String> {
+        (name == "HOME").then(|| "/root".to_owned())
+    }
+
+    fn show(text: &str) -> String {
+        match parse(text, &lookup) {
+            Ok(read) => {
+                let shown: Vec<String> = read
+                    .variables
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value:?}"))
+                    .collect();
+                shown.join(" ").replace("Some(", "").replace(')', "")
+            }
+            Err(error) => format!("{}: {}", error.kind, &text[error.range]),
+        }
+    }
+
+    #[test]
+    fn values_are_read_as_compose_does() {
+        let table = [
+            (
+                "A=1\nB= 2 \nexport C=3\nD: 4",
+                r##"A="1" B="2" C="3" D="4""##,
+            ),
+            ("E\nHOME\nF=", r##"E=None HOME="/root" F="""##),
+            (r"A='x $HOME \' y' # c", r##"A="x $HOME ' y""##),
+            (r##"B="x $HOME \n \" \$HOME" # c"#, r##"B="x /root \n \" $HOME""##),
+            (
+                "C=x $HOME # c\nD=x#y\nE=#y",
+                r##"C="x /root" D="x#y" E="#y""##,
+            ),
+            ("F=\"a\nb\"\nG='a\nb'", r##"F="a\nb" G="a\nb""##),
+            ("A=1\nB=${A}2\nC=${NOPE:-x}", r##"A="1" B="12" C="x""##),
+            ("A=$$A\nB='$A'", r##"A="$A" B="$A""##),
+            ("1A=2\nA.B=3\nA-B=4", r##"1A="2" A.B="3" A-B="4""##),
+            ("# c\n\n  A=1\n\tB=2\r\nC=3\r\n", r##"A="1" B="2" C="3""##),
+            ("A=1\nA=2", r##"A="2""##),
+            ("HOME=/x\nB=$HOME", r##"HOME="/x" B="/root""##),
+            ("\u{feff}A=1", r##"A="1""##),
+            (
+                "A = 1\nexportB=2\nexport=3",
+                r##"A="1" exportB="2" export="3""##,
+            ),
+            ("A=x 'y' \"z\"", r##"A="x 'y' \"z\"""##),
+        ];
+        for (text, expected) in table {
+            assert_eq!(show(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        let table = [
+            ("A=1\nA B=1", "`A B` is not a variable name: A B"),
+            ("=x", "`` is not a variable name: "),
+            ("A=\"x", "a quote that is never closed: \"x"),
+            ("A='x", "a quote that is never closed: 'x"),
+            (
+                "A='a' b",
+                "nothing may follow the closing quote but a comment: b",
+            ),
+            ("A=${X:?no}", "the variable `X` is required: no: ${X:?no}"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(show(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn raw_lines_are_taken_as_they_are() {
+        let read = parse_raw("A='x' # c\n# d\nB= y \nC\n", &lookup);
+        let read: Vec<_> = read.into_iter().collect();
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            read,
+            [
+                ("A".to_owned(), some("'x' # c")),
+                ("B".to_owned(), some(" y ")),
+                ("C".to_owned(), None),
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_fail_badly(text in "[A=:'\"$#{}\\\\ \n]{0,30}|.{0,60}") {
+            if let Err(error) = parse(&text, &lookup) {
+                prop_assert!(text.get(error.range).is_some());
+            }
+            parse_raw(&text, &lookup);
+        }
+
+        #[test]
+        fn single_quoted_text_comes_back(value in "[^'\\\\]{0,30}") {
+            let read = parse(&format!("A='{value}'"), &lookup).unwrap();
+            prop_assert_eq!(read.variables.get("A"), Some(&Some(value)));
+        }
+    }
+}

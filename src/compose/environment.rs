@@ -1,0 +1,171 @@
+//! The variables and labels that services take from files and from the caller.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::diagnostic::Problems;
+use super::dotenv;
+use super::project::{self, display_path};
+use super::source::Source;
+use super::template::Lookup;
+use super::tree::{Entry, Map, Node, Value};
+
+/// What the phase needs besides the tree.
+pub(super) struct Context<'a> {
+    pub(super) source: &'a dyn Source,
+    pub(super) lookup: &'a Lookup<'a>,
+    pub(super) working_dir: &'a Path,
+    pub(super) problems: &'a mut Problems,
+}
+
+/// Fills `environment` from `env_file` and the caller, and `labels` from `label_file`.
+pub(super) fn resolve(service: &mut Node, context: &mut Context<'_>) {
+    let files = service
+        .as_map_mut()
+        .and_then(|map| map.shift_remove("env_file"))
+        .map(|entry| entry.node);
+    let own: HashMap<String, String> = texts(service.get("environment"));
+    let mut from_files = Map::new();
+    for file in files.as_ref().and_then(Node::as_list).unwrap_or_default() {
+        env_file(file, &own, &mut from_files, context);
+    }
+    let given = take_map(service, "environment");
+    fill(&mut from_files, given, |name| (context.lookup)(name));
+    put_map(service, "environment", from_files);
+
+    let mut labels = Map::new();
+    let files = service.get("label_file").and_then(Node::as_list);
+    for file in files.unwrap_or_default().to_vec() {
+        let path = file.as_text().unwrap_or_default();
+        if let Some(read) = read(&file, path, &|name| (context.lookup)(name), context) {
+            add(&mut labels, read, &file);
+        }
+    }
+    let given = take_map(service, "labels");
+    fill(&mut labels, given, |_| None);
+    put_map(service, "labels", labels);
+}
+
+fn texts(node: Option<&Node>) -> HashMap<String, String> {
+    node.and_then(Node::as_map)
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, entry)| Some((name.clone(), entry.node.as_text()?.to_owned())))
+        .collect()
+}
+
+fn take_map(service: &mut Node, key: &str) -> Map {
+    let entry = service.as_map_mut().and_then(|map| map.shift_remove(key));
+    match entry.map(|entry| entry.node.value) {
+        Some(Value::Map(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+fn put_map(service: &mut Node, key: &str, map: Map) {
+    if !map.is_empty() {
+        let span = service.span;
+        service.set(key, Node::new(Value::Map(map), span));
+    }
+}
+
+/// Lays what the service itself says over what the files say.
+fn fill(map: &mut Map, given: Map, lookup: impl Fn(&str) -> Option<String>) {
+    for (name, mut entry) in given {
+        if entry.node.value == Value::Null
+            && let Some(value) = lookup(&name)
+        {
+            entry.node.value = Value::Text(value);
+        }
+        map.insert(name, entry);
+    }
+}
+
+fn add(map: &mut Map, variables: dotenv::Variables, file: &Node) {
+    for (name, value) in variables {
+        // Named without a value, and nobody has one: not set at all.
+        let Some(value) = value else {
+            continue;
+        };
+        let entry = Entry {
+            key: file.span,
+            node: Node::text(value, file.span),
+        };
+        map.insert(name, entry);
+    }
+}
+
+fn env_file(
+    file: &Node,
+    own: &HashMap<String, String>,
+    earlier: &mut Map,
+    context: &mut Context<'_>,
+) {
+    let Some(path_node) = file.get("path") else {
+        return;
+    };
+    let path = path_node.as_text().unwrap_or_default();
+    let required = file.get("required").and_then(Node::as_bool) != Some(false);
+    if !required && !context.source.is_file(Path::new(path)) {
+        return;
+    }
+    let raw = file.get("format").and_then(Node::as_text) == Some("raw");
+    let read = {
+        let lookup = |name: &str| {
+            (context.lookup)(name)
+                .or_else(|| earlier.get(name)?.node.as_text().map(str::to_owned))
+                .or_else(|| own.get(name).cloned())
+        };
+        if raw {
+            read_raw(path_node, path, &lookup, context)
+        } else {
+            read(path_node, path, &lookup, context)
+        }
+    };
+    if let Some(read) = read {
+        add(earlier, read, path_node);
+    }
+}
+
+fn bytes(node: &Node, path: &str, context: &mut Context<'_>) -> Option<Vec<u8>> {
+    match context.source.read(Path::new(path)) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            let diagnostic = context.problems.error(
+                node.span,
+                format!("the file {path} cannot be read: {error}"),
+            );
+            if error.kind() == std::io::ErrorKind::NotFound {
+                diagnostic.help("make the file, or write `- path: FILE` with `required: false`");
+            }
+            None
+        }
+    }
+}
+
+fn read(
+    node: &Node,
+    path: &str,
+    lookup: &Lookup<'_>,
+    context: &mut Context<'_>,
+) -> Option<dotenv::Variables> {
+    let bytes = bytes(node, path, context)?;
+    let shown = display_path(Path::new(path), context.working_dir);
+    project::read_env_file(&bytes, shown, lookup, context.problems)
+}
+
+fn read_raw(
+    node: &Node,
+    path: &str,
+    lookup: &Lookup<'_>,
+    context: &mut Context<'_>,
+) -> Option<dotenv::Variables> {
+    let bytes = bytes(node, path, context)?;
+    match super::reader::decode(&bytes) {
+        Ok(text) => Some(dotenv::parse_raw(text, lookup)),
+        Err(why) => {
+            context.problems.error(node.span, format!("{path}: {why}"));
+            None
+        }
+    }
+}

@@ -1,0 +1,490 @@
+//! Short forms of values, brought to their long ones.
+
+use std::net::IpAddr;
+
+use super::diagnostic::Problems;
+use super::schema::{self, Form, Keys};
+use super::shape::{self, At, Misshapen, Shaped, text, wrong};
+use super::tree::{Directive, Map, Node, Value};
+use super::{mounts, ports};
+
+/// Ports of one service, so that a few ranges cannot fill the memory.
+const MAX_PORTS: usize = 1 << 16;
+
+/// A command: a line is split as a shell splits words; nothing else of a shell happens.
+pub(super) fn words(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    match &mut node.value {
+        Value::Null => Ok(()),
+        Value::Text(line) => {
+            let Some(words) = split_words(line) else {
+                problems
+                    .error(
+                        node.span,
+                        format!("`{at}` has a quote that is never closed"),
+                    )
+                    .help("write the command as a list, one word an item");
+                return Err(Misshapen);
+            };
+            let span = node.span;
+            let words = words.into_iter().map(|word| Node::text(word, span));
+            node.value = Value::List(words.collect());
+            Ok(())
+        }
+        Value::List(items) => {
+            let mut all = Ok(());
+            for (index, item) in items.iter_mut().enumerate() {
+                if item.directive != Directive::Reset {
+                    all = all.and(text(item, &at.index(index), problems));
+                }
+            }
+            all
+        }
+        _ => wrong(node, "a line or a list of words", at, problems),
+    }
+}
+
+/// Splits a line into words: spaces part them, quotes and backslashes keep them together. A `#` is a
+/// character like any other: there are no comments in a command.
+fn split_words(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            ' ' | '\t' | '\n' | '\r' => words.extend(word.take()),
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match characters.next()? {
+                        '\'' => break,
+                        inner => word.push(inner),
+                    }
+                }
+            }
+            '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match characters.next()? {
+                        '"' => break,
+                        '\\' => match characters.next()? {
+                            escaped @ ('"' | '\\' | '$' | '`') => word.push(escaped),
+                            '\n' => {}
+                            other => word.extend(['\\', other]),
+                        },
+                        inner => word.push(inner),
+                    }
+                }
+            }
+            '\\' => match characters.next()? {
+                '\n' => {}
+                escaped => word.get_or_insert_default().push(escaped),
+            },
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    Some(words)
+}
+
+/// A health test: a line is for the container's shell.
+pub(super) fn health_test(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    if let Some(line) = node.as_text() {
+        let words = ["CMD-SHELL", line].map(|word| Node::text(word, node.span));
+        node.value = Value::List(words.into());
+        return Ok(());
+    }
+    if node.as_list().is_none() {
+        return wrong(node, "a line or a list of words", at, problems);
+    }
+    words(node, at, problems)?;
+    let first = node.as_list().and_then(|items| items.first());
+    let Some(first) = first else {
+        return Ok(());
+    };
+    match first.as_text() {
+        Some("NONE" | "CMD" | "CMD-SHELL") => Ok(()),
+        _ => {
+            problems
+                .error(
+                    first.span,
+                    format!("`{at}` must start with `NONE`, `CMD` or `CMD-SHELL`"),
+                )
+                .help("a program and its arguments: `[\"CMD\", \"curl\", \"localhost\"]`");
+            Err(Misshapen)
+        }
+    }
+}
+
+/// A list whose items have a short and a long form.
+pub(super) fn list(node: &mut Node, form: Form, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    if form == Form::EnvFile && node.as_text().is_some() {
+        let item = Node::new(std::mem::replace(&mut node.value, Value::Null), node.span);
+        node.value = Value::List(vec![item]);
+    }
+    let Value::List(items) = &mut node.value else {
+        return wrong(node, "a list", at, problems);
+    };
+    let mut long = Vec::with_capacity(items.len());
+    for (index, item) in std::mem::take(items).into_iter().enumerate() {
+        let at = at.index(index);
+        if item.directive == Directive::Reset {
+            continue;
+        }
+        // What is wrong with an item was recorded; the others are still looked at.
+        if let Ok(expanded) = expand(item, form, &at, problems) {
+            long.extend(expanded);
+        }
+        if long.len() > MAX_PORTS {
+            problems.error(node.span, format!("`{at}`: too many items"));
+            return Err(Misshapen);
+        }
+    }
+    node.value = Value::List(long);
+    Ok(())
+}
+
+fn expand(
+    item: Node,
+    form: Form,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Result<Vec<Node>, Misshapen> {
+    match form {
+        Form::Port => port(item, at, problems),
+        Form::Mount => Ok(vec![mount(item, at, problems)?]),
+        Form::Device => Ok(vec![device(item, at, problems)?]),
+        Form::EnvFile => Ok(vec![env_file(item, at, problems)?]),
+        Form::Secret => short_name(item, "source", &schema::SECRET_USE, (at, problems)),
+    }
+}
+
+fn port(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Vec<Node>, Misshapen> {
+    let short = match &item.value {
+        Value::Map(_) => {
+            shape::keys(&mut item, &schema::PORT, at, problems)?;
+            return Ok(vec![long_port(item, at, problems)?]);
+        }
+        Value::Text(text) => text.clone(),
+        Value::Int(number) => number.to_string(),
+        _ => {
+            wrong(&item, "a port such as `8080:80`", at, problems)?;
+            return Err(Misshapen);
+        }
+    };
+    match ports::parse(&short) {
+        Ok(ports) => Ok(ports
+            .iter()
+            .map(|port| ports::long_form(port, item.span))
+            .collect()),
+        Err(error) => {
+            problems
+                .error(
+                    item.span,
+                    format!("`{at}` is not a port: `{short}`: {error}"),
+                )
+                .help("a port is written `[ADDRESS:][HOST:]CONTAINER[/PROTOCOL]`, as in `8080:80`");
+            Err(Misshapen)
+        }
+    }
+}
+
+fn long_port(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, Misshapen> {
+    let span = item.span;
+    if item.get("target").is_none() {
+        problems.error(span, format!("`{at}` has no `target`"));
+        return Err(Misshapen);
+    }
+    if let Some(published) = item.get("published")
+        && let Some(text) = published.as_text().filter(|text| !text.is_empty())
+        && let Err(error) = ports::range(text)
+    {
+        problems.error(published.span, format!("`{at}.published`: {error}"));
+        return Err(Misshapen);
+    }
+    if let Some(protocol) = item.get("protocol")
+        && let Some(text) = protocol.as_text()
+        && !matches!(text.to_ascii_lowercase().as_str(), "tcp" | "udp" | "sctp")
+    {
+        problems
+            .error(
+                protocol.span,
+                format!("`{at}.protocol`: `{text}` is unknown"),
+            )
+            .help("use `tcp` or `udp`");
+        return Err(Misshapen);
+    }
+    for (key, default) in [("mode", "ingress"), ("protocol", "tcp")] {
+        if item.get(key).is_none() {
+            item.set(key, Node::text(default, span));
+        }
+    }
+    Ok(item)
+}
+
+fn mount(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, Misshapen> {
+    let span = item.span;
+    if item.as_map().is_some() {
+        shape::keys(&mut item, &schema::MOUNT, at, problems)?;
+        return long_mount(item, at, problems);
+    }
+    text(&mut item, at, problems)?;
+    let short = item.as_text().unwrap_or_default();
+    match mounts::parse(short) {
+        Ok(mount) => {
+            let (node, unknown) = mounts::long_form(&mount, span);
+            for option in unknown {
+                problems
+                    .warn(span, format!("`{at}`: the option `{option}` is unknown"))
+                    .label("ignored");
+            }
+            Ok(node)
+        }
+        Err(error) => {
+            problems
+                .error(span, format!("`{at}` is not a mount: `{short}`: {error}"))
+                .help("a mount is written `[SOURCE:]TARGET[:OPTIONS]`, as in `./data:/data:ro`");
+            Err(Misshapen)
+        }
+    }
+}
+
+fn long_mount(item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, Misshapen> {
+    let kind = item.get("type").and_then(Node::as_text);
+    let refused = match kind {
+        None => {
+            problems
+                .error(item.span, format!("`{at}` has no `type`"))
+                .help("use `bind`, `volume` or `tmpfs`");
+            return Err(Misshapen);
+        }
+        Some(kind @ ("cluster" | "npipe" | "image")) => Some(kind),
+        Some(_) => None,
+    };
+    if let Some(kind) = refused {
+        problems.error(
+            item.span,
+            format!("`{at}`: mounts of type `{kind}` are not supported yet"),
+        );
+        return Err(Misshapen);
+    }
+    let filled = |key| {
+        item.get(key)
+            .and_then(Node::as_text)
+            .is_some_and(|text| !text.is_empty())
+    };
+    let missing = if !filled("target") {
+        "target"
+    } else if kind == Some("bind") && !filled("source") {
+        "source"
+    } else {
+        return Ok(item);
+    };
+    problems.error(item.span, format!("`{at}` has no `{missing}`"));
+    Err(Misshapen)
+}
+
+fn device(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, Misshapen> {
+    let span = item.span;
+    if item.as_map().is_some() {
+        shape::keys(&mut item, &schema::DEVICE, at, problems)?;
+    } else {
+        text(&mut item, at, problems)?;
+        let short = item.as_text().unwrap_or_default().to_owned();
+        let sections: Vec<&str> = short.split(':').collect();
+        if sections.len() > 3 || sections.iter().any(|section| section.is_empty()) {
+            problems
+                .error(span, format!("`{at}` is not a device: `{short}`"))
+                .help("a device is written `SOURCE[:TARGET[:rwm]]`");
+            return Err(Misshapen);
+        }
+        item = Node::new(Value::Map(Map::new()), span);
+        for (key, section) in ["source", "target", "permissions"].iter().zip(sections) {
+            item.set(key, Node::text(section, span));
+        }
+    }
+    let Some(source) = item
+        .get("source")
+        .and_then(Node::as_text)
+        .map(str::to_owned)
+    else {
+        problems.error(span, format!("`{at}` has no `source`"));
+        return Err(Misshapen);
+    };
+    for (key, default) in [("target", source.as_str()), ("permissions", "rwm")] {
+        if item.get(key).is_none() {
+            item.set(key, Node::text(default, span));
+        }
+    }
+    Ok(item)
+}
+
+fn env_file(item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, Misshapen> {
+    let span = item.span;
+    let mut items = short_name(item, "path", &schema::ENV_FILE, (at, problems))?;
+    let Some(mut item) = items.pop() else {
+        return Err(Misshapen);
+    };
+    if item.get("required").is_none() {
+        item.set("required", Node::new(Value::Bool(true), span));
+    }
+    Ok(item)
+}
+
+/// Text that stands for a mapping with that text under one key, which must be there.
+fn short_name(
+    mut item: Node,
+    key: &str,
+    known: &'static Keys,
+    context: (&At<'_>, &mut Problems),
+) -> Result<Vec<Node>, Misshapen> {
+    let (at, problems) = context;
+    let span = item.span;
+    if item.as_map().is_some() {
+        shape::keys(&mut item, known, at, problems)?;
+    } else {
+        text(&mut item, at, problems)?;
+        let mut long = Node::new(Value::Map(Map::new()), span);
+        long.set(key, item);
+        item = long;
+    }
+    if item.get(key).is_none() {
+        problems.error(span, format!("`{at}` has no `{key}`"));
+        return Err(Misshapen);
+    }
+    Ok(vec![item])
+}
+
+/// One limit for both, or `{soft, hard}`.
+pub(super) fn ulimit(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    if node.as_map().is_none() {
+        return shape::integer(node, (-1, i64::MAX), at, problems);
+    }
+    shape::keys(node, &schema::ULIMIT, at, problems)?;
+    let limit = |key| node.get(key).and_then(Node::as_int);
+    let (Some(soft), Some(hard)) = (limit("soft"), limit("hard")) else {
+        problems.error(node.span, format!("`{at}` needs both `soft` and `hard`"));
+        return Err(Misshapen);
+    };
+    if hard != -1 && (soft == -1 || soft > hard) {
+        problems.error(
+            node.span,
+            format!("`{at}`: the soft limit {soft} is above the hard limit {hard}"),
+        );
+        return Err(Misshapen);
+    }
+    Ok(())
+}
+
+/// `name=address` for each host; both `=` and `:` may part them.
+pub(super) fn hosts(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    let mut lines: Vec<Node> = Vec::new();
+    match std::mem::replace(&mut node.value, Value::Null) {
+        Value::List(items) => {
+            for (index, mut item) in items.into_iter().enumerate() {
+                let at = at.index(index);
+                if text(&mut item, &at, problems).is_err() {
+                    continue;
+                }
+                let line = item.as_text().unwrap_or_default();
+                match line.split_once('=').or_else(|| line.split_once(':')) {
+                    Some((name, address)) => {
+                        lines.extend(host(name, address, &item, (&at, problems)));
+                    }
+                    None => {
+                        problems
+                            .error(item.span, format!("`{at}` has no address: `{line}`"))
+                            .help("a host is written `NAME=ADDRESS`");
+                    }
+                }
+            }
+        }
+        Value::Map(map) => {
+            for (name, entry) in map {
+                let at = at.key(&name);
+                let addresses = match entry.node.value {
+                    Value::List(items) => items,
+                    _ => vec![entry.node],
+                };
+                for mut address in addresses {
+                    if text(&mut address, &at, problems).is_ok() {
+                        let value = address.as_text().unwrap_or_default().to_owned();
+                        lines.extend(host(&name, &value, &address, (&at, problems)));
+                    }
+                }
+            }
+        }
+        other => {
+            node.value = other;
+            return wrong(node, "a list or a mapping", at, problems);
+        }
+    }
+    node.value = Value::List(lines);
+    Ok(())
+}
+
+fn host(name: &str, address: &str, node: &Node, context: (&At<'_>, &mut Problems)) -> Option<Node> {
+    let (at, problems) = context;
+    let address = address
+        .strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'))
+        .unwrap_or(address);
+    if address != "host-gateway" && address.parse::<IpAddr>().is_err() {
+        problems
+            .error(
+                node.span,
+                format!("`{at}`: `{address}` is not an IP address"),
+            )
+            .help("use an address or `host-gateway`");
+        return None;
+    }
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        problems.error(node.span, format!("`{at}`: `{name}` is not a host name"));
+        return None;
+    }
+    Some(Node::text(format!("{name}={address}"), node.span))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_split_as_a_shell_would() {
+        let table: [(&str, Option<&[&str]>); 10] = [
+            ("", Some(&[])),
+            ("  a  b ", Some(&["a", "b"])),
+            (
+                "a b'c d' \"e $f\" g\\ h # i",
+                Some(&["a", "bc d", "e $f", "g h", "#", "i"]),
+            ),
+            ("'' \"\"", Some(&["", ""])),
+            ("\"a\\\"b\\n\"", Some(&["a\"b\\n"])),
+            ("sh -c \"echo 'x'\"", Some(&["sh", "-c", "echo 'x'"])),
+            ("a\\\nb", Some(&["ab"])),
+            ("'open", None),
+            ("\"open", None),
+            ("end\\", None),
+        ];
+        for (line, expected) in table {
+            let words = split_words(line);
+            let words: Option<Vec<&str>> = words
+                .as_ref()
+                .map(|words| words.iter().map(String::as_str).collect());
+            assert_eq!(words.as_deref(), expected, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_quoted_word_comes_back(word in "[^']{0,20}") {
+            prop_assert_eq!(split_words(&format!("'{word}'")), Some(vec![word]));
+        }
+
+        #[test]
+        fn no_line_makes_it_fail_badly(line in "['\"\\\\ a]{0,20}|.{0,20}") {
+            let _ = split_words(&line);
+        }
+    }
+}

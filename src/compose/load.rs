@@ -1,0 +1,438 @@
+//! The way from files to model, as numbered phases.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::diagnostic::{Diagnostics, Location, Problems, Sources, Span};
+use super::model::{NetworkKey, ProjectName, ServiceName, Stack, VolumeKey};
+use super::paths::Bases;
+use super::project::{self, Variables, display_path};
+use super::schema::{self, Shape};
+use super::shape::{self, At};
+use super::source::Source;
+use super::tree::{Map, Node, Value};
+use super::{check, defaults, environment, interpolate, merge, paths, reader, render, typed};
+
+/// What to load. Values given here win over the `COMPOSE_*` variables.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// Stack files (`-f`), `-` for standard input; none = `COMPOSE_FILE`, then a search.
+    pub files: Vec<PathBuf>,
+    /// Project name (`-p`).
+    pub project_name: Option<String>,
+    /// Project directory (`--project-directory`); `None` = that of the first file.
+    pub project_directory: Option<PathBuf>,
+    /// Active profiles (`--profile`) besides those of `COMPOSE_PROFILES`; `*` = all.
+    pub profiles: Vec<String>,
+    /// Files for interpolation (`--env-file`) instead of `.env`.
+    pub env_files: Vec<PathBuf>,
+    /// The caller's directory, absolute.
+    pub working_dir: PathBuf,
+    /// Content of standard input, when one of the files is `-`.
+    pub stdin: Option<Vec<u8>>,
+}
+
+/// A loaded stack.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The model.
+    pub stack: Stack,
+    /// Problems that did not stop the loading.
+    pub warnings: Diagnostics,
+    /// Where each part was written.
+    pub positions: Positions,
+    /// The finished tree, for `render`.
+    pub(super) tree: Arc<Node>,
+}
+
+/// Where each part of the model was written.
+#[derive(Debug, Clone)]
+pub struct Positions {
+    sources: Arc<Sources>,
+    tree: Arc<Node>,
+}
+
+impl Positions {
+    /// The place of a value by its dotted path (`services.web.image`, `services.web.ports[0]`): of
+    /// its key, or of the nearest parent that is there when the value is not.
+    pub fn of(&self, path: &str) -> Option<Location> {
+        let mut node = self.tree.as_ref();
+        let mut span: Option<Span> = None;
+        let mut rest = path;
+        while !rest.is_empty() {
+            let Some((found, next, after)) = step(node, rest) else {
+                break;
+            };
+            span = Some(found);
+            node = next;
+            rest = after;
+        }
+        self.sources.locate(span?)
+    }
+}
+
+/// Goes one step along a path. A name may have dots in it, so the tree says where a step ends.
+fn step<'n, 'p>(node: &'n Node, path: &'p str) -> Option<(Span, &'n Node, &'p str)> {
+    match &node.value {
+        Value::Map(map) => map
+            .iter()
+            .filter_map(|(key, entry)| {
+                let after = path.strip_prefix(key.as_str())?;
+                let ends = after.is_empty() || after.starts_with(['.', '[']);
+                ends.then(|| (key.len(), entry, after.strip_prefix('.').unwrap_or(after)))
+            })
+            .max_by_key(|(length, ..)| *length)
+            .map(|(_, entry, after)| (entry.key, &entry.node, after)),
+        Value::List(items) => {
+            let (index, after) = path.strip_prefix('[')?.split_once(']')?;
+            let item = items.get(index.parse::<usize>().ok()?)?;
+            Some((item.span, item, after.strip_prefix('.').unwrap_or(after)))
+        }
+        _ => None,
+    }
+}
+
+/// Loads a stack: finds its files, reads, merges and checks them.
+///
+/// Errors hold every problem that was found, warnings too.
+pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagnostics> {
+    let mut problems = Problems::default();
+    let built = build(source, options, &mut problems);
+    let failed = problems.has_errors();
+    let diagnostics = problems.finish();
+    match built {
+        Some((stack, tree)) if !failed => {
+            let tree = Arc::new(tree);
+            Ok(Loaded {
+                stack,
+                positions: Positions {
+                    sources: Arc::clone(&diagnostics.sources),
+                    tree: Arc::clone(&tree),
+                },
+                warnings: diagnostics,
+                tree,
+            })
+        }
+        _ => Err(diagnostics),
+    }
+}
+
+static TOP_SHAPE: Shape = Shape::Keys(&schema::TOP);
+
+fn build(
+    source: &dyn Source,
+    options: &LoadOptions,
+    problems: &mut Problems,
+) -> Option<(Stack, Node)> {
+    // 1. Which files, and the variables that may stand in them.
+    let files = project::find_files(source, options, problems).ok()?;
+    let mut variables = project::read_variables(source, options, &files.directory, problems);
+
+    // 2. YAML, each file by itself.
+    let mut documents = read_files(source, options, &files.paths, problems);
+    if documents.is_empty() {
+        return None;
+    }
+
+    // 3. The project's name; it can be used as a variable.
+    let name = project_name(
+        source,
+        options,
+        &documents,
+        (&files.directory, &variables),
+        problems,
+    )?;
+    variables.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+    let lookup = |variable: &str| match variable {
+        "COMPOSE_PROJECT_NAME" => Some(name.clone()),
+        _ => project::variable(source, &variables, variable),
+    };
+
+    // 4. Variables, each file by itself and before it is merged: values only, never keys.
+    for document in &mut documents {
+        interpolate::interpolate(document, &lookup, problems);
+    }
+
+    // 5. Keys and types are checked, short forms become long ones.
+    for document in &mut documents {
+        shape::apply(document, &TOP_SHAPE, &At::ROOT, problems).ok()?;
+    }
+
+    // 6. Later files are merged onto earlier ones; lists become unique.
+    let span = documents.first().map(|document| document.span)?;
+    let mut tree = Node::new(Value::Map(Map::new()), span);
+    for document in documents {
+        merge::merge(&mut tree, document);
+    }
+    merge::unify(&mut tree);
+    let name_span = tree.get("name").map_or(span, |node| node.span);
+    tree.set("name", Node::text(name.as_str(), name_span));
+
+    // 7. Relative paths.
+    let bases = Bases {
+        project: files.directory.clone(),
+        home: source.home(),
+    };
+    paths::resolve(&mut tree, &bases);
+
+    // 8. What is meant without being said.
+    defaults::fill(&mut tree, &name);
+
+    // 9. Which services are on; the variables and labels that come from files.
+    let profiles = profiles(options, &lookup);
+    let disabled = disabled_services(&tree, &profiles);
+    resolve_files(&mut tree, (source, options), &disabled, &lookup, problems);
+
+    // 10. What needs the whole picture.
+    check::check(&tree, &|service| !disabled.contains(service), problems);
+
+    // 11. The typed model.
+    let mut stack = Stack {
+        name: ProjectName::new(name),
+        working_dir: files.directory,
+        files: files.paths,
+        services: IndexMap::new(),
+        disabled_services: IndexMap::new(),
+        networks: IndexMap::new(),
+        volumes: IndexMap::new(),
+        unused_networks: IndexMap::new(),
+        unused_volumes: IndexMap::new(),
+    };
+    fill_stack(&mut stack, &tree, &disabled, problems);
+    Some((stack, tree))
+}
+
+fn read_files(
+    source: &dyn Source,
+    options: &LoadOptions,
+    paths: &[PathBuf],
+    problems: &mut Problems,
+) -> Vec<Node> {
+    let mut documents = Vec::new();
+    for path in paths {
+        let is_stdin = path.as_os_str() == "-";
+        let shown = match is_stdin {
+            true => PathBuf::from("<stdin>"),
+            false => display_path(path, &options.working_dir),
+        };
+        let bytes = match (is_stdin, &options.stdin) {
+            (true, Some(bytes)) => bytes.clone(),
+            (true, None) => {
+                problems.error(None, "standard input cannot be read");
+                continue;
+            }
+            (false, _) => match source.read(path) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    problems.error(
+                        None,
+                        format!("the stack file {} cannot be read: {error}", shown.display()),
+                    );
+                    continue;
+                }
+            },
+        };
+        read_file(&bytes, shown, &mut documents, problems);
+    }
+    documents
+}
+
+fn read_file(bytes: &[u8], shown: PathBuf, documents: &mut Vec<Node>, problems: &mut Problems) {
+    let text = match reader::decode(bytes) {
+        Ok(text) => text,
+        Err(why) => {
+            problems.error(None, format!("{}: {why}", shown.display()));
+            return;
+        }
+    };
+    let Some(file) = problems.sources.add(shown.clone(), Arc::from(text)) else {
+        problems.error(None, "too many files");
+        return;
+    };
+    let before = documents.len();
+    let had_errors = problems.has_errors();
+    for document in reader::read(text, file, problems) {
+        match document.value {
+            Value::Map(_) => documents.push(document),
+            // An empty document between two others says nothing.
+            Value::Null => {}
+            _ => {
+                problems.error(
+                    document.span,
+                    format!("a stack file is a mapping, not {}", document.kind()),
+                );
+            }
+        }
+    }
+    if documents.len() == before && (had_errors || !problems.has_errors()) {
+        problems
+            .error(None, format!("the stack file {} is empty", shown.display()))
+            .help("it needs at least `services:` with one service");
+    }
+}
+
+fn project_name(
+    source: &dyn Source,
+    options: &LoadOptions,
+    documents: &[Node],
+    (directory, variables): (&Path, &Variables),
+    problems: &mut Problems,
+) -> Option<String> {
+    let lookup = |name: &str| project::variable(source, variables, name);
+    let chosen = [options.project_name.clone(), lookup("COMPOSE_PROJECT_NAME")];
+    if chosen.iter().flatten().any(|name| !name.is_empty()) {
+        return project::name(&chosen, directory, problems);
+    }
+    let written = documents
+        .iter()
+        .rev()
+        .find_map(|document| document.get("name"));
+    if let Some(node) = written
+        && let Some(text) = node.as_text()
+        // What is wrong with the template is told when the whole file is interpolated.
+        && let Ok(name) = super::template::expand(text, &lookup, &mut Vec::new())
+        && !name.is_empty()
+    {
+        if project::is_project_name(&name) {
+            return Some(name);
+        }
+        let normal = project::normalize(&name);
+        problems
+            .error(node.span, format!("`{name}` is not a project name"))
+            .help(format!(
+                "lower case letters, digits, `-` and `_`, with a letter or digit first: `{normal}`"
+            ));
+        // Go on with what was meant: there may be more to tell.
+        return Some(normal).filter(|name| !name.is_empty());
+    }
+    project::name(&[], directory, problems)
+}
+
+fn profiles(options: &LoadOptions, lookup: &dyn Fn(&str) -> Option<String>) -> HashSet<String> {
+    let listed = lookup("COMPOSE_PROFILES").unwrap_or_default();
+    let listed = listed.split(',').map(|profile| profile.trim().to_owned());
+    let given = options.profiles.iter().cloned();
+    given
+        .chain(listed)
+        .filter(|profile| !profile.is_empty())
+        .collect()
+}
+
+fn services(tree: &Node) -> impl Iterator<Item = (&String, &Node)> {
+    tree.get("services")
+        .and_then(Node::as_map)
+        .into_iter()
+        .flatten()
+        .map(|(name, entry)| (name, &entry.node))
+}
+
+fn disabled_services(tree: &Node, profiles: &HashSet<String>) -> HashSet<String> {
+    let is_on = |service: &Node| {
+        let own = service
+            .get("profiles")
+            .and_then(Node::as_list)
+            .unwrap_or_default();
+        own.is_empty()
+            || profiles.contains("*")
+            || own
+                .iter()
+                .filter_map(Node::as_text)
+                .any(|profile| profiles.contains(profile))
+    };
+    services(tree)
+        .filter(|(_, service)| !is_on(service))
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+fn resolve_files(
+    tree: &mut Node,
+    (source, options): (&dyn Source, &LoadOptions),
+    disabled: &HashSet<String>,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Problems,
+) {
+    let Some(services) = tree
+        .as_map_mut()
+        .and_then(|map| map.get_mut("services"))
+        .and_then(|entry| entry.node.as_map_mut())
+    else {
+        return;
+    };
+    for (name, entry) in services {
+        // The files of a service that is off need not be there; what is wrong with them is told
+        // when it is switched on.
+        let mut unheard = Problems::default();
+        let problems = match disabled.contains(name) {
+            true => &mut unheard,
+            false => &mut *problems,
+        };
+        let mut context = environment::Context {
+            source,
+            lookup,
+            working_dir: &options.working_dir,
+            problems,
+        };
+        environment::resolve(&mut entry.node, &mut context);
+    }
+}
+
+fn fill_stack(stack: &mut Stack, tree: &Node, disabled: &HashSet<String>, problems: &mut Problems) {
+    let mut used_networks: HashSet<&str> = HashSet::new();
+    let mut used_volumes: HashSet<&str> = HashSet::new();
+    for (name, node) in services(tree) {
+        let key = ServiceName::new(name);
+        let mut unheard = Problems::default();
+        if disabled.contains(name) {
+            let mut service = typed::service(&key, node, &mut unheard);
+            service.hash_input = render::hash_input(node);
+            stack.disabled_services.insert(key, service);
+            continue;
+        }
+        let mut service = typed::service(&key, node, problems);
+        service.hash_input = render::hash_input(node);
+        stack.services.insert(key, service);
+        let networks = node.get("networks").and_then(Node::as_map);
+        used_networks.extend(
+            networks
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.as_str()),
+        );
+        let mounts = node.get("volumes").and_then(Node::as_list);
+        used_volumes.extend(mounts.unwrap_or_default().iter().filter_map(volume_of));
+    }
+    for (name, node) in named(tree, "networks") {
+        let network = typed::network(name, node, problems);
+        let list = match used_networks.contains(name.as_str()) {
+            true => &mut stack.networks,
+            false => &mut stack.unused_networks,
+        };
+        list.insert(NetworkKey::new(name), network);
+    }
+    for (name, node) in named(tree, "volumes") {
+        let volume = typed::volume(name, node, problems);
+        let list = match used_volumes.contains(name.as_str()) {
+            true => &mut stack.volumes,
+            false => &mut stack.unused_volumes,
+        };
+        list.insert(VolumeKey::new(name), volume);
+    }
+}
+
+fn volume_of(mount: &Node) -> Option<&str> {
+    (mount.get("type")?.as_text()? == "volume")
+        .then(|| mount.get("source")?.as_text())
+        .flatten()
+}
+
+fn named<'a>(tree: &'a Node, kind: &str) -> impl Iterator<Item = (&'a String, &'a Node)> {
+    tree.get(kind)
+        .and_then(Node::as_map)
+        .into_iter()
+        .flatten()
+        .map(|(name, entry)| (name, &entry.node))
+}

@@ -1,0 +1,121 @@
+//! Relative paths of a merged tree, made absolute against the project directory.
+
+use std::path::{Path, PathBuf};
+
+use super::mounts::is_path;
+use super::project::absolute;
+use super::tree::{Node, Value};
+
+/// What relative paths start from.
+pub(super) struct Bases {
+    pub(super) project: PathBuf,
+    pub(super) home: Option<PathBuf>,
+}
+
+impl Bases {
+    fn resolve(&self, written: &str) -> String {
+        let home = self.home.as_deref().filter(|_| written.starts_with('~'));
+        let path = match (home, written.strip_prefix("~/")) {
+            (Some(home), Some(rest)) => home.join(rest),
+            (Some(home), None) if written == "~" => home.to_path_buf(),
+            _ => PathBuf::from(written),
+        };
+        if path.is_absolute() {
+            return path.to_string_lossy().into_owned();
+        }
+        absolute(&self.project, &path)
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    fn text(&self, node: Option<&mut Node>) {
+        if let Some(Node {
+            value: Value::Text(text),
+            ..
+        }) = node
+            && !text.is_empty()
+        {
+            *text = self.resolve(text);
+        }
+    }
+}
+
+fn child<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
+    node.as_map_mut()?.get_mut(key).map(|entry| &mut entry.node)
+}
+
+fn items<'a>(node: &'a mut Node, key: &str) -> &'a mut [Node] {
+    match child(node, key).map(|node| &mut node.value) {
+        Some(Value::List(items)) => items,
+        _ => &mut [],
+    }
+}
+
+fn children<'a>(node: &'a mut Node, key: &str) -> impl Iterator<Item = &'a mut Node> {
+    child(node, key)
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flat_map(|map| map.values_mut().map(|entry| &mut entry.node))
+}
+
+/// Makes every path absolute.
+pub(super) fn resolve(tree: &mut Node, bases: &Bases) {
+    for service in children(tree, "services") {
+        for file in items(service, "env_file") {
+            bases.text(child(file, "path"));
+        }
+        for file in items(service, "label_file") {
+            bases.text(Some(file));
+        }
+        for mount in items(service, "volumes") {
+            if mount.get("type").and_then(Node::as_text) == Some("bind") {
+                bases.text(child(mount, "source"));
+            }
+        }
+        if let Some(build) = child(service, "build") {
+            build_context(build, bases);
+        }
+    }
+    for key in ["configs", "secrets"] {
+        for file in children(tree, key) {
+            bases.text(child(file, "file"));
+        }
+    }
+    for volume in children(tree, "volumes") {
+        let Some(options) = child(volume, "driver_opts") else {
+            continue;
+        };
+        let binds = options
+            .get("o")
+            .and_then(Node::as_text)
+            .is_some_and(|options| options.split(',').any(|o| matches!(o, "bind" | "rbind")));
+        let device = child(options, "device");
+        if binds
+            && device
+                .as_deref()
+                .and_then(Node::as_text)
+                .is_some_and(is_path)
+        {
+            bases.text(device);
+        }
+    }
+}
+
+fn build_context(build: &mut Node, bases: &Bases) {
+    let is_remote = |text: &str| text.contains("://") || text.starts_with("git@");
+    let context = child(build, "context");
+    if context
+        .as_deref()
+        .and_then(Node::as_text)
+        .is_some_and(|text| !is_remote(text))
+    {
+        bases.text(context);
+    }
+}
+
+/// A path inside of a container, without `.`, `..` and a slash at the end.
+pub(super) fn clean_target(target: &str) -> String {
+    super::project::clean(Path::new(target))
+        .to_string_lossy()
+        .into_owned()
+}

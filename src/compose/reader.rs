@@ -1,0 +1,402 @@
+//! From bytes to [`Node`]s: YAML with anchors, merge keys and tags resolved.
+//!
+//! The input may be hostile: depth and number of nodes are bounded, aliases included (a few lines of
+//! nested aliases can stand for billions of nodes).
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span as YamlSpan, Tag};
+
+use super::diagnostic::{FileId, Problems, Span};
+use super::scalar;
+use super::tree::{Directive, Entry, Map, Node, Value};
+
+/// Nesting that no real file comes near.
+pub(super) const MAX_DEPTH: usize = 100;
+/// Nodes of one file, with every alias counted as what it stands for.
+const MAX_NODES: usize = 500_000;
+/// Bytes of one file.
+pub(super) const MAX_BYTES: usize = 16 << 20;
+
+/// Checks that a file's bytes can be text at all; says what is wrong when not.
+pub(super) fn decode(bytes: &[u8]) -> Result<&str, String> {
+    if bytes.len() > MAX_BYTES {
+        return Err(format!(
+            "the file has {} MiB; a stack file may have {} MiB",
+            bytes.len() >> 20,
+            MAX_BYTES >> 20
+        ));
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("the file is UTF-16; save it as UTF-8".to_owned());
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1;
+        if bytes.contains(&0) {
+            "the file is binary".to_owned()
+        } else {
+            format!("line {line} is not UTF-8; save the file as UTF-8")
+        }
+    })?;
+    if text.contains('\0') {
+        return Err("the file is binary".to_owned());
+    }
+    Ok(text)
+}
+
+/// The documents of a file. Problems are recorded; what could be read is returned.
+pub(super) fn read(text: &str, file: FileId, problems: &mut Problems) -> Vec<Node> {
+    let options = granit_parser::options! {
+        emit_comments: false,
+        emit_unresolved_aliases: true,
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+        simple_key_max_lookahead: 4096,
+    };
+    let mut reader = Reader {
+        events: Parser::new_from_str_with_options(text, options),
+        text,
+        file,
+        anchors: HashMap::new(),
+        nodes: 0,
+        problems,
+    };
+    let mut documents = Vec::new();
+    // A syntax error was recorded where it was met; the documents before it are still of use.
+    while let Ok(Some(document)) = reader.document() {
+        documents.push(document);
+    }
+    documents
+}
+
+/// The rest of the file cannot be read; why was recorded.
+struct Unreadable;
+
+type Read<T> = Result<T, Unreadable>;
+
+struct Anchor {
+    node: Node,
+    nodes: usize,
+    height: usize,
+}
+
+/// A node with its size, which bounds what aliases may multiply.
+struct Sized {
+    node: Node,
+    height: usize,
+}
+
+struct Reader<'a, 'p, I: Iterator> {
+    events: I,
+    text: &'a str,
+    file: FileId,
+    anchors: HashMap<usize, Anchor>,
+    nodes: usize,
+    problems: &'p mut Problems,
+}
+
+type Item<'a> = Result<(Event<'a>, YamlSpan), granit_parser::ScanError>;
+
+impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
+    fn next(&mut self) -> Read<(Event<'a>, Span)> {
+        match self.events.next() {
+            Some(Ok((event, span))) => {
+                let span = self.span(span);
+                Ok((event, span))
+            }
+            Some(Err(error)) => {
+                self.syntax_error(&error);
+                Err(Unreadable)
+            }
+            None => Err(Unreadable),
+        }
+    }
+
+    fn span(&self, span: YamlSpan) -> Span {
+        let range = span.byte_range().unwrap_or(0..0);
+        let Range { start, mut end } = range;
+        // The parser ends a block scalar or collection after the line break.
+        if let Some(covered) = self.text.get(start..end) {
+            end = start + covered.trim_end().len();
+        }
+        let at = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
+        Span {
+            file: self.file,
+            start: at(start),
+            end: at(end),
+        }
+    }
+
+    fn syntax_error(&mut self, error: &granit_parser::ScanError) {
+        let offset = error.marker().byte_offset().unwrap_or(0);
+        let mut start = offset.min(self.text.len());
+        while !self.text.is_char_boundary(start) {
+            start -= 1;
+        }
+        let at = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
+        let end = start + self.text[start..].chars().next().map_or(0, char::len_utf8);
+        let span = Span {
+            file: self.file,
+            start: at(start),
+            end: at(end),
+        };
+        let line_start = self.text[..start].rfind('\n').map_or(0, |found| found + 1);
+        let line = self.text[line_start..].lines().next().unwrap_or("");
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let too_deep = *error.kind() == ErrorKind::RecursionLimitExceeded;
+        let diagnostic = self
+            .problems
+            .error(span, format!("the YAML cannot be read: {}", error.info()));
+        if indent.contains('\t') {
+            diagnostic.help("YAML is indented with spaces; this line starts with a tab");
+        } else if too_deep {
+            diagnostic.help("no stack file needs to be nested that deep");
+        }
+    }
+
+    /// The next document; `None` at the end of the file.
+    fn document(&mut self) -> Read<Option<Node>> {
+        loop {
+            match self.next()?.0 {
+                Event::StreamEnd => return Ok(None),
+                Event::DocumentStart(..) => {
+                    self.anchors.clear();
+                    let (event, span) = self.next()?;
+                    return Ok(Some(self.node(event, span, 0)?.node));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn count(&mut self, nodes: usize, span: Span) -> Read<()> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes <= MAX_NODES {
+            return Ok(());
+        }
+        self.problems
+            .error(
+                span,
+                format!("the file stands for more than {MAX_NODES} values"),
+            )
+            .help("an alias counts as all that it stands for");
+        Err(Unreadable)
+    }
+
+    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Read<Sized> {
+        let before = self.nodes;
+        self.count(1, span)?;
+        if depth > MAX_DEPTH {
+            self.problems
+                .error(span, format!("nested deeper than {MAX_DEPTH} levels"));
+            return Err(Unreadable);
+        }
+        let (mut sized, anchor, tag) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = self.scalar(&text, style, tag.as_deref(), span);
+                let node = Node::new(value, span);
+                (Sized { node, height: 0 }, anchor, tag)
+            }
+            Event::SequenceStart(_, anchor, tag) => (self.sequence(span, depth)?, anchor, tag),
+            Event::MappingStart(_, anchor, tag) => (self.mapping(span, depth)?, anchor, tag),
+            Event::Alias(id) => return self.alias(id, span, depth),
+            Event::UnresolvedAlias(name) => {
+                self.problems
+                    .error(span, format!("there is no anchor `&{name}` before this"));
+                let node = Node::new(Value::Null, span);
+                return Ok(Sized { node, height: 0 });
+            }
+            _ => return Err(Unreadable),
+        };
+        sized.node.directive = self.directive(tag.as_deref(), span);
+        if anchor != 0 {
+            let mut node = sized.node.clone();
+            node.directive = Directive::Merge;
+            self.anchors.insert(
+                anchor,
+                Anchor {
+                    node,
+                    nodes: self.nodes - before,
+                    height: sized.height,
+                },
+            );
+        }
+        Ok(sized)
+    }
+
+    fn alias(&mut self, id: usize, span: Span, depth: usize) -> Read<Sized> {
+        let Some((nodes, height)) = self.anchors.get(&id).map(|a| (a.nodes, a.height)) else {
+            self.problems
+                .error(span, "this alias stands inside of what it stands for");
+            return Err(Unreadable);
+        };
+        self.count(nodes, span)?;
+        if depth + height > MAX_DEPTH {
+            self.problems
+                .error(span, format!("nested deeper than {MAX_DEPTH} levels"));
+            return Err(Unreadable);
+        }
+        let node = self.anchors[&id].node.clone();
+        Ok(Sized { node, height })
+    }
+
+    fn sequence(&mut self, start: Span, depth: usize) -> Read<Sized> {
+        let mut items = Vec::new();
+        let mut height = 0;
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::SequenceEnd {
+                let node = Node::new(Value::List(items), enclosing(start, span));
+                return Ok(Sized {
+                    node,
+                    height: height + 1,
+                });
+            }
+            let item = self.node(event, span, depth + 1)?;
+            height = height.max(item.height);
+            items.push(item.node);
+        }
+    }
+
+    fn mapping(&mut self, start: Span, depth: usize) -> Read<Sized> {
+        let mut map = Map::new();
+        let mut merged: Vec<Node> = Vec::new();
+        let mut height = 0;
+        loop {
+            let (event, key_span) = self.next()?;
+            if event == Event::MappingEnd {
+                for source in merged {
+                    self.merge_key(&mut map, source);
+                }
+                let node = Node::new(Value::Map(map), enclosing(start, key_span));
+                return Ok(Sized {
+                    node,
+                    height: height + 1,
+                });
+            }
+            let is_merge =
+                matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+            let key = self.key(event, key_span, depth)?;
+            let (event, span) = self.next()?;
+            let value = self.node(event, span, depth + 1)?;
+            height = height.max(value.height);
+            if is_merge {
+                merged.push(value.node);
+            } else if let Some(key) = key {
+                self.insert(&mut map, key, key_span, value.node);
+            }
+        }
+    }
+
+    fn insert(&mut self, map: &mut Map, key: String, span: Span, node: Node) {
+        match map.get(&key) {
+            Some(first) => {
+                let first = first.key;
+                self.problems
+                    .error(span, format!("the key `{key}` is given twice"))
+                    .related(first, "first given here");
+            }
+            None => {
+                map.insert(key, Entry { key: span, node });
+            }
+        }
+    }
+
+    fn key(&mut self, event: Event<'a>, span: Span, depth: usize) -> Read<Option<String>> {
+        if let Event::Scalar(text, _, 0, _) = &event {
+            self.count(1, span)?;
+            return Ok(Some(text.clone().into_owned()));
+        }
+        let key = self.node(event, span, depth + 1)?.node;
+        if let Some(text) = key.scalar_text() {
+            return Ok(Some(text));
+        }
+        self.problems
+            .error(span, format!("a key must be text, not {}", key.kind()));
+        Ok(None)
+    }
+
+    /// `<<`: the keys of the source that the mapping does not have itself.
+    fn merge_key(&mut self, map: &mut Map, source: Node) {
+        match source.value {
+            Value::Map(entries) => {
+                for (key, entry) in entries {
+                    map.entry(key).or_insert(entry);
+                }
+            }
+            Value::List(items) if items.iter().all(|item| item.as_map().is_some()) => {
+                for item in items {
+                    self.merge_key(map, item);
+                }
+            }
+            Value::Null => {}
+            _ => {
+                self.problems.error(
+                    source.span,
+                    format!(
+                        "`<<` takes a mapping or a list of mappings, not {}",
+                        source.kind()
+                    ),
+                );
+            }
+        }
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Value {
+        let wanted = tag.and_then(Tag::core_suffix);
+        let value = match (wanted, style) {
+            (Some("str"), _) => Value::Text(text.to_owned()),
+            (Some(_), _) | (None, ScalarStyle::Plain) => scalar::resolve(text),
+            (None, _) => Value::Text(text.to_owned()),
+        };
+        let fits = match wanted {
+            None | Some("str") => true,
+            Some("null") => value == Value::Null,
+            Some("bool") => matches!(value, Value::Bool(_)),
+            Some("int") => matches!(value, Value::Int(_)),
+            Some("float") => matches!(value, Value::Int(_) | Value::Float(_)),
+            Some(_) => false,
+        };
+        if !fits {
+            self.problems.error(
+                span,
+                format!("`{text}` is not a `!!{}`", wanted.unwrap_or("")),
+            );
+        }
+        value
+    }
+
+    fn directive(&mut self, tag: Option<&Tag>, span: Span) -> Directive {
+        let Some(tag) = tag else {
+            return Directive::Merge;
+        };
+        if tag.is_yaml_core_schema() {
+            return Directive::Merge;
+        }
+        match tag.original().as_str() {
+            "!reset" => return Directive::Reset,
+            "!override" => return Directive::Override,
+            "!" => {}
+            other => {
+                self.problems
+                    .warn(span, format!("the tag `{other}` has no meaning here"))
+                    .help("a stack file knows `!reset` and `!override`");
+            }
+        }
+        Directive::Merge
+    }
+}
+
+/// From the start of one span to the end of another; a block collection's own events are empty.
+fn enclosing(start: Span, end: Span) -> Span {
+    Span {
+        file: start.file,
+        start: start.start,
+        end: end.end.max(start.start),
+    }
+}

@@ -1,0 +1,548 @@
+//! Checks a tree against the [`schema`](super::schema) and brings it to the long forms.
+//!
+//! Afterwards every value has the type and form that its place asks for; what could not be brought
+//! there was recorded as an error and taken out, so that later phases can go on and find more.
+
+use std::fmt;
+
+use super::diagnostic::{Problems, suggestion};
+use super::forms;
+use super::schema::{Field, Keys, ListItem, NoValue, Shape, Status, Unlimited};
+use super::tree::{Directive, Entry, Map, Node, Value};
+use super::{bytes, duration, scalar};
+
+/// Where in the tree the walk is, for messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At<'a> {
+    parent: Option<&'a At<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step<'a> {
+    Root,
+    Key(&'a str),
+    Index(usize),
+}
+
+impl At<'_> {
+    pub(super) const ROOT: At<'static> = At {
+        parent: None,
+        step: Step::Root,
+    };
+
+    pub(super) fn key<'a>(&'a self, key: &'a str) -> At<'a> {
+        At {
+            parent: Some(self),
+            step: Step::Key(key),
+        }
+    }
+
+    pub(super) fn index(&self, index: usize) -> At<'_> {
+        At {
+            parent: Some(self),
+            step: Step::Index(index),
+        }
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        let first = self
+            .parent
+            .is_none_or(|parent| matches!(parent.step, Step::Root));
+        match self.step {
+            Step::Root => Ok(()),
+            Step::Key(key) if first => f.write_str(key),
+            Step::Key(key) => write!(f, ".{key}"),
+            Step::Index(index) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+/// A value could not be brought to its shape; why was recorded.
+#[derive(Debug)]
+pub(super) struct Misshapen;
+
+/// Whether a value has its shape now.
+pub(super) type Shaped = Result<(), Misshapen>;
+
+/// Brings a value to a shape.
+pub(super) fn apply(
+    node: &mut Node,
+    shape: &'static Shape,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Shaped {
+    if node.directive == Directive::Reset {
+        return Ok(());
+    }
+    match shape {
+        Shape::Any => Ok(()),
+        Shape::Text => text(node, at, problems),
+        Shape::TextOrNumber => match &node.value {
+            Value::Text(_) => Ok(()),
+            Value::Int(_) | Value::Float(_) => to_text(node),
+            _ => wrong(node, "text or a number", at, problems),
+        },
+        Shape::Scalar => match &node.value {
+            Value::List(_) | Value::Map(_) => wrong(node, "text or a number", at, problems),
+            _ => to_text(node),
+        },
+        Shape::Word(words) => word(node, words, at, problems),
+        Shape::Bool => boolean(node, at, problems),
+        Shape::Int(least, most) => integer(node, (*least, *most), at, problems),
+        Shape::Number => number(node, at, problems),
+        Shape::Size(unlimited) => size(node, *unlimited, at, problems),
+        Shape::Duration => duration_text(node, at, problems),
+        Shape::Words => forms::words(node, at, problems),
+        Shape::HealthTest => forms::health_test(node, at, problems),
+        Shape::List(item) => list(node, item, at, problems),
+        Shape::OneOrMore(item) => {
+            if !matches!(node.value, Value::List(_) | Value::Null | Value::Map(_)) {
+                wrap(node);
+            }
+            list(node, item, at, problems)
+        }
+        Shape::Names(inner) => names(node, inner, at, problems),
+        Shape::Keys(known) => keys(node, known, at, problems),
+        Shape::Optional(_) if node.value == Value::Null => Ok(()),
+        Shape::Optional(inner) => apply(node, inner, at, problems),
+        Shape::Pairs(no_value) => pairs(node, *no_value, at, problems),
+        Shape::NamesOrList(inner, item) => {
+            if node.as_list().is_some() {
+                names_of_list(node, *item, at, problems)?;
+            }
+            names(node, inner, at, problems)
+        }
+        Shape::Forms(form) => forms::list(node, *form, at, problems),
+        Shape::External => match &node.value {
+            Value::Map(_) => Ok(()),
+            _ => boolean(node, at, problems),
+        },
+        Shape::Ulimit => forms::ulimit(node, at, problems),
+        Shape::Hosts => forms::hosts(node, at, problems),
+        Shape::Shorthand(key, known) => {
+            if node.as_text().is_some() {
+                let inner = Node::new(std::mem::replace(&mut node.value, Value::Null), node.span);
+                node.value = Value::Map(Map::new());
+                node.set(key, inner);
+            }
+            keys(node, known, at, problems)
+        }
+    }
+}
+
+/// Records that a value is of the wrong kind.
+pub(super) fn wrong(node: &Node, wanted: &str, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    problems.error(
+        node.span,
+        format!("`{at}` must be {wanted}, not {}", node.kind()),
+    );
+    Err(Misshapen)
+}
+
+fn wrap(node: &mut Node) {
+    let item = Node::new(std::mem::replace(&mut node.value, Value::Null), node.span);
+    node.value = Value::List(vec![item]);
+}
+
+fn to_text(node: &mut Node) -> Shaped {
+    node.value = Value::Text(node.scalar_text().unwrap_or_default());
+    Ok(())
+}
+
+pub(super) fn text(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    if node.as_text().is_some() {
+        return Ok(());
+    }
+    let written = problems
+        .sources
+        .text(node.span)
+        .unwrap_or_default()
+        .to_owned();
+    let message = format!("`{at}` must be text, not {}", node.kind());
+    let diagnostic = problems.error(node.span, message);
+    if node.scalar_text().is_none() {
+        return Err(Misshapen);
+    }
+    diagnostic.help(format!("put it in quotes: \"{written}\""));
+    // What was meant is clear: go on with it, for the sake of the problems after this one.
+    to_text(node)
+}
+
+fn word(node: &mut Node, words: &[&str], at: &At<'_>, problems: &mut Problems) -> Shaped {
+    text(node, at, problems)?;
+    let given = node.as_text().unwrap_or_default();
+    if words.contains(&given) {
+        return Ok(());
+    }
+    let list: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    let diagnostic = problems.error(
+        node.span,
+        format!("`{at}` must be one of {}", list.join(", ")),
+    );
+    if let Some(meant) = suggestion(given, words.iter().copied()) {
+        diagnostic.help(format!("did you mean `{meant}`?"));
+    }
+    Err(Misshapen)
+}
+
+fn boolean(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    let written = match &node.value {
+        Value::Bool(_) => return Ok(()),
+        Value::Text(text) => text,
+        _ => return wrong(node, "true or false", at, problems),
+    };
+    let Some((flag, old)) = scalar::boolean(written) else {
+        problems.error(
+            node.span,
+            format!("`{at}` must be true or false, not `{written}`"),
+        );
+        return Err(Misshapen);
+    };
+    if old {
+        problems
+            .warn(
+                node.span,
+                format!("`{written}` is a boolean in YAML 1.1 only"),
+            )
+            .help(format!("write `{flag}`"));
+    }
+    node.value = Value::Bool(flag);
+    Ok(())
+}
+
+/// A whole number within inclusive bounds.
+pub(super) fn integer(
+    node: &mut Node,
+    bounds: (i64, i64),
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Shaped {
+    let found = match &node.value {
+        Value::Int(number) => Some(*number),
+        Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
+            Some(*number as i128)
+        }
+        Value::Text(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let (least, most) = bounds;
+    match found {
+        Some(number) if (i128::from(least)..=i128::from(most)).contains(&number) => {
+            node.value = Value::Int(number);
+            Ok(())
+        }
+        Some(_) if most == i64::MAX => {
+            problems.error(node.span, format!("`{at}` must be {least} or more"));
+            Err(Misshapen)
+        }
+        Some(_) => {
+            problems.error(
+                node.span,
+                format!("`{at}` must be between {least} and {most}"),
+            );
+            Err(Misshapen)
+        }
+        None => not_a_number(node, "a whole number", at, problems),
+    }
+}
+
+fn not_a_number(node: &Node, wanted: &str, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    let message = match node.scalar_text() {
+        Some(text) => format!("`{at}` must be {wanted}, not `{text}`"),
+        None => return wrong(node, wanted, at, problems),
+    };
+    problems.error(node.span, message);
+    Err(Misshapen)
+}
+
+fn number(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    let found = match &node.value {
+        Value::Int(number) => Some(*number as f64),
+        Value::Float(number) => Some(*number),
+        Value::Text(text) if scalar::is_float(text.trim()) => text.trim().parse().ok(),
+        _ => None,
+    };
+    match found {
+        Some(number) if number >= 0.0 && number.is_finite() => {
+            node.value = Value::Float(number);
+            Ok(())
+        }
+        Some(_) => {
+            problems.error(node.span, format!("`{at}` must be 0 or more"));
+            Err(Misshapen)
+        }
+        None => not_a_number(node, "a number", at, problems),
+    }
+}
+
+fn size(node: &mut Node, unlimited: Unlimited, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    let written = match &node.value {
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) if number.is_finite() => format!("{number:.0}"),
+        Value::Text(text) => text.clone(),
+        _ => return wrong(node, "a size such as `64m`", at, problems),
+    };
+    if unlimited == Unlimited::Minus1 && written == "-1" {
+        node.value = Value::Text(written);
+        return Ok(());
+    }
+    match bytes::parse(&written) {
+        Ok(size) => {
+            node.value = Value::Text(size.to_string());
+            Ok(())
+        }
+        Err(error) => {
+            problems
+                .error(
+                    node.span,
+                    format!("`{at}` is not a size: `{written}`: {error}"),
+                )
+                .help("a size is a number of bytes or has a unit: `512k`, `64m`, `1.5g`");
+            Err(Misshapen)
+        }
+    }
+}
+
+fn duration_text(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    let written = match &node.value {
+        Value::Text(text) => text.clone(),
+        Value::Int(_) | Value::Float(_) => node.scalar_text().unwrap_or_default(),
+        _ => return wrong(node, "a duration such as `1m30s`", at, problems),
+    };
+    match duration::parse(&written) {
+        Ok(duration) => {
+            node.value = Value::Text(duration::format(duration));
+            Ok(())
+        }
+        Err(error) => {
+            let help = match error {
+                duration::DurationError::NoUnit(_) => format!("add a unit: `{written}s`"),
+                _ => "a duration is written like `90s`, `1m30s`, `500ms`".to_owned(),
+            };
+            problems
+                .error(
+                    node.span,
+                    format!("`{at}` is not a duration: `{written}`: {error}"),
+                )
+                .help(help);
+            Err(Misshapen)
+        }
+    }
+}
+
+fn list(node: &mut Node, item: &'static Shape, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    let Value::List(items) = &mut node.value else {
+        return wrong(node, "a list", at, problems);
+    };
+    let mut index = 0;
+    items.retain_mut(|node| {
+        let kept = apply(node, item, &at.index(index), problems).is_ok();
+        index += 1;
+        kept
+    });
+    Ok(())
+}
+
+fn names(node: &mut Node, inner: &'static Shape, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    let Value::Map(map) = &mut node.value else {
+        return wrong(node, "a mapping", at, problems);
+    };
+    map.retain(|name, entry| apply(&mut entry.node, inner, &at.key(name), problems).is_ok());
+    Ok(())
+}
+
+fn names_of_list(node: &mut Node, item: ListItem, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    let Value::List(items) = std::mem::replace(&mut node.value, Value::Null) else {
+        return Ok(());
+    };
+    let mut map = Map::new();
+    for (index, mut name) in items.into_iter().enumerate() {
+        if text(&mut name, &at.index(index), problems).is_err() {
+            continue;
+        }
+        let span = name.span;
+        let mut value = Node::new(Value::Null, span);
+        value.directive = name.directive;
+        if item == ListItem::Dependency {
+            value.value = Value::Map(Map::new());
+            value.set("condition", Node::text("service_started", span));
+        }
+        let key = name.as_text().unwrap_or_default().to_owned();
+        if let Some(first) = map.insert(
+            key.clone(),
+            Entry {
+                key: span,
+                node: value,
+            },
+        ) {
+            problems
+                .warn(span, format!("`{at}` names `{key}` twice"))
+                .related(first.key, "first named here");
+        }
+    }
+    node.value = Value::Map(map);
+    Ok(())
+}
+
+fn pairs(node: &mut Node, no_value: NoValue, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    match &mut node.value {
+        Value::List(_) => pairs_of_list(node, at, problems),
+        Value::Map(_) => {}
+        _ => {
+            return wrong(node, "a mapping or a list of `KEY=value`", at, problems);
+        }
+    }
+    let Value::Map(map) = &mut node.value else {
+        return Ok(());
+    };
+    map.retain(|key, entry| {
+        let node = &mut entry.node;
+        match (&node.value, no_value) {
+            (Value::Null, NoValue::Inherit) => true,
+            (Value::List(_) | Value::Map(_), _) if node.directive != Directive::Reset => {
+                let _ = wrong(node, "text, a number or a boolean", &at.key(key), problems);
+                false
+            }
+            _ => to_text(node).is_ok(),
+        }
+    });
+    Ok(())
+}
+
+fn pairs_of_list(node: &mut Node, at: &At<'_>, problems: &mut Problems) {
+    let Value::List(items) = std::mem::replace(&mut node.value, Value::Null) else {
+        return;
+    };
+    let mut map = Map::new();
+    for (index, mut item) in items.into_iter().enumerate() {
+        if text(&mut item, &at.index(index), problems).is_err() {
+            continue;
+        }
+        let span = item.span;
+        let line = item.as_text().unwrap_or_default();
+        let (key, value) = match line.split_once('=') {
+            Some((key, value)) => (key, Value::Text(value.to_owned())),
+            None => (line, Value::Null),
+        };
+        if key.is_empty() {
+            problems.error(
+                span,
+                format!("`{}` has no name before the `=`", at.index(index)),
+            );
+            continue;
+        }
+        let mut value = Node::new(value, span);
+        value.directive = item.directive;
+        map.insert(
+            key.to_owned(),
+            Entry {
+                key: span,
+                node: value,
+            },
+        );
+    }
+    node.value = Value::Map(map);
+}
+
+/// A mapping with known keys.
+pub(super) fn keys(
+    node: &mut Node,
+    known: &'static Keys,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Shaped {
+    let span = node.span;
+    let Value::Map(map) = &mut node.value else {
+        return wrong(node, "a mapping", at, problems);
+    };
+    let mut old_name = None;
+    map.retain(|key, entry| {
+        if known.extensions && key.starts_with("x-") {
+            return true;
+        }
+        let Some(field) = known.field(key) else {
+            unknown_key(key, entry, known, at, problems);
+            return false;
+        };
+        let at = at.key(key);
+        status(field, entry, &at, problems);
+        if apply(&mut entry.node, &field.shape, &at, problems).is_err() {
+            return false;
+        }
+        if matches!(field.shape, Shape::External)
+            && let Value::Map(inner) = &mut entry.node.value
+        {
+            old_name = inner.swap_remove("name").map(|entry| entry.node);
+            problems
+                .warn(entry.key, format!("`{at}` with a mapping is obsolete"))
+                .help("write `external: true`, and `name:` beside it");
+            entry.node.value = Value::Bool(true);
+        }
+        true
+    });
+    if let Some(name) = old_name.filter(|name| name.as_text().is_some())
+        && !map.contains_key("name")
+    {
+        map.insert(
+            "name".to_owned(),
+            Entry {
+                key: span,
+                node: name,
+            },
+        );
+    }
+    Ok(())
+}
+
+fn unknown_key(key: &str, entry: &Entry, known: &Keys, at: &At<'_>, problems: &mut Problems) {
+    let place = match at.step {
+        Step::Root => "at the top of a stack file".to_owned(),
+        _ => format!("in `{at}`"),
+    };
+    let diagnostic = problems.error(entry.key, format!("there is no key `{key}` {place}"));
+    let candidates = known.fields.iter().map(|field| field.key);
+    let looks_like_service = entry.node.get("image").is_some() || entry.node.get("build").is_some();
+    if let Some(meant) = suggestion(key, candidates) {
+        diagnostic
+            .label("unknown key")
+            .help(format!("did you mean `{meant}`?"));
+    } else if matches!(at.step, Step::Root) && looks_like_service {
+        diagnostic
+            .label("unknown key")
+            .help(format!("put the service `{key}` under `services:`"));
+    } else if known.extensions {
+        diagnostic
+            .label("unknown key")
+            .help("a key of your own starts with `x-`");
+    }
+}
+
+fn status(field: &Field, entry: &Entry, at: &At<'_>, problems: &mut Problems) {
+    if entry.node.directive == Directive::Reset {
+        return;
+    }
+    match field.status {
+        Status::Done => {}
+        Status::Later => {
+            problems
+                .warn(entry.key, format!("`{at}` is not supported yet"))
+                .label("ignored");
+        }
+        Status::Ignored(why) => {
+            problems
+                .warn(entry.key, format!("`{at}` is ignored: {why}"))
+                .label("ignored");
+        }
+        Status::Refused(why) => {
+            problems
+                .error(entry.key, format!("`{at}` is not supported yet: {why}"))
+                .label("not supported yet");
+        }
+    }
+}
