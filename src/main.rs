@@ -4,16 +4,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     // Before anything else is set up: a shim is on the way of every container's start.
-    if arguments.next().is_some_and(|first| first == "shim") {
-        return match (arguments.next(), arguments.next()) {
-            (Some(bundle), None) => stack::runtime::shim::main(Path::new(&bundle)),
+    match arguments.split_first() {
+        Some((first, rest)) if first == "shim" => match rest {
+            [bundle] => stack::runtime::shim::main(Path::new(bundle)),
             _ => {
-                eprintln!("usage: stack shim <bundle>");
+                eprintln!("usage: stack shim BUNDLE (started by a supervisor)");
                 ExitCode::from(2)
             }
-        };
+        },
+        Some((first, rest)) if first == "supervise" => stack::control::supervisor::main(rest),
+        _ => ExitCode::SUCCESS,
     }
-    ExitCode::SUCCESS
 }

@@ -7,10 +7,17 @@
 //! Invariant: everything it must remember is on disk before it acts on it. Killed at any
 //! instruction, the next one starts by observing and goes on.
 
+mod api;
 mod client;
 mod command;
 mod event;
+mod health;
+mod progress;
+mod reconcile;
+mod status;
+pub mod supervisor;
+mod verdict;
 
-pub use client::{Client, ClientError, Events};
+pub use client::{Client, ClientError, Events, supervisor_arguments};
 pub use command::{Command, OneOff, Recreate, Up};
 pub use event::{Event, Kind, Progress, ProgressState};

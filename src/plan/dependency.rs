@@ -4,7 +4,9 @@ use crate::compose::model::{Condition, RestartPolicy, ServiceName};
 use crate::state::records::HealthStatus;
 
 use super::replicas::replicas;
-use super::{Desired, DesiredService, Exit, Observed, ObservedContainer, Phase, Run};
+use super::{
+    Desired, DesiredService, Exit, Observed, ObservedContainer, Phase, Run, container_name,
+};
 
 /// Whether a dependency is as its dependents want it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +40,10 @@ pub(super) fn dependency_state(
     for slot in slots {
         let state = match slot.current {
             Some(container) => replica_state(container, dependency, condition),
-            None => match observed.failures.get(&format!("{name}.{}", slot.number)) {
+            None => match observed
+                .failures
+                .get(&replica_name(desired, name, slot.number))
+            {
                 Some(failure) if failure.at >= dependency.since => {
                     DependencyState::Failed(failure.message.clone())
                 }
@@ -52,6 +57,15 @@ pub(super) fn dependency_state(
         }
     }
     verdict
+}
+
+fn replica_name(desired: &Desired, name: &ServiceName, number: u32) -> String {
+    container_name(
+        &desired.project,
+        name,
+        &desired.services[name].service,
+        number,
+    )
 }
 
 fn replica_state(
@@ -126,7 +140,7 @@ pub(super) fn starts_again(
 }
 
 /// Whether a restart policy starts a program again that ended by itself.
-pub(super) fn policy_restarts(policy: &RestartPolicy, exit: &Exit, restarts: u32) -> bool {
+pub fn policy_restarts(policy: &RestartPolicy, exit: &Exit, restarts: u32) -> bool {
     if exit.error.is_some() {
         return false;
     }

@@ -115,7 +115,7 @@ pub fn config_hash(service: &Service) -> String {
 }
 
 /// Hash of a network's configuration.
-pub(super) fn network_hash(network: &Network) -> String {
+pub fn network_hash(network: &Network) -> String {
     let text = serde_json::to_string(network).unwrap_or_default();
     hex(&Sha256::digest(text.as_bytes()))
 }

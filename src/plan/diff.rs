@@ -546,7 +546,13 @@ impl<'a> Planner<'a> {
             if absent && !edge.required {
                 continue;
             }
-            match dependency_state(dependency, edge.condition, self.desired, self.observed) {
+            let mut state =
+                dependency_state(dependency, edge.condition, self.desired, self.observed);
+            if let (DependencyState::Pending, Some(problem)) = (&state, self.problem_of(dependency))
+            {
+                state = DependencyState::Failed(problem.message.clone());
+            }
+            match state {
                 DependencyState::Met => {}
                 DependencyState::Pending => gates.push(After::Condition {
                     service: dependency.clone(),
@@ -595,6 +601,14 @@ impl<'a> Planner<'a> {
             volumes,
         };
         self.plan.push(op, cause.clone(), after)
+    }
+
+    /// What keeps a service from running. Dependencies are planned before their dependents.
+    fn problem_of(&self, service: &ServiceName) -> Option<&Problem> {
+        self.plan
+            .problems
+            .iter()
+            .find(|problem| problem.fatal && problem.service == *service)
     }
 
     fn problem(&mut self, service: &ServiceName, message: String) {

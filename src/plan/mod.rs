@@ -16,11 +16,13 @@ mod down;
 mod observed;
 mod replicas;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 pub use cause::Cause;
-pub use dependency::DependencyState;
-pub use desired::{Desired, DesiredService, Down, Run, config_hash, container_name};
+pub use dependency::{DependencyState, policy_restarts};
+pub use desired::{Desired, DesiredService, Down, Run, config_hash, container_name, network_hash};
 pub use diff::plan;
 pub use observed::{Exit, Observed, ObservedContainer, ObservedNetwork, Phase, RecordedFailure};
 

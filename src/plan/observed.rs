@@ -19,7 +19,7 @@ pub struct Observed {
     pub volumes: BTreeMap<String, String>,
     /// Images by the reference that a service uses → image id.
     pub images: BTreeMap<String, String>,
-    /// Why an operation on a subject failed the last time.
+    /// Why an operation failed the last time, by the full name of its subject.
     pub failures: BTreeMap<String, RecordedFailure>,
 }
 

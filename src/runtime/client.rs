@@ -217,6 +217,25 @@ impl ShimProcess {
         }
     }
 
+    /// Waits until the container exists; its program may wait for a client to attach.
+    pub fn wait_created(&self, timeout: Option<Duration>) -> Result<(), ClientError> {
+        match self.connection.receive(timeout)?.reply {
+            Reply::Created => Ok(()),
+            Reply::Failed(failure) => Err(ClientError::Refused(failure)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Waits until the shim has ended, having cleaned up, and reaps it; `false` when it still runs.
+    pub fn wait_ended(&self, timeout: Duration) -> io::Result<bool> {
+        let left = Timespec::try_from(timeout).unwrap_or(Timespec {
+            tv_sec: i64::MAX,
+            tv_nsec: 0,
+        });
+        poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&left))?;
+        self.reap()
+    }
+
     /// Takes the ended process off the kernel's list; `false` when it still runs.
     pub fn reap(&self) -> io::Result<bool> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;

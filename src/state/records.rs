@@ -125,6 +125,8 @@ pub struct ContainerStatus {
     pub endpoints: Vec<EndpointRecord>,
     /// Its published ports while it runs.
     pub ports: Vec<PortRecord>,
+    /// The addresses of its last run: it gets them again when they are free.
+    pub last_addresses: Vec<IpAddr>,
 }
 
 /// Health of a container.

@@ -16,5 +16,9 @@ fn close_range(first: u32, flags: libc::c_uint) -> io::Result<()> {
     // SAFETY: three integers. Descriptors that are owned by Rust values are only closed in a
     // process that ends by exec or `_exit` and never drops those values.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "the one place for it; denied everywhere else")]
 
+pub(crate) mod async_fd;
 pub(crate) mod bpf;
 pub(crate) mod clone;
 pub(crate) mod descriptors;

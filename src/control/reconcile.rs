@@ -1,0 +1,744 @@
+//! The loop itself.
+//!
+//! # Theory of operation
+//!
+//! One task owns the desired and the observed state. It plans, starts whatever is ready, and sleeps
+//! until something happens: a command, the end of an operation, the end of a program, a probe, or
+//! the time of a restart. Then it plans again. Operations, ends and probes run as tasks of their
+//! own that report back; nothing else is remembered between two plans than which subjects are busy.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::api::{self, Inbox};
+use super::health::{self, Prober};
+use super::progress::{Audience, after, before};
+use super::verdict::{Goal, Verdict, verdict};
+use super::{Command, Event, OneOff};
+use crate::engine::{Applied, Engine, EngineError};
+use crate::plan::{
+    Cause, Desired, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure, Run, Step, Then,
+    plan, policy_restarts,
+};
+use crate::state::records::HealthState;
+use crate::state::{Paths, StateError, read_json, remove_dir, write_json};
+
+/// Commands that may wait in line.
+const INBOX: usize = 64;
+
+/// The loop of one project.
+pub(super) struct Reconciler<E> {
+    paths: Paths,
+    project: String,
+    engine: Arc<E>,
+    desired: Arc<Desired>,
+    observed: Observed,
+    /// Subjects of operations that are being done → the step.
+    busy: BTreeMap<String, Step>,
+    tasks: JoinSet<Report>,
+    probers: HashMap<String, AbortHandle>,
+    health_sender: mpsc::UnboundedSender<HealthReport>,
+    health: mpsc::UnboundedReceiver<HealthReport>,
+    commands: Vec<Underway>,
+    audience: Audience,
+    sender: mpsc::Sender<Inbox>,
+    inbox: mpsc::Receiver<Inbox>,
+    api: tokio::task::JoinHandle<()>,
+}
+
+/// A command that is being carried out.
+struct Underway {
+    goal: Goal,
+    kind: Kind,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Done when the plan is.
+    Converge,
+    /// The same, and says of containers that it did not touch that they run.
+    ConvergeUp,
+    /// Done when the project is gone.
+    Down,
+    /// Done when a one-off container has been started.
+    OneOff,
+}
+
+/// What a task reports.
+enum Report {
+    Applied(Box<Step>, Result<Applied, EngineError>),
+    Ended(String, Result<ObservedContainer, EngineError>),
+    /// A one-off container exists.
+    Made(mpsc::UnboundedSender<Event>, ObservedContainer),
+    /// Nothing came of it.
+    Nothing,
+    /// A one-off container was started, or not.
+    OneOff(mpsc::UnboundedSender<Event>, Result<Applied, EngineError>),
+}
+
+/// What a prober has found.
+struct HealthReport {
+    id: String,
+    /// Which run of the program it is about.
+    started_at: Option<Timestamp>,
+    state: HealthState,
+    /// Probes keep to the interval: worth writing down each.
+    regular: bool,
+}
+
+impl<E: Engine> Reconciler<E> {
+    /// Answers on the project's socket, observes, and takes up what was desired. `ready` is called
+    /// as soon as commands can be sent.
+    pub(super) fn start(
+        paths: &Paths,
+        project: &str,
+        engine: Arc<E>,
+        ready: impl FnOnce(),
+    ) -> Result<Self, EngineError> {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let (health_sender, health) = mpsc::unbounded_channel();
+        let socket = paths.api_socket(project);
+        let api = api::serve(&socket, sender.clone())
+            .map_err(|error| StateError::io("listen on", &socket, error))?;
+        ready();
+        let desired =
+            read_json(&desired_path(paths, project))?.unwrap_or_else(|| Desired::new(project));
+        let mut reconciler = Self {
+            paths: paths.clone(),
+            project: project.to_owned(),
+            observed: engine.observe()?,
+            engine,
+            desired: Arc::new(desired),
+            busy: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            probers: HashMap::new(),
+            health_sender,
+            health,
+            commands: Vec::new(),
+            audience: Audience::default(),
+            sender,
+            inbox,
+            api,
+        };
+        reconciler.look_up_images()?;
+        for container in reconciler.observed.containers.clone().into_values() {
+            if container.is_up() {
+                reconciler.look_after(container);
+            }
+        }
+        Ok(reconciler)
+    }
+
+    /// Runs until there is nothing left to look after.
+    pub(super) async fn run(mut self) -> Result<(), EngineError> {
+        loop {
+            let plan = self.advance();
+            self.finish_commands(&plan).await?;
+            let due = plan.steps.iter().filter_map(|step| step.not_before).min();
+            if self.is_idle(&plan) {
+                if !self.leave().await? {
+                    return Ok(());
+                }
+                continue;
+            }
+            self.next_event(due).await;
+            // All that has happened meanwhile is taken in before the next plan.
+            while let Ok(message) = self.inbox.try_recv() {
+                self.receive(message);
+            }
+            while let Some(report) = self.tasks.try_join_next() {
+                self.take(report);
+            }
+            while let Ok(report) = self.health.try_recv() {
+                self.probed(report);
+            }
+        }
+    }
+
+    async fn next_event(&mut self, due: Option<Timestamp>) {
+        let until_due = due.map(|due| {
+            Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default()
+        });
+        let timer = async {
+            match until_due {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(message) = self.inbox.recv() => self.receive(message),
+            Some(report) = self.tasks.join_next(), if !self.tasks.is_empty() => self.take(report),
+            Some(report) = self.health.recv() => self.probed(report),
+            () = timer => {}
+        }
+    }
+
+    /// Plans, and starts what is ready.
+    fn advance(&mut self) -> Plan {
+        let plan = plan(&self.desired, &self.observed, Timestamp::now());
+        self.tell_waiting(&plan);
+        for step in &plan.steps {
+            let subject = step.op.subject().1;
+            let ready = step.after.is_empty()
+                && step.not_before.is_none()
+                && !self.busy.contains_key(subject)
+                && !self.observed.failures.contains_key(subject);
+            if ready {
+                self.begin(step.clone());
+            }
+        }
+        plan
+    }
+
+    fn begin(&mut self, step: Step) {
+        tracing::info!(op = %step.op, cause = %step.cause, "doing");
+        let mut container = match &step.op {
+            Op::StartContainer { id: Some(id), .. }
+            | Op::StopContainer { id, .. }
+            | Op::RemoveContainer { id, .. } => self.observed.containers.get(id).cloned(),
+            _ => None,
+        };
+        if let (Op::StartContainer { .. }, Some(container)) = (&step.op, &mut container) {
+            match step.cause {
+                Cause::Restart { .. } => {
+                    container.status.restart_count += 1;
+                    container.status.streak += 1;
+                }
+                _ => {
+                    container.status.restart_count = 0;
+                    container.status.streak = 0;
+                }
+            }
+        }
+        if let Op::StopContainer { id, then, .. } = &step.op {
+            // The engine writes it down; what we write from now on must not take it back.
+            self.stop_probing(id);
+            if let Some(container) = self.observed.containers.get_mut(id) {
+                container.status.interrupted = *then == Then::StartAgain;
+            }
+        }
+        if let Some(progress) = before(&step) {
+            self.audience.tell(progress);
+        }
+        self.busy
+            .insert(step.op.subject().1.to_owned(), step.clone());
+        let operation =
+            Arc::clone(&self.engine).apply(step.op.clone(), container, Arc::clone(&self.desired));
+        self.tasks
+            .spawn(async move { Report::Applied(Box::new(step), operation.await) });
+    }
+
+    fn take(&mut self, report: Result<Report, tokio::task::JoinError>) {
+        match report {
+            Ok(Report::Applied(step, result)) => self.applied(*step, result),
+            Ok(Report::Ended(id, result)) => self.ended(&id, result),
+            Ok(Report::Nothing) => {}
+            Ok(Report::Made(events, container)) => self.one_off_made(&events, container),
+            Ok(Report::OneOff(events, result)) => self.one_off_started(&events, result),
+            Err(error) if error.is_cancelled() => {}
+            // A bug. Nothing is known of the task's subject: start anew from what can be seen.
+            Err(error) => {
+                tracing::error!(%error, "a task broke");
+                std::process::abort();
+            }
+        }
+    }
+
+    fn applied(&mut self, step: Step, result: Result<Applied, EngineError>) {
+        let subject = step.op.subject().1.to_owned();
+        self.busy.remove(&subject);
+        match result {
+            Ok(applied) => {
+                if let Some(progress) = after(&step) {
+                    self.audience.tell(progress);
+                }
+                self.observe(applied, &step);
+            }
+            Err(EngineError::CutShort) => self.look_again(&step),
+            Err(error) => {
+                let message = format!("{} {subject}: {}", failed_verb(&step.op), error.story());
+                tracing::warn!(op = %step.op, error = message, "failed");
+                self.audience.fail(&step, &message);
+                let at = Timestamp::now();
+                self.observed
+                    .failures
+                    .insert(subject, RecordedFailure { at, message });
+                self.look_again(&step);
+            }
+        }
+    }
+
+    /// Takes in what an operation has made of its subject.
+    fn observe(&mut self, applied: Applied, step: &Step) {
+        match applied {
+            Applied::Container(container) => {
+                let started = matches!(step.op, Op::StartContainer { .. });
+                self.observed
+                    .containers
+                    .insert(container.record.id.clone(), (*container).clone());
+                if started {
+                    self.audience.announce(&Event::Started {
+                        service: container.record.service.clone(),
+                        number: container.record.number,
+                        name: container.record.name.clone(),
+                        id: container.record.id.clone(),
+                    });
+                    self.look_after(*container);
+                }
+            }
+            Applied::ContainerGone(id) => drop(self.observed.containers.remove(&id)),
+            Applied::Network(name, network) => drop(self.observed.networks.insert(name, network)),
+            Applied::NetworkGone(name) => drop(self.observed.networks.remove(&name)),
+            Applied::Volume(name, project) => drop(self.observed.volumes.insert(name, project)),
+            Applied::VolumeGone(name) => drop(self.observed.volumes.remove(&name)),
+        }
+    }
+
+    /// After a failure: what is the subject like now?
+    fn look_again(&mut self, step: &Step) {
+        let id = match &step.op {
+            Op::StartContainer { id: Some(id), .. }
+            | Op::StopContainer { id, .. }
+            | Op::RemoveContainer { id, .. } => id,
+            _ => return,
+        };
+        match self.engine.look(id) {
+            Ok(Some(container)) => drop(self.observed.containers.insert(id.clone(), container)),
+            Ok(None) => drop(self.observed.containers.remove(id)),
+            Err(error) => tracing::warn!(error = error.story(), "cannot look at a container"),
+        }
+    }
+
+    /// Waits for a container's end and probes its health.
+    fn look_after(&mut self, container: ObservedContainer) {
+        let id = container.record.id.clone();
+        let ended = Arc::clone(&self.engine).ended(container.clone());
+        self.tasks.spawn({
+            let id = id.clone();
+            async move { Report::Ended(id, ended.await) }
+        });
+        self.stop_probing(&id);
+        if container.record.health.is_none() {
+            return;
+        }
+        let prober = probe_for_ever(
+            Arc::clone(&self.engine),
+            container,
+            self.health_sender.clone(),
+        );
+        self.probers.insert(id, tokio::spawn(prober).abort_handle());
+    }
+
+    fn stop_probing(&mut self, id: &str) {
+        if let Some(prober) = self.probers.remove(id) {
+            prober.abort();
+        }
+    }
+
+    fn ended(&mut self, id: &str, result: Result<ObservedContainer, EngineError>) {
+        self.stop_probing(id);
+        let container = match result {
+            Ok(container) => container,
+            Err(error) => {
+                tracing::error!(
+                    container = id,
+                    error = error.story(),
+                    "cannot clean up behind it"
+                );
+                match self.engine.look(id) {
+                    Ok(Some(container)) => container,
+                    _ => return,
+                }
+            }
+        };
+        // A container that was removed meanwhile, or started again, is not put back.
+        let known = self.observed.containers.get(id);
+        if !known.is_some_and(|known| known.is_up() || known.record.one_off) {
+            return;
+        }
+        if let Phase::Exited(exit) = &container.phase {
+            let record = &container.record;
+            let restarts = self
+                .desired
+                .services
+                .get(&record.service)
+                .is_some_and(|service| {
+                    service.run == Run::Running
+                        && !record.one_off
+                        && policy_restarts(
+                            &service.service.restart,
+                            exit,
+                            container.status.restart_count,
+                        )
+                });
+            tracing::info!(container = record.name, "{exit}");
+            self.audience.exited(record, exit, restarts);
+        }
+        self.observed.containers.insert(id.to_owned(), container);
+    }
+
+    fn probed(&mut self, report: HealthReport) {
+        let Some(container) = self.observed.containers.get_mut(&report.id) else {
+            return;
+        };
+        if !container.is_up() || container.started_at() != report.started_at {
+            return; // A run that is over.
+        }
+        let before = container.health();
+        container.status.health = Some(report.state);
+        let now = container.health();
+        let changed = before != now;
+        if (changed || report.regular)
+            && let Err(error) = self.engine.save_status(&report.id, &container.status)
+        {
+            tracing::warn!(
+                error = error.story(),
+                "cannot write down a container's health"
+            );
+        }
+        if let (true, Some(status)) = (changed, now) {
+            tracing::info!(container = container.record.name, ?status, "health");
+            let record = Arc::clone(&container.record);
+            self.audience.health(&record, status);
+        }
+    }
+
+    fn receive(&mut self, message: Inbox) {
+        match message {
+            Inbox::Listen(events) => self.audience.listen(events),
+            Inbox::Status(reply) => {
+                let plan = plan(&self.desired, &self.observed, Timestamp::now());
+                let _ = reply.send(super::status::status(&self.desired, &self.observed, &plan));
+            }
+            Inbox::Command(command, events) => {
+                if let Err(error) = self.command(*command, &events) {
+                    let errors = vec![error.story()];
+                    let _ = events.send(Event::Done { errors });
+                }
+            }
+        }
+    }
+
+    /// Writes down what a command asks for. From then on it happens.
+    fn command(
+        &mut self,
+        command: Command,
+        events: &mpsc::UnboundedSender<Event>,
+    ) -> Result<(), EngineError> {
+        let now = Timestamp::now();
+        let mut desired = (*self.desired).clone();
+        command.apply(&mut desired, now);
+        if desired != *self.desired {
+            self.save(&desired)?;
+            self.desired = Arc::new(desired);
+        }
+        self.observed.failures.clear();
+        self.look_up_images()?;
+        let _ = events.send(Event::Accepted);
+        self.audience.join(events.clone());
+        let goal = Goal {
+            services: command.services().iter().cloned().collect(),
+            at: now,
+            healthy: match &command {
+                Command::Up(up) => up.wait,
+                Command::Start { wait, .. } => *wait,
+                _ => false,
+            },
+        };
+        let kind = match &command {
+            Command::Up(_) => Kind::ConvergeUp,
+            Command::Down { services, .. } if services.is_empty() => Kind::Down,
+            Command::Run(_) => Kind::OneOff,
+            _ => Kind::Converge,
+        };
+        match command {
+            Command::Kill { signal, .. } => self.kill(&goal, signal),
+            Command::Run(one_off) => self.run_one_off(*one_off, events.clone()),
+            Command::RemoveOneOff { id } => self.remove_one_off(&id),
+            _ => {}
+        }
+        self.commands.push(Underway {
+            goal,
+            kind,
+            events: events.clone(),
+        });
+        Ok(())
+    }
+
+    fn save(&self, desired: &Desired) -> Result<(), EngineError> {
+        let path = desired_path(&self.paths, &self.project);
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(|error| StateError::io("make", dir, error))?;
+        }
+        Ok(write_json(&path, desired)?)
+    }
+
+    /// Which images the services' references mean.
+    fn look_up_images(&mut self) -> Result<(), EngineError> {
+        let mut unknown = Vec::new();
+        for service in self.desired.services.values() {
+            let reference = service.service.image.clone().unwrap_or_default();
+            match &service.image_id {
+                Some(id) => drop(self.observed.images.insert(reference, id.clone())),
+                None => unknown.push(reference),
+            }
+        }
+        self.observed.images.extend(self.engine.images(&unknown)?);
+        Ok(())
+    }
+
+    fn kill(&mut self, goal: &Goal, signal: i32) {
+        for container in self.observed.containers.values() {
+            if container.is_up()
+                && !container.record.one_off
+                && goal.concerns(&container.record.service)
+            {
+                self.audience.killing(&container.record.name);
+                match self.engine.signal(container, signal) {
+                    Ok(()) => self.audience.killed(&container.record.name),
+                    Err(error) => {
+                        let failure = RecordedFailure {
+                            at: Timestamp::now(),
+                            message: error.story(),
+                        };
+                        self.observed
+                            .failures
+                            .insert(container.record.name.clone(), failure);
+                    }
+                }
+            }
+        }
+    }
+
+    fn run_one_off(&mut self, one_off: OneOff, events: mpsc::UnboundedSender<Event>) {
+        let (made, container) = oneshot::channel::<ObservedContainer>();
+        let starting =
+            Arc::clone(&self.engine).run_one_off(one_off, Arc::clone(&self.desired), made);
+        let early = events.clone();
+        self.tasks.spawn(async move {
+            match container.await {
+                Ok(container) => Report::Made(early, container),
+                Err(_) => Report::Nothing,
+            }
+        });
+        self.tasks
+            .spawn(async move { Report::OneOff(events, starting.await) });
+    }
+
+    fn one_off_made(
+        &mut self,
+        events: &mpsc::UnboundedSender<Event>,
+        container: ObservedContainer,
+    ) {
+        let _ = events.send(Event::OneOff {
+            id: container.record.id.clone(),
+            name: container.record.name.clone(),
+        });
+        self.observed
+            .containers
+            .entry(container.record.id.clone())
+            .or_insert(container);
+    }
+
+    fn one_off_started(
+        &mut self,
+        events: &mpsc::UnboundedSender<Event>,
+        result: Result<Applied, EngineError>,
+    ) {
+        let mut errors = Vec::new();
+        match result {
+            Ok(Applied::Container(container)) => {
+                self.observed
+                    .containers
+                    .insert(container.record.id.clone(), (*container).clone());
+                self.look_after(*container);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                errors.push(error.story());
+                let made: Vec<String> = self
+                    .observed
+                    .containers
+                    .values()
+                    .filter(|container| {
+                        container.record.one_off && container.phase == Phase::Created
+                    })
+                    .map(|container| container.record.id.clone())
+                    .collect();
+                for id in made {
+                    if let Ok(Some(container)) = self.engine.look(&id) {
+                        self.observed.containers.insert(id, container);
+                    }
+                }
+            }
+        }
+        let _ = events.send(Event::Done { errors });
+        self.commands
+            .retain(|command| !command.events.same_channel(events));
+        self.audience.leave(events);
+    }
+
+    fn remove_one_off(&mut self, id: &str) {
+        if let Some(container) = self.observed.containers.get_mut(id)
+            && container.record.one_off
+        {
+            let mut record = (*container.record).clone();
+            record.auto_remove = true;
+            container.record = Arc::new(record);
+            if container.is_up()
+                && let Err(error) = self.engine.signal(container, nix::libc::SIGKILL)
+            {
+                tracing::warn!(error = error.story(), "cannot end a one-off container");
+            }
+        }
+    }
+
+    /// Answers the commands that have been carried out.
+    async fn finish_commands(&mut self, plan: &Plan) -> Result<(), EngineError> {
+        let busy: BTreeSet<String> = self.busy.keys().cloned().collect();
+        let mut left = Vec::new();
+        for command in std::mem::take(&mut self.commands) {
+            let errors = match command.kind {
+                Kind::OneOff => None,
+                Kind::Down if !self.busy.is_empty() => None,
+                _ => match verdict(&command.goal, plan, (&self.desired, &self.observed), &busy) {
+                    Verdict::Underway => None,
+                    Verdict::Done(errors) => Some(errors),
+                },
+            };
+            match errors {
+                None if command.events.is_closed() => self.audience.leave(&command.events),
+                None => left.push(command),
+                Some(errors) => {
+                    if command.kind == Kind::Down && errors.is_empty() {
+                        self.forget_project()?;
+                    }
+                    if command.kind == Kind::ConvergeUp {
+                        self.audience.tell_untouched(
+                            &command.events,
+                            &command.goal,
+                            &self.observed,
+                        );
+                    }
+                    let _ = command.events.send(Event::Done { errors });
+                    self.audience.leave(&command.events);
+                }
+            }
+        }
+        self.commands = left;
+        Ok(())
+    }
+
+    /// The project is gone: so is what was written about it.
+    fn forget_project(&mut self) -> Result<(), EngineError> {
+        self.desired = Arc::new(Desired::new(&self.project));
+        Ok(remove_dir(&self.paths.project(&self.project))?)
+    }
+
+    /// Says of dependencies that somebody waits for them.
+    fn tell_waiting(&mut self, plan: &Plan) {
+        self.audience.tell_waiting(plan, &self.observed);
+        for command in self.commands.iter().filter(|command| command.goal.healthy) {
+            self.audience
+                .tell_waiting_health(&command.goal, &self.observed);
+        }
+    }
+
+    fn is_idle(&self, plan: &Plan) -> bool {
+        let can_move = |step: &Step| {
+            let dead = self.observed.failures.contains_key(step.op.subject().1);
+            !dead && (step.not_before.is_some() || (step.after.is_empty()))
+        };
+        self.commands.is_empty()
+            && self.busy.is_empty()
+            && !self
+                .observed
+                .containers
+                .values()
+                .any(ObservedContainer::is_up)
+            && !plan.steps.iter().any(can_move)
+            && self.tasks.is_empty()
+    }
+
+    /// Leaves, unless a command has come in at the last moment: then the loop goes on (`true`).
+    async fn leave(&mut self) -> Result<bool, EngineError> {
+        let socket = self.paths.api_socket(&self.project);
+        let _ = std::fs::remove_file(&socket);
+        self.api.abort();
+        // A request that was being read reaches the inbox now or never.
+        tokio::task::yield_now().await;
+        if self.inbox.is_empty() {
+            self.inbox.close();
+            return Ok(false);
+        }
+        self.api = api::serve(&socket, self.sender.clone())
+            .map_err(|error| StateError::io("listen on", &socket, error))?;
+        while let Ok(message) = self.inbox.try_recv() {
+            self.receive(message);
+        }
+        Ok(true)
+    }
+}
+
+/// Where a project's desired state is kept.
+pub(super) fn desired_path(paths: &Paths, project: &str) -> std::path::PathBuf {
+    paths.project(project).join("desired.json")
+}
+
+fn failed_verb(op: &Op) -> &'static str {
+    match op {
+        Op::PullImage { .. } => "cannot fetch image",
+        Op::CreateNetwork { .. } => "cannot create network",
+        Op::RemoveNetwork { .. } => "cannot remove network",
+        Op::CreateVolume { .. } => "cannot create volume",
+        Op::RemoveVolume { .. } => "cannot remove volume",
+        Op::CreateContainer { .. } => "cannot create container",
+        Op::StartContainer { .. } => "cannot start container",
+        Op::StopContainer { .. } => "cannot stop container",
+        Op::RemoveContainer { .. } => "cannot remove container",
+    }
+}
+
+/// Probes a container's health for as long as it runs.
+async fn probe_for_ever<E: Engine>(
+    engine: Arc<E>,
+    container: ObservedContainer,
+    reports: mpsc::UnboundedSender<HealthReport>,
+) {
+    let Some(check) = container.record.health.clone() else {
+        return;
+    };
+    let started_at = container.started_at();
+    let since_start = || {
+        let started = started_at.unwrap_or_default();
+        Duration::try_from(Timestamp::now().duration_since(started)).unwrap_or_default()
+    };
+    let mut prober = Prober::default();
+    let mut state = container
+        .status
+        .health
+        .clone()
+        .unwrap_or_else(health::initial);
+    loop {
+        if let Some(probe) = Arc::clone(&engine).probe(container.clone()).await {
+            let regular = prober.is_regular();
+            state = prober.judge(&check, (&state, probe), since_start());
+            let report = HealthReport {
+                id: container.record.id.clone(),
+                started_at,
+                state: state.clone(),
+                regular,
+            };
+            if reports.send(report).is_err() {
+                return;
+            }
+        }
+        tokio::time::sleep(prober.delay(&check, since_start())).await;
+    }
+}

@@ -1,0 +1,130 @@
+//! Whether a command has been carried out. Pure.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::compose::model::ServiceName;
+use crate::plan::{After, Cause, Desired, Observed, Op, Phase, Plan, Run, Step};
+use crate::state::records::HealthStatus;
+
+/// What a command waits for.
+#[derive(Debug, Clone)]
+pub(super) struct Goal {
+    /// The services that it is about; empty = all.
+    pub(super) services: BTreeSet<ServiceName>,
+    /// When it was given.
+    pub(super) at: Timestamp,
+    /// Containers with a health check must be healthy too.
+    pub(super) healthy: bool,
+}
+
+/// How far a command is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Something can still happen by itself.
+    Underway,
+    /// Nothing more will: with these errors, or well.
+    Done(Vec<String>),
+}
+
+impl Goal {
+    /// Whether a service is among those that the command is about.
+    pub(super) fn concerns(&self, service: &ServiceName) -> bool {
+        self.services.is_empty() || self.services.contains(service)
+    }
+}
+
+/// Judges a command by the plan that is left. `busy` holds the names of subjects of operations that
+/// are being done.
+pub(super) fn verdict(
+    goal: &Goal,
+    plan: &Plan,
+    (desired, observed): (&Desired, &Observed),
+    busy: &BTreeSet<String>,
+) -> Verdict {
+    let mut dead = vec![false; plan.steps.len()];
+    for (index, step) in plan.steps.iter().enumerate() {
+        let blocked = step
+            .after
+            .iter()
+            .any(|after| matches!(after, After::Step(before) if dead[*before]));
+        dead[index] = blocked || failed_since(step, observed, desired);
+        let ours = service_of(step, observed).is_none_or(|service| goal.concerns(&service));
+        let restart = matches!(step.cause, Cause::Restart { .. });
+        if ours && !restart && (!dead[index] || busy.contains(step.op.subject().1)) {
+            return Verdict::Underway;
+        }
+    }
+    let mut errors: Vec<String> = observed
+        .failures
+        .values()
+        .filter(|failure| failure.at >= goal.at)
+        .map(|failure| failure.message.clone())
+        .collect();
+    let fatal = plan
+        .problems
+        .iter()
+        .filter(|problem| problem.fatal && goal.concerns(&problem.service));
+    for problem in fatal {
+        if !errors.contains(&problem.message) {
+            errors.push(problem.message.clone());
+        }
+    }
+    if goal.healthy && errors.is_empty() {
+        return health_verdict(goal, desired, observed);
+    }
+    Verdict::Done(errors)
+}
+
+fn health_verdict(goal: &Goal, desired: &Desired, observed: &Observed) -> Verdict {
+    let mut errors = Vec::new();
+    for (name, service) in &desired.services {
+        if !goal.concerns(name) || service.run != Run::Running {
+            continue;
+        }
+        for container in observed.of_service(name) {
+            let label = &container.record.name;
+            match (&container.phase, container.health()) {
+                (Phase::Exited(exit), _) if exit.code != 0 => {
+                    errors.push(format!("container {label} {exit}"))
+                }
+                (Phase::Running { .. }, Some(HealthStatus::Starting)) => return Verdict::Underway,
+                (Phase::Running { .. }, Some(HealthStatus::Unhealthy)) => {
+                    errors.push(format!("container {label} is unhealthy"));
+                }
+                _ => {}
+            }
+        }
+    }
+    Verdict::Done(errors)
+}
+
+/// Whether an operation on the step's subject failed and was not asked for again.
+pub(super) fn failed_since(step: &Step, observed: &Observed, desired: &Desired) -> bool {
+    let Some(failure) = observed.failures.get(step.op.subject().1) else {
+        return false;
+    };
+    let asked = service_of(step, observed)
+        .and_then(|service| desired.services.get(&service))
+        .map(|found| found.since);
+    asked.is_none_or(|asked| failure.at >= asked)
+}
+
+/// The service that a step is for; `None` for networks, volumes and images.
+pub(super) fn service_of(step: &Step, observed: &Observed) -> Option<ServiceName> {
+    match &step.op {
+        Op::CreateContainer { service, .. } | Op::StartContainer { service, .. } => {
+            Some(service.clone())
+        }
+        Op::StopContainer { id, .. } | Op::RemoveContainer { id, .. } => observed
+            .containers
+            .get(id)
+            .map(|container| container.record.service.clone()),
+        Op::PullImage { .. }
+        | Op::CreateNetwork { .. }
+        | Op::RemoveNetwork { .. }
+        | Op::CreateVolume { .. }
+        | Op::RemoveVolume { .. } => None,
+    }
+}

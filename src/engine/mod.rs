@@ -1,0 +1,81 @@
+//! What carries a plan out: the trait that the control loop drives, and its implementations.
+//!
+//! Owns the effects. Decides nothing: an operation is done as it is given, or fails with a cause.
+//!
+//! Invariant: every operation can be repeated. One that was interrupted, by whatever, is done again
+//! from the beginning and ends in the same state.
+
+mod error;
+pub mod native;
+
+pub use error::EngineError;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::plan::{Desired, Observed, ObservedContainer, ObservedNetwork, Op};
+use crate::state::records::{ContainerStatus, ProbeRecord};
+
+/// What an operation made of its subject.
+#[derive(Debug, Clone)]
+pub enum Applied {
+    /// A container is now like this.
+    Container(Box<ObservedContainer>),
+    /// A container is gone.
+    ContainerGone(String),
+    /// A network is now like this.
+    Network(String, ObservedNetwork),
+    /// A network is gone.
+    NetworkGone(String),
+    /// A volume is there, made by this project.
+    Volume(String, String),
+    /// A volume is gone.
+    VolumeGone(String),
+}
+
+/// Something that can run containers for one project.
+pub trait Engine: Send + Sync + 'static {
+    /// Looks at everything of the project, cleans up what died alone, and takes charge of what
+    /// runs.
+    fn observe(&self) -> Result<Observed, EngineError>;
+
+    /// Looks at one container.
+    fn look(&self, id: &str) -> Result<Option<ObservedContainer>, EngineError>;
+
+    /// Images that these references mean now: reference → image id.
+    fn images(&self, references: &[String]) -> Result<Vec<(String, String)>, EngineError>;
+
+    /// Does one operation. `container` is the subject as last observed, where there is one.
+    fn apply(
+        self: Arc<Self>,
+        op: Op,
+        container: Option<ObservedContainer>,
+        desired: Arc<Desired>,
+    ) -> impl Future<Output = Result<Applied, EngineError>> + Send;
+
+    /// Makes and starts a one-off container; reports it as soon as it exists.
+    fn run_one_off(
+        self: Arc<Self>,
+        one_off: crate::control::OneOff,
+        desired: Arc<Desired>,
+        made: tokio::sync::oneshot::Sender<ObservedContainer>,
+    ) -> impl Future<Output = Result<Applied, EngineError>> + Send;
+
+    /// Waits until the program of a container that runs has ended, and cleans up behind it.
+    fn ended(
+        self: Arc<Self>,
+        container: ObservedContainer,
+    ) -> impl Future<Output = Result<ObservedContainer, EngineError>> + Send;
+
+    /// Runs a container's health probe once; `None` while it is paused.
+    fn probe(
+        self: Arc<Self>,
+        container: ObservedContainer,
+    ) -> impl Future<Output = Option<ProbeRecord>> + Send;
+
+    /// Sends a signal to a container's PID 1.
+    fn signal(&self, container: &ObservedContainer, signal: i32) -> Result<(), EngineError>;
+
+    /// Writes down what the control loop knows of a container.
+    fn save_status(&self, id: &str, status: &ContainerStatus) -> Result<(), EngineError>;
+}

@@ -1,0 +1,561 @@
+//! The engine of this machine: our own runtime, networks and image store.
+//!
+//! Owns the containers of one project while a supervisor lives, and the reading of everybody's.
+//! Invariant: what it holds in memory (descriptors of shims, bound ports, name server sockets) can
+//! be had again from disk, kernel and shims; [`Engine::observe`] does so.
+
+mod config;
+mod create;
+mod labels;
+mod leases;
+mod network;
+mod observe;
+mod pidfd;
+mod settle;
+mod start;
+mod stop;
+mod template;
+mod volume;
+mod watch;
+
+pub use observe::{networks, observe, observe_container, projects};
+pub use template::parse_signal;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::compose::model::ServiceName;
+use crate::control::OneOff;
+use crate::image::{Image, ImageStore, Reference};
+use crate::net::dns::DnsServer;
+use crate::plan::{
+    AnonymousVolumes, Desired, Observed, ObservedContainer, ObservedNetwork, Op, Then, config_hash,
+};
+use crate::runtime::cgroup::Cgroup;
+use crate::runtime::protocol::{ProbeRequest, ProbeResult};
+use crate::state::records::{ContainerStatus, ProbeRecord};
+use crate::state::{Paths, StateError, read_json, remove_dir, write_json};
+
+use self::create::{NewContainer, OneOffTraits};
+use self::start::{Begin, BoundPort};
+use self::stop::StopStep;
+use self::watch::Link;
+use super::{Applied, Engine, EngineError};
+
+/// How often leases on networks of other projects are looked at for new names.
+const FOREIGN_NAMES: Duration = Duration::from_millis(500);
+
+/// The engine of one project on this machine.
+#[derive(Debug)]
+pub struct Native {
+    paths: Paths,
+    project: String,
+    store: ImageStore,
+    exe: PathBuf,
+    address_pools: Option<String>,
+    dns: DnsServer,
+    live: Mutex<HashMap<String, Live>>,
+    images: Mutex<HashMap<String, Arc<Image>>>,
+}
+
+/// What is held for a container that runs.
+#[derive(Debug)]
+struct Live {
+    link: Arc<Link>,
+    #[expect(dead_code, reason = "held: a port is free again when this is dropped")]
+    ports: Vec<BoundPort>,
+    container: ObservedContainer,
+}
+
+/// An id: 64 hexadecimal digits.
+pub(super) fn new_id() -> String {
+    (0..4)
+        .map(|_| format!("{:016x}", fastrand::u64(..)))
+        .collect()
+}
+
+impl Native {
+    /// The engine of a project. `exe` is this program; `address_pools` replaces the default pools.
+    pub fn open(
+        paths: &Paths,
+        project: &str,
+        exe: PathBuf,
+        address_pools: Option<String>,
+    ) -> Result<Self, EngineError> {
+        for dir in [
+            paths.containers(),
+            paths.volumes(),
+            paths.networks(),
+            paths.projects(),
+            paths.shims(),
+        ] {
+            std::fs::create_dir_all(&dir).map_err(|error| StateError::io("make", &dir, error))?;
+        }
+        let store =
+            ImageStore::open(paths.root()).map_err(|error| EngineError::Images(error.into()))?;
+        Ok(Self {
+            paths: paths.clone(),
+            project: project.to_owned(),
+            store,
+            exe,
+            address_pools,
+            dns: DnsServer::new(),
+            live: Mutex::new(HashMap::new()),
+            images: Mutex::new(HashMap::new()),
+        })
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<String, Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cached_image(&self, id: &str) -> Option<Arc<Image>> {
+        self.images
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
+    }
+
+    fn cache_image(&self, id: &str, image: &Arc<Image>) {
+        self.images
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.to_owned(), Arc::clone(image));
+    }
+
+    /// The image that a new container of a service gets.
+    fn image_for(&self, id: Option<&String>, reference: &str) -> Result<Arc<Image>, EngineError> {
+        if let Some(id) = id {
+            return self.image_by_id(id, reference);
+        }
+        let name: Reference =
+            reference
+                .parse()
+                .map_err(
+                    |error: crate::image::ReferenceError| EngineError::Reference {
+                        reference: reference.to_owned(),
+                        source: error.into(),
+                    },
+                )?;
+        let found = self
+            .store
+            .get(&name)
+            .map_err(|error| EngineError::Images(error.into()))?;
+        found
+            .map(Arc::new)
+            .ok_or_else(|| EngineError::NoImage(reference.to_owned()))
+    }
+
+    fn create_replica(
+        &self,
+        desired: &Desired,
+        (service, number, name): (&ServiceName, u32, String),
+        replaces: Option<&str>,
+    ) -> Result<ObservedContainer, EngineError> {
+        let Some(wanted) = desired.services.get(service) else {
+            return Err(EngineError::CutShort);
+        };
+        let reference = wanted.service.image.clone().unwrap_or_default();
+        let image = self.image_for(wanted.image_id.as_ref(), &reference)?;
+        let inherited = match replaces {
+            Some(id) => observe::container_record(&self.paths, id)?
+                // Docker: a volume without a name belongs to the image that declared it.
+                .filter(|old| old.image_id == image.id.to_string())
+                .map_or_else(BTreeMap::new, |old| old.anonymous_volumes),
+            None => BTreeMap::new(),
+        };
+        self.create(
+            desired,
+            NewContainer {
+                service,
+                model: &wanted.service,
+                number,
+                name,
+                hash: wanted.hash.clone(),
+                image,
+                inherited,
+                one_off: None,
+            },
+        )
+    }
+
+    fn create_one_off(
+        &self,
+        desired: &Desired,
+        one_off: &OneOff,
+    ) -> Result<ObservedContainer, EngineError> {
+        let Some(model) = one_off.stack.services.get(&one_off.service) else {
+            return Err(EngineError::Value(format!(
+                "no such service: {}",
+                one_off.service
+            )));
+        };
+        let reference = model.image.clone().unwrap_or_default();
+        let image = self.image_for(Some(&one_off.image_id), &reference)?;
+        let name = one_off.name.clone().unwrap_or_else(|| {
+            format!(
+                "{}-{}-run-{:012x}",
+                self.project,
+                one_off.service,
+                fastrand::u64(..) >> 16
+            )
+        });
+        self.create(
+            desired,
+            NewContainer {
+                service: &one_off.service,
+                model,
+                number: 1,
+                name,
+                hash: config_hash(model),
+                image,
+                inherited: BTreeMap::new(),
+                one_off: Some(OneOffTraits {
+                    auto_remove: one_off.auto_remove,
+                    use_aliases: one_off.use_aliases,
+                }),
+            },
+        )
+    }
+
+    fn remove_container(
+        &self,
+        container: &ObservedContainer,
+        volumes: AnonymousVolumes,
+    ) -> Result<(), EngineError> {
+        let record = &container.record;
+        self.end_waiting(&record.id);
+        let bundle = crate::runtime::bundle::Bundle::new(self.paths.container(&record.id));
+        if bundle.state().exists() && !bundle.exit().exists() {
+            self.settle(record)?;
+        }
+        remove_dir(bundle.dir())?;
+        if volumes == AnonymousVolumes::Removed {
+            for name in record.anonymous_volumes.values() {
+                volume::remove(&self.paths, name)?;
+            }
+        } else if volumes == AnonymousVolumes::Inherited {
+            self.remove_disinherited(record)?;
+        }
+        Ok(())
+    }
+
+    /// Volumes without a name that the successor did not take over, because its image is another.
+    fn remove_disinherited(
+        &self,
+        record: &crate::state::records::ContainerRecord,
+    ) -> Result<(), EngineError> {
+        if record.anonymous_volumes.is_empty() {
+            return Ok(());
+        }
+        let mut used = std::collections::BTreeSet::new();
+        for id in observe::objects(&self.paths.containers())? {
+            if let Some(other) = observe::container_record(&self.paths, &id)? {
+                used.extend(other.anonymous_volumes.into_values());
+            }
+        }
+        for name in record
+            .anonymous_volumes
+            .values()
+            .filter(|name| !used.contains(*name))
+        {
+            volume::remove(&self.paths, name)?;
+        }
+        Ok(())
+    }
+
+    async fn stop(
+        self: &Arc<Self>,
+        container: ObservedContainer,
+        timeout: Option<Duration>,
+        then: Then,
+    ) -> Result<Applied, EngineError> {
+        if then == Then::StartAgain {
+            let mut status = observe::container_status(&self.paths, &container.record.id)?;
+            status.interrupted = true;
+            self.save_status(&container.record.id, &status)?;
+        }
+        let ended = self.wait_ended(&container.record.id);
+        tokio::pin!(ended);
+        if let StopStep::Wait(grace) = self.begin_stop(&container, timeout)?
+            && tokio::time::timeout(grace, &mut ended).await.is_err()
+        {
+            self.send_signal(&container.record, nix::libc::SIGKILL)?;
+        }
+        ended.await;
+        let found = observe::observe_container(&self.paths, &container.record.id, None)?;
+        let found = match found {
+            Some(found) if found.is_up() => self.settle(&found.record)?,
+            Some(found) => found,
+            None => return Ok(Applied::ContainerGone(container.record.id.clone())),
+        };
+        Ok(Applied::Container(Box::new(found)))
+    }
+
+    async fn start_and_watch(
+        self: &Arc<Self>,
+        container: ObservedContainer,
+        begin: Begin,
+    ) -> Result<ObservedContainer, EngineError> {
+        let engine = Arc::clone(self);
+        let launched = blocking(move || engine.start(&container, begin)).await?;
+        self.take_charge(launched)
+    }
+}
+
+impl Engine for Native {
+    fn observe(&self) -> Result<Observed, EngineError> {
+        let mut observed = observe(&self.paths, Some(&self.project))?;
+        self.live().clear();
+        let up: Vec<ObservedContainer> = observed
+            .containers
+            .values()
+            .filter(|container| container.is_up())
+            .cloned()
+            .collect();
+        for container in up {
+            let id = container.record.id.clone();
+            if let Err(error) = self.adopt(container) {
+                tracing::warn!(container = id, %error, "its shim does not answer: it is ended");
+                let record = observed.containers[&id].record.clone();
+                let settled = self.settle(&record)?;
+                observed.containers.insert(id, settled);
+            }
+        }
+        let dead: Vec<_> = observed
+            .containers
+            .values()
+            .filter(|container| !container.is_up() && needs_settling(container, &self.paths))
+            .map(|container| container.record.clone())
+            .collect();
+        for record in dead {
+            observed
+                .containers
+                .insert(record.id.clone(), self.settle(&record)?);
+        }
+        for network in networks(&self.paths)? {
+            if network.project == self.project {
+                for warning in network::ensure(&network)? {
+                    tracing::warn!(?warning, "the host's firewall may stand in the way");
+                }
+            }
+        }
+        self.sweep(&observed)?;
+        self.refresh_names();
+        Ok(observed)
+    }
+
+    fn look(&self, id: &str) -> Result<Option<ObservedContainer>, EngineError> {
+        observe_container(&self.paths, id, Some(&self.project))
+    }
+
+    fn images(&self, references: &[String]) -> Result<Vec<(String, String)>, EngineError> {
+        let mut found = Vec::new();
+        for text in references {
+            if let Ok(reference) = text.parse::<Reference>()
+                && let Some(image) = self
+                    .store
+                    .get(&reference)
+                    .map_err(|error| EngineError::Images(error.into()))?
+            {
+                let id = image.id.to_string();
+                self.cache_image(&id, &Arc::new(image));
+                found.push((text.clone(), id));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn apply(
+        self: Arc<Self>,
+        op: Op,
+        container: Option<ObservedContainer>,
+        desired: Arc<Desired>,
+    ) -> Result<Applied, EngineError> {
+        match (op, container) {
+            (Op::PullImage { reference }, _) => Err(EngineError::NoImage(reference)),
+            (Op::CreateNetwork { key, name }, _) => {
+                let made = blocking(move || {
+                    let network = desired.networks.get(&key).ok_or(EngineError::CutShort)?;
+                    network::create(
+                        &self.paths,
+                        &self.project,
+                        (&key, network),
+                        self.address_pools.as_deref(),
+                    )
+                });
+                made.await
+                    .map(|network: ObservedNetwork| Applied::Network(name, network))
+            }
+            (Op::RemoveNetwork { name }, _) => {
+                blocking(move || {
+                    network::remove(&self.paths, &name).map(|()| Applied::NetworkGone(name))
+                })
+                .await
+            }
+            (Op::CreateVolume { key, name }, _) => {
+                blocking(move || {
+                    let volume = desired.volumes.get(&key).ok_or(EngineError::CutShort)?;
+                    volume::create(&self.paths, &self.project, &key, volume)?;
+                    Ok(Applied::Volume(name, self.project.clone()))
+                })
+                .await
+            }
+            (Op::RemoveVolume { name }, _) => {
+                blocking(move || {
+                    volume::remove(&self.paths, &name).map(|()| Applied::VolumeGone(name))
+                })
+                .await
+            }
+            (
+                Op::CreateContainer {
+                    service,
+                    number,
+                    name,
+                    replaces,
+                },
+                _,
+            ) => {
+                blocking(move || {
+                    self.create_replica(&desired, (&service, number, name), replaces.as_deref())
+                        .map(|made| Applied::Container(Box::new(made)))
+                })
+                .await
+            }
+            (Op::StartContainer { .. }, Some(container)) => self
+                .start_and_watch(container, Begin::AtOnce)
+                .await
+                .map(|started| Applied::Container(Box::new(started))),
+            (Op::StopContainer { timeout, then, .. }, Some(container)) => {
+                self.stop(container, timeout, then).await
+            }
+            (Op::RemoveContainer { volumes, .. }, Some(container)) => {
+                blocking(move || {
+                    self.remove_container(&container, volumes)?;
+                    Ok(Applied::ContainerGone(container.record.id.clone()))
+                })
+                .await
+            }
+            // The container went away between plan and operation: the next plan knows.
+            (
+                Op::StartContainer { .. } | Op::StopContainer { .. } | Op::RemoveContainer { .. },
+                None,
+            ) => Err(EngineError::CutShort),
+        }
+    }
+
+    async fn run_one_off(
+        self: Arc<Self>,
+        one_off: OneOff,
+        desired: Arc<Desired>,
+        made: tokio::sync::oneshot::Sender<ObservedContainer>,
+    ) -> Result<Applied, EngineError> {
+        let engine = Arc::clone(&self);
+        let begin = if one_off.wait_attach {
+            Begin::WhenAttached
+        } else {
+            Begin::AtOnce
+        };
+        let container = blocking(move || engine.create_one_off(&desired, &one_off)).await?;
+        let _ = made.send(container.clone());
+        self.start_and_watch(container, begin)
+            .await
+            .map(|started| Applied::Container(Box::new(started)))
+    }
+
+    async fn ended(
+        self: Arc<Self>,
+        container: ObservedContainer,
+    ) -> Result<ObservedContainer, EngineError> {
+        self.watch(&container).await;
+        let id = container.record.id.clone();
+        let engine = Arc::clone(&self);
+        let settled = blocking(move || engine.settle(&container.record)).await;
+        // Only now may others believe that it has ended: everything it had is free again.
+        self.forget(&id);
+        settled
+    }
+
+    async fn probe(self: Arc<Self>, container: ObservedContainer) -> Option<ProbeRecord> {
+        let frozen = Cgroup::open(&observe::cgroup_path(&container.record))
+            .and_then(|cgroup| cgroup.is_frozen());
+        if frozen.unwrap_or(false) {
+            return None;
+        }
+        let start = Timestamp::now();
+        let result = blocking(move || self.run_probe(&container)).await;
+        let (exit_code, output) = match result {
+            Ok(ProbeResult {
+                timed_out: true,
+                output,
+                ..
+            }) => (-1, output),
+            Ok(done) => (done.exit_code, done.output),
+            Err(error) => (-1, error.story()),
+        };
+        Some(ProbeRecord {
+            start,
+            end: Timestamp::now(),
+            exit_code,
+            output,
+        })
+    }
+
+    fn signal(&self, container: &ObservedContainer, signal: i32) -> Result<(), EngineError> {
+        self.send_signal(&container.record, signal)
+    }
+
+    fn save_status(&self, id: &str, status: &ContainerStatus) -> Result<(), EngineError> {
+        Ok(write_json(
+            &self.paths.container(id).join("status.json"),
+            status,
+        )?)
+    }
+}
+
+impl Native {
+    fn run_probe(&self, container: &ObservedContainer) -> Result<ProbeResult, EngineError> {
+        let record = &container.record;
+        let Some(health) = &record.health else {
+            return Err(EngineError::CutShort);
+        };
+        let path = self.paths.container(&record.id).join("config.json");
+        let spec: oci_spec::runtime::Spec = read_json(&path)?.ok_or(EngineError::CutShort)?;
+        let mut process = spec.process().clone().ok_or(EngineError::CutShort)?;
+        process
+            .set_args(Some(health.command.clone()))
+            .set_terminal(Some(false));
+        let image = self.image_by_id(&record.image_id, &record.image)?;
+        let request = ProbeRequest {
+            process,
+            user: template::user(&record.template, &image),
+            timeout_ms: u64::try_from(health.timeout.as_millis()).unwrap_or(u64::MAX),
+        };
+        Ok(crate::runtime::client::probe(
+            &self.paths.shim_socket(&record.id),
+            request,
+        )?)
+    }
+}
+
+/// An ended container that still has something taken, or no exit record.
+fn needs_settling(container: &ObservedContainer, paths: &Paths) -> bool {
+    let bundle = crate::runtime::bundle::Bundle::new(paths.container(&container.record.id));
+    let unrecorded = bundle.state().exists() && !bundle.exit().exists();
+    unrecorded || !container.status.endpoints.is_empty() || !container.status.ports.is_empty()
+}
+
+/// Runs what touches disk or kernel on a thread of its own, so that both cores work and the loop
+/// goes on listening.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, EngineError> + Send + 'static,
+) -> Result<T, EngineError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or(Err(EngineError::CutShort))
+}

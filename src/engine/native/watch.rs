@@ -1,0 +1,367 @@
+//! Being in charge of running containers: their shims' connections, ports and name servers.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+
+use super::pidfd::PidFd;
+use super::start::{BoundPort, Launched, dns_settings, has_way_out, port_rules};
+use super::{FOREIGN_NAMES, Live, Native, leases};
+use crate::engine::EngineError;
+use crate::net::dns::{self, Client, Forward, Member, View};
+use crate::net::firewall::{self, Change};
+use crate::net::proxy::{HostPort, Published};
+use crate::net::resolv::{ResolvConf, upstreams};
+use crate::plan::ObservedContainer;
+use crate::runtime::client::{Adopted, Connection, DnsSockets, Received, ShimProcess, adopt};
+use crate::runtime::protocol::Reply;
+use crate::state::records::PortRecord;
+use crate::sys::async_fd::readable;
+
+/// A client that asked for a one-off container has this long to attach to it.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The connection to a shim.
+#[derive(Debug)]
+pub(super) struct Link {
+    shim: Shim,
+    /// Turns true when everything behind the container's end is done.
+    done: watch::Sender<bool>,
+    /// The program waits for a client to attach.
+    waits: bool,
+}
+
+#[derive(Debug)]
+enum Shim {
+    Child(ShimProcess),
+    Adopted(Connection),
+}
+
+impl Link {
+    fn new(shim: Shim, waits: bool) -> Arc<Self> {
+        Arc::new(Self {
+            shim,
+            done: watch::Sender::new(false),
+            waits,
+        })
+    }
+
+    /// Ends a shim whose program was never started; it cleans up.
+    fn end_shim(&self) {
+        if let Shim::Child(shim) = &self.shim {
+            let _ = PidFd::open(shim.pid).and_then(|shim| shim.send_signal(nix::libc::SIGTERM));
+        }
+    }
+
+    fn connection(&self) -> &Connection {
+        match &self.shim {
+            Shim::Child(shim) => &shim.connection,
+            Shim::Adopted(connection) => connection,
+        }
+    }
+}
+
+impl Native {
+    /// Takes charge of a container that was started a moment ago.
+    pub(super) fn take_charge(&self, launched: Launched) -> Result<ObservedContainer, EngineError> {
+        let container = launched.container;
+        let waits = launched.started.is_none();
+        let sockets = launched.started.and_then(|started| started.dns);
+        self.serve(&container, sockets, &launched.ports);
+        let live = Live {
+            link: Link::new(Shim::Child(launched.shim), waits),
+            ports: launched.ports,
+            container: container.clone(),
+        };
+        self.live().insert(container.record.id.clone(), live);
+        self.refresh_names();
+        Ok(container)
+    }
+
+    /// Takes charge of a container that was running before this process.
+    pub(super) fn adopt(&self, container: ObservedContainer) -> Result<(), EngineError> {
+        let Adopted {
+            dns,
+            connection,
+            state,
+        } = adopt(&self.paths.shim_socket(&container.record.id))?;
+        let ports = self.bind_again(&container);
+        let rules: Vec<Change> = port_rules(&container.status)
+            .into_iter()
+            .map(Change::Publish)
+            .collect();
+        if !rules.is_empty() {
+            firewall::apply(&rules)?;
+        }
+        self.serve(&container, dns, &ports);
+        let live = Live {
+            link: Link::new(Shim::Adopted(connection), state.is_none()),
+            ports,
+            container: container.clone(),
+        };
+        self.live().insert(container.record.id.clone(), live);
+        Ok(())
+    }
+
+    /// Ports that a container has published: taken again, as far as nobody else has them by now.
+    fn bind_again(&self, container: &ObservedContainer) -> Vec<BoundPort> {
+        let address = port_rules(&container.status)
+            .first()
+            .map(|rule| rule.container_ip)
+            .or_else(|| {
+                let endpoint = container
+                    .status
+                    .endpoints
+                    .iter()
+                    .max_by_key(|endpoint| endpoint.gateway.is_some())?;
+                endpoint.addresses.first().map(ipnetwork::IpNetwork::ip)
+            });
+        let Some(address) = address else {
+            return Vec::new();
+        };
+        let bind = |port: &PortRecord| {
+            let protocol = match port.protocol {
+                crate::compose::model::Protocol::Tcp => crate::net::Protocol::Tcp,
+                crate::compose::model::Protocol::Udp => crate::net::Protocol::Udp,
+            };
+            match Published::bind(protocol, port.host_ip, HostPort::Fixed(port.host_port)) {
+                Ok(published) => Some(BoundPort {
+                    published,
+                    backend: SocketAddr::new(address, port.target),
+                }),
+                Err(error) => {
+                    tracing::warn!(container = container.record.name, %error, "a published port is lost");
+                    None
+                }
+            }
+        };
+        container.status.ports.iter().filter_map(bind).collect()
+    }
+
+    /// Starts the proxies and the name server of a container.
+    fn serve(
+        &self,
+        container: &ObservedContainer,
+        sockets: Option<DnsSockets>,
+        ports: &[BoundPort],
+    ) {
+        for port in ports {
+            if let Err(error) = port.published.set_backends(vec![port.backend]) {
+                tracing::warn!(container = container.record.name, %error, "cannot serve a published port");
+            }
+        }
+        if let Some(sockets) = sockets {
+            self.serve_names(container, sockets);
+        }
+    }
+
+    fn serve_names(&self, container: &ObservedContainer, sockets: DnsSockets) {
+        let record = &container.record;
+        let forward = if has_way_out(record, &container.status) {
+            let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+            let servers = upstreams(&ResolvConf::parse(&host), &dns_settings(&record.template));
+            Forward::To(
+                servers
+                    .into_iter()
+                    .map(|server| SocketAddr::new(server, 53))
+                    .collect(),
+            )
+        } else {
+            Forward::Nowhere
+        };
+        let added = self.dns.add_client(Client {
+            key: record.id.clone(),
+            sockets: dns::DnsSockets {
+                udp: sockets.udp,
+                tcp: sockets.tcp,
+            },
+            networks: record
+                .networks
+                .iter()
+                .map(|request| request.network.clone())
+                .collect(),
+            forward,
+        });
+        if let Err(error) = added {
+            tracing::warn!(container = record.name, %error, "it has no name server");
+        }
+    }
+
+    /// Tells the name server who is where: our own containers from memory, those of other projects
+    /// on networks that we share from the leases.
+    pub(super) fn refresh_names(&self) {
+        let mut members = Vec::new();
+        let mut foreign = std::collections::BTreeSet::new();
+        let live = self.live();
+        for other in live.values() {
+            for endpoint in &other.container.status.endpoints {
+                members.push(Member {
+                    network: endpoint.network.clone(),
+                    names: endpoint.names.clone(),
+                    addresses: endpoint
+                        .addresses
+                        .iter()
+                        .map(ipnetwork::IpNetwork::ip)
+                        .collect(),
+                });
+                foreign.insert(endpoint.network.clone());
+            }
+        }
+        for network in foreign {
+            for leased in leases::list(&self.paths, &network).unwrap_or_default() {
+                if !live.contains_key(&leased.lease.container) {
+                    members.push(Member {
+                        network: network.clone(),
+                        names: leased.lease.names,
+                        addresses: vec![leased.address],
+                    });
+                }
+            }
+        }
+        drop(live);
+        self.dns.set_view(View::new(&members));
+    }
+
+    /// Keeps the names of other projects' containers on shared networks up to date: their
+    /// supervisors change the leases and nobody tells us.
+    pub async fn follow_foreign_names(self: Arc<Self>) {
+        let mut seen = Vec::new();
+        loop {
+            tokio::time::sleep(FOREIGN_NAMES).await;
+            let now = self.foreign_leases();
+            if now != seen {
+                seen = now;
+                self.refresh_names();
+            }
+        }
+    }
+
+    /// When the leases of networks that are not ours alone were last changed.
+    fn foreign_leases(&self) -> Vec<(String, Option<std::time::SystemTime>)> {
+        let mut networks: Vec<String> = self
+            .live()
+            .values()
+            .flat_map(|live| {
+                live.container
+                    .status
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| endpoint.network.clone())
+            })
+            .filter(|network| !network.starts_with(&format!("{}_", self.project)))
+            .collect();
+        networks.sort();
+        networks.dedup();
+        let changed = |network: &String| {
+            let dir = self.paths.network(network).join("leases");
+            std::fs::metadata(dir)
+                .and_then(|metadata| metadata.modified())
+                .ok()
+        };
+        networks
+            .into_iter()
+            .map(|network| (network.clone(), changed(&network)))
+            .collect()
+    }
+
+    /// Waits until the shim of a container is gone, with everything that it cleans up.
+    pub(super) async fn watch(&self, container: &ObservedContainer) {
+        let Some(link) = self
+            .live()
+            .get(&container.record.id)
+            .map(|live| Arc::clone(&live.link))
+        else {
+            return;
+        };
+        let Ok(fd) = link.connection().as_fd().try_clone_to_owned() else {
+            return;
+        };
+        let Ok(socket) = readable(fd) else {
+            return;
+        };
+        let mut waits = link.waits;
+        loop {
+            let next = self.next_report(&socket, &link);
+            let report = if waits {
+                match tokio::time::timeout(ATTACH_TIMEOUT, next).await {
+                    Ok(report) => report,
+                    Err(_) => {
+                        tracing::warn!(
+                            container = container.record.name,
+                            "nobody attached to it: it is ended"
+                        );
+                        link.end_shim();
+                        waits = false;
+                        continue;
+                    }
+                }
+            } else {
+                next.await
+            };
+            match report {
+                None => break,
+                Some((Reply::Started(_), mut fds)) => {
+                    waits = false;
+                    if let (Some(tcp), Some(udp)) = (fds.pop(), fds.pop()) {
+                        self.serve_names(container, DnsSockets { udp, tcp });
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        if let Shim::Child(shim) = &link.shim {
+            while !shim.reap().unwrap_or(true) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+
+    /// The shim's next report; `None` when it has closed the connection: it is gone.
+    async fn next_report(
+        &self,
+        readable: &AsyncFd<OwnedFd>,
+        link: &Link,
+    ) -> Option<(Reply, Vec<OwnedFd>)> {
+        loop {
+            let mut guard = readable.readable().await.ok()?;
+            match link.connection().try_receive() {
+                Ok(Received::Message(message)) => return Some((message.reply, message.fds)),
+                Ok(Received::Nothing) => guard.clear_ready(),
+                Ok(Received::Closed) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// Ends a container whose program waits for a client that will not come.
+    pub(super) fn end_waiting(&self, id: &str) {
+        if let Some(live) = self.live().get(id)
+            && live.link.waits
+        {
+            live.link.end_shim();
+        }
+    }
+
+    /// Lets go of a container that has ended.
+    pub(super) fn forget(&self, id: &str) {
+        self.dns.remove_client(id);
+        let gone = self.live().remove(id);
+        if let Some(live) = gone {
+            live.link.done.send_replace(true);
+        }
+        self.refresh_names();
+    }
+
+    /// Waits until a container has ended and everything behind its end is done.
+    pub(super) fn wait_ended(&self, id: &str) -> impl Future<Output = ()> + Send + use<> {
+        let done = self.live().get(id).map(|live| live.link.done.subscribe());
+        async move {
+            if let Some(mut done) = done {
+                let _ = done.wait_for(|done| *done).await;
+            }
+        }
+    }
+}
