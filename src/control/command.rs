@@ -297,3 +297,204 @@ fn down(
         desired.services.retain(|name, _| !services.contains(name));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::model::{Condition, Dependency, ProjectName, Service};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn name(text: &str) -> ServiceName {
+        ServiceName::new(text)
+    }
+
+    fn stack(services: &[&str]) -> Stack {
+        let service = |text: &&str| {
+            let service = Service {
+                image: Some((*text).to_owned()),
+                hash_input: (*text).to_owned(),
+                ..Service::default()
+            };
+            (name(text), service)
+        };
+        Stack {
+            name: ProjectName::new("p"),
+            working_dir: "/p".into(),
+            files: vec!["/p/stack.yaml".into()],
+            services: services.iter().map(service).collect(),
+            disabled_services: IndexMap::new(),
+            networks: IndexMap::new(),
+            volumes: IndexMap::new(),
+            unused_networks: IndexMap::new(),
+            unused_volumes: IndexMap::new(),
+        }
+    }
+
+    fn up(stack: Stack, services: &[&str]) -> Up {
+        Up {
+            stack,
+            services: services.iter().map(|text| name(text)).collect(),
+            image_ids: IndexMap::new(),
+            scale: IndexMap::new(),
+            recreate: Recreate::OutOfDate,
+            no_start: false,
+            no_deps: false,
+            remove_orphans: false,
+            timeout: None,
+            wait: false,
+        }
+    }
+
+    fn after(commands: &[(i64, Command)]) -> Desired {
+        let mut desired = Desired::new("p");
+        for (second, command) in commands {
+            command.apply(&mut desired, at(*second));
+        }
+        desired
+    }
+
+    fn summary(desired: &Desired) -> String {
+        let line = |(name, service): (&ServiceName, &DesiredService)| {
+            let orphan = if service.orphan { " orphan" } else { "" };
+            format!(
+                "{name} {:?} x{} since {}{orphan}",
+                service.run,
+                service.replicas,
+                service.since.as_second()
+            )
+        };
+        desired
+            .services
+            .iter()
+            .map(line)
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
+    #[test]
+    fn up_of_some_services_leaves_the_others_as_they_were() {
+        let all = up(stack(&["a", "b"]), &["a", "b"]);
+        let mut one = up(stack(&["a", "b", "c"]), &["b"]);
+        one.scale.insert(name("b"), 3);
+        let desired = after(&[
+            (1, Command::Up(Box::new(all))),
+            (2, Command::Up(Box::new(one))),
+        ]);
+        assert_eq!(
+            summary(&desired),
+            "a Running x1 since 1; b Running x3 since 2"
+        );
+    }
+
+    #[test]
+    fn services_that_left_the_file_are_orphans_until_they_are_removed() {
+        let first = up(stack(&["a", "b"]), &["a", "b"]);
+        let second = up(stack(&["a"]), &["a"]);
+        let mut third = second.clone();
+        third.remove_orphans = true;
+        let mut commands = vec![
+            (1, Command::Up(Box::new(first))),
+            (2, Command::Up(Box::new(second))),
+        ];
+        assert_eq!(
+            summary(&after(&commands)),
+            "a Running x1 since 2; b Running x1 since 1 orphan"
+        );
+        commands.push((3, Command::Up(Box::new(third))));
+        assert_eq!(summary(&after(&commands)), "a Running x1 since 3");
+    }
+
+    #[test]
+    fn stop_start_and_kill_say_what_is_to_be() {
+        let first = up(stack(&["a", "b"]), &["a", "b"]);
+        let stop = Command::Stop {
+            services: vec![name("a")],
+            timeout: Some(Duration::from_secs(3)),
+        };
+        let start = Command::Start {
+            services: Vec::new(),
+            wait: false,
+        };
+        let kill = |signal| Command::Kill {
+            services: Vec::new(),
+            signal,
+            remove_orphans: false,
+        };
+        let mut commands = vec![(1, Command::Up(Box::new(first))), (2, stop)];
+        let stopped = after(&commands);
+        assert_eq!(
+            summary(&stopped),
+            "a Stopped x1 since 2; b Running x1 since 1"
+        );
+        assert_eq!(stopped.services["a"].timeout, Some(Duration::from_secs(3)));
+        commands.push((3, start));
+        commands.push((4, kill(1)));
+        assert_eq!(
+            summary(&after(&commands)),
+            "a Running x1 since 3; b Running x1 since 3"
+        );
+        commands.push((5, kill(9)));
+        assert_eq!(
+            summary(&after(&commands)),
+            "a Stopped x1 since 5; b Stopped x1 since 5"
+        );
+    }
+
+    #[test]
+    fn restart_takes_dependents_along_that_ask_for_it() {
+        let mut model = stack(&["db", "web", "other"]);
+        let edge = |restart| Dependency {
+            condition: Condition::ServiceStarted,
+            restart,
+            required: true,
+        };
+        model.services["web"]
+            .depends_on
+            .insert(name("db"), edge(true));
+        model.services["other"]
+            .depends_on
+            .insert(name("db"), edge(false));
+        let restarted = |no_deps| {
+            let restart = Command::Restart {
+                services: vec![name("db")],
+                timeout: None,
+                no_deps,
+            };
+            let first = up(model.clone(), &["db", "web", "other"]);
+            let desired = after(&[(1, Command::Up(Box::new(first))), (2, restart)]);
+            let named = desired
+                .services
+                .iter()
+                .filter(|(_, service)| service.restart_before == Some(at(2)));
+            named.map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(restarted(false), ["db", "web"]);
+        assert_eq!(restarted(true), ["db"]);
+    }
+
+    #[test]
+    fn down_of_a_service_is_only_its_end_and_up_takes_down_back() {
+        let first = up(stack(&["a", "b"]), &["a", "b"]);
+        let down = |services| Command::Down {
+            volumes: true,
+            timeout: None,
+            services,
+        };
+        let some = after(&[
+            (1, Command::Up(Box::new(first.clone()))),
+            (2, down(vec![name("a")])),
+        ]);
+        assert_eq!(summary(&some), "b Running x1 since 1");
+        assert_eq!(some.down, None);
+        let all = after(&[
+            (1, Command::Up(Box::new(first.clone()))),
+            (2, down(Vec::new())),
+        ]);
+        assert!(all.down.is_some());
+        let again = after(&[(2, down(Vec::new())), (3, Command::Up(Box::new(first)))]);
+        assert_eq!(again.down, None);
+    }
+}
