@@ -108,7 +108,9 @@ fn hashes_are_those_of_docker_compose() {
 fn what_is_printed_as_yaml_loads_to_the_same_stack() {
     for case in cases() {
         let loaded = load_case(&case).unwrap();
-        let source = MemorySource::new().file("/srv/case/compose.yaml", render::to_yaml(&loaded));
+        let source = MemorySource::new()
+            .file("/srv/case/compose.yaml", render::to_yaml(&loaded))
+            .file("/srv/case/own.labels", "");
         let options = LoadOptions {
             working_dir: "/srv/case".into(),
             profiles: vec!["*".to_owned()],

@@ -2,8 +2,10 @@
 
 use super::Printed;
 use super::json::json_number;
-use crate::compose::scalar::is_float;
+use crate::compose::scalar;
+use crate::compose::tree::Value;
 
+/// Writes a value as a block; the cursor stands where its first line goes on.
 pub(super) fn write(out: &mut String, value: &Printed, depth: usize) {
     match value {
         Printed::Map(members) => {
@@ -11,7 +13,7 @@ pub(super) fn write(out: &mut String, value: &Printed, depth: usize) {
                 if index > 0 {
                     indent(out, depth);
                 }
-                yaml_text(out, key, depth);
+                yaml_key(out, key);
                 out.push(':');
                 yaml_member(out, member, depth);
             }
@@ -74,34 +76,55 @@ fn yaml_scalar(out: &mut String, value: &Printed, depth: usize) {
     }
 }
 
-/// Text, quoted where a reader of YAML 1.1 or 1.2 would take it for something else.
-fn yaml_text(out: &mut String, text: &str, depth: usize) {
-    let text = text.replace('$', "$$");
-    let special = text.chars().any(|c| {
+/// Characters that only double quotes can hold.
+fn needs_escapes(text: &str) -> bool {
+    text.chars().any(|c| {
         c.is_control()
             || matches!(
                 c,
                 '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
             )
-    });
-    let lines_only = text.contains('\n')
-        && !text.chars().any(|c| c.is_control() && c != '\n')
-        && !text.starts_with([' ', '\n', '\t'])
+    })
+}
+
+/// A key is never a block of lines.
+fn yaml_key(out: &mut String, key: &str) {
+    let key = key.replace('$', "$$");
+    match needs_escapes(&key) {
+        true => double_quoted(out, &key),
+        false => one_line(out, &key),
+    }
+}
+
+fn yaml_text(out: &mut String, text: &str, depth: usize) {
+    let text = text.replace('$', "$$");
+    let lines = text.contains('\n')
+        && !needs_escapes(&text.replace('\n', ""))
+        && !text.starts_with([' ', '\n'])
         && !text.lines().any(|line| line.ends_with(' '));
-    if lines_only && !text.contains(['\u{2028}', '\u{2029}', '\u{feff}', '\u{85}']) {
+    if lines {
         literal(out, &text, depth);
-    } else if special {
+    } else if needs_escapes(&text) {
         double_quoted(out, &text);
-    } else if text.is_empty() || looks_like_number(&text) {
+    } else {
+        one_line(out, &text);
+    }
+}
+
+/// Text on one line, quoted where a reader of YAML 1.1 or 1.2 would take it for something else: in
+/// double quotes what is not text in 1.2, in single quotes the rest, as Docker Compose does.
+fn one_line(out: &mut String, text: &str) {
+    let is_text = matches!(scalar::resolve(text), Value::Text(_));
+    if !is_text || is_date(text) {
         out.push('"');
-        out.push_str(&text);
+        out.push_str(text);
         out.push('"');
-    } else if needs_quotes(&text) {
+    } else if looks_like_number(text) || needs_quotes(text) {
         out.push('\'');
         out.push_str(&text.replace('\'', "''"));
         out.push('\'');
     } else {
-        out.push_str(&text);
+        out.push_str(text);
     }
 }
 
@@ -136,6 +159,8 @@ fn double_quoted(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
+            '\u{2028}' => out.push_str("\\L"),
+            '\u{2029}' => out.push_str("\\P"),
             c if c.is_control()
                 || matches!(c as u32, 0x2028 | 0x2029 | 0xfeff | 0xfffe | 0xffff) =>
             {
@@ -166,7 +191,7 @@ fn looks_like_number(text: &str) -> bool {
         .iter()
         .any(|prefix| body.to_ascii_lowercase().starts_with(prefix));
     let radix = prefixed && body[2..].chars().all(|c| c.is_ascii_hexdigit());
-    is_float(body) || radix || (first_is_digit && (is_clock(body) || is_date(text)))
+    scalar::is_float(body) || radix || (first_is_digit && is_clock(body))
 }
 
 /// YAML 1.1 reads `22:22` as a number of base 60.
@@ -228,4 +253,120 @@ fn needs_quotes(text: &str) -> bool {
         || text.contains(" #")
         || text.starts_with("---")
         || text.starts_with("...")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::compose::diagnostic::Problems;
+    use crate::compose::reader;
+
+    fn written(text: &str) -> String {
+        let mut out = String::new();
+        one_line(&mut out, text);
+        out
+    }
+
+    #[test]
+    fn text_that_some_reader_takes_for_something_else_is_quoted() {
+        for text in [
+            "yes",
+            "No",
+            "on",
+            "OFF",
+            "y",
+            "true",
+            "null",
+            "~",
+            "",
+            "12",
+            "0x1f",
+            "0b1",
+            "1_000",
+            "1.5",
+            ".5",
+            "1e3",
+            ".inf",
+            "22:22",
+            "190:20:30",
+            "2001-01-01",
+            "2001-1-1 10:00:00",
+            "=",
+            "<<",
+            "- a",
+            "? a",
+            "a: b",
+            "a #b",
+            "*a",
+            "&a",
+            "!a",
+            "%a",
+            "@a",
+            "`a",
+            "{a}",
+            "[a]",
+            "'a",
+            "\"a",
+            " a",
+            "a ",
+            "a:",
+            "#a",
+            "|",
+            ">",
+            "---",
+            "0o17",
+            "+12",
+        ] {
+            assert!(written(text).starts_with(['"', '\'']), "{text}");
+        }
+        for text in [
+            "a",
+            "nginx:1.27",
+            "1000:1000",
+            "7000-7010",
+            "10m",
+            "/a/b",
+            "a:b",
+            "a#b",
+            "-c",
+            "1.2.3.4",
+            "8.8.8.8",
+            "http://x/y?z=1",
+            "a b",
+            "2001-01",
+            "1d",
+        ] {
+            assert_eq!(written(text), text);
+        }
+    }
+
+    fn read_back(document: &str) -> Printed {
+        let mut problems = Problems::default();
+        let file = problems.sources.add("x".into(), document.into()).unwrap();
+        let documents = reader::read(document, file, &mut problems);
+        assert!(
+            !problems.has_errors(),
+            "{document:?}: {}",
+            problems.finish()
+        );
+        super::super::plain(&documents[0])
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            text in "[-a: #\'\"\n\\\\0-9.~yn|>{}\\[\\]?!&*%@`]{0,12}|[^$]{0,20}",
+            key in "[-a: #\'\"\n0-9.~yn]{1,12}|[^$]{1,20}",
+        ) {
+            prop_assume!(!text.contains('$') && !key.contains('$') && key != "<<");
+            let value = Printed::Text(text);
+            let inner = Printed::Map(vec![(key, Printed::List(vec![value.clone()]))]);
+            let map = Printed::Map(vec![("a".to_owned(), inner), ("b".to_owned(), value)]);
+            let mut document = String::new();
+            write(&mut document, &map, 0);
+            prop_assert_eq!(read_back(&document), map, "{}", document);
+        }
+    }
 }
