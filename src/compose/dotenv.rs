@@ -40,12 +40,20 @@ pub(super) struct Dotenv {
     pub(super) unset: Vec<Unset>,
 }
 
-/// Reads a file. A template sees the caller's variables first, then those above it in the file.
-pub(super) fn parse(text: &str, lookup: &Lookup<'_>) -> Result<Dotenv, DotenvError> {
+/// Where a template finds its variables; between the two stand those above it in the file.
+pub(super) struct Scope<'a> {
+    /// Looked at first: the caller's.
+    pub(super) first: &'a Lookup<'a>,
+    /// Looked at last: those of earlier files.
+    pub(super) last: &'a Lookup<'a>,
+}
+
+/// Reads a file.
+pub(super) fn parse(text: &str, scope: &Scope<'_>) -> Result<Dotenv, DotenvError> {
     let mut reader = Reader {
         text,
         at: if text.starts_with('\u{feff}') { 3 } else { 0 },
-        lookup,
+        scope,
         out: Dotenv::default(),
     };
     while reader.entry()? {}
@@ -66,7 +74,7 @@ pub(super) fn parse_raw(text: &str, lookup: &Lookup<'_>) -> Variables {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
-    lookup: &'a Lookup<'a>,
+    scope: &'a Scope<'a>,
     out: Dotenv,
 }
 
@@ -115,7 +123,7 @@ impl Reader<'_> {
             self.skip_blanks();
             Some(self.value()?)
         } else {
-            (self.lookup)(&name)
+            (self.scope.first)(&name)
         };
         self.out.variables.insert(name, value);
         Ok(true)
@@ -212,8 +220,11 @@ impl Reader<'_> {
             return Ok(value.to_owned());
         }
         let Dotenv { variables, unset } = &mut self.out;
-        let lookup =
-            |name: &str| (self.lookup)(name).or_else(|| variables.get(name).cloned().flatten());
+        let lookup = |name: &str| {
+            (self.scope.first)(name)
+                .or_else(|| variables.get(name).cloned().flatten())
+                .or_else(|| (self.scope.last)(name))
+        };
         let mut missing = Vec::new();
         let expanded = template::expand(value, &lookup, &mut missing);
         unset.extend(missing.into_iter().map(|variable| Unset {
@@ -263,8 +274,13 @@ mod tests {
         (name == "HOME").then(|| "/root".to_owned())
     }
 
+    const SCOPE: Scope<'static> = Scope {
+        first: &lookup,
+        last: &|name| (name == "EARLIER").then(|| "before".to_owned()),
+    };
+
     fn show(text: &str) -> String {
-        match parse(text, &lookup) {
+        match parse(text, &SCOPE) {
             Ok(read) => {
                 let shown: Vec<String> = read
                     .variables
@@ -286,7 +302,10 @@ mod tests {
             ),
             ("E\nHOME\nF=", r##"E=None HOME="/root" F="""##),
             (r"A='x $HOME \' y' # c", r##"A="x $HOME ' y""##),
-            (r##"B="x $HOME \n \" \$HOME" # c"#, r##"B="x /root \n \" $HOME""##),
+            (
+                r##"B="x $HOME \n \" \$HOME" # c"##,
+                r##"B="x /root \n \" $HOME""##,
+            ),
             (
                 "C=x $HOME # c\nD=x#y\nE=#y",
                 r##"C="x /root" D="x#y" E="#y""##,
@@ -346,7 +365,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_fail_badly(text in "[A=:'\"$#{}\\\\ \n]{0,30}|.{0,60}") {
-            if let Err(error) = parse(&text, &lookup) {
+            if let Err(error) = parse(&text, &SCOPE) {
                 prop_assert!(text.get(error.range).is_some());
             }
             parse_raw(&text, &lookup);
@@ -354,7 +373,7 @@ mod tests {
 
         #[test]
         fn single_quoted_text_comes_back(value in "[^'\\\\]{0,30}") {
-            let read = parse(&format!("A='{value}'"), &lookup).unwrap();
+            let read = parse(&format!("A='{value}'"), &SCOPE).unwrap();
             prop_assert_eq!(read.variables.get("A"), Some(&Some(value)));
         }
     }

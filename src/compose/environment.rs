@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::diagnostic::Problems;
-use super::dotenv;
+use super::dotenv::{self, Scope};
 use super::project::{self, display_path};
 use super::source::Source;
 use super::template::Lookup;
@@ -34,10 +34,15 @@ pub(super) fn resolve(service: &mut Node, context: &mut Context<'_>) {
     put_map(service, "environment", from_files);
 
     let mut labels = Map::new();
+    let caller = context.lookup;
+    let scope = Scope {
+        first: &|name| caller(name),
+        last: &|_| None,
+    };
     let files = service.get("label_file").and_then(Node::as_list);
     for file in files.unwrap_or_default().to_vec() {
         let path = file.as_text().unwrap_or_default();
-        if let Some(read) = read(&file, path, &|name| (context.lookup)(name), context) {
+        if let Some(read) = read(&file, path, &scope, context) {
             add(&mut labels, read, &file);
         }
     }
@@ -111,15 +116,19 @@ fn env_file(
     }
     let raw = file.get("format").and_then(Node::as_text) == Some("raw");
     let read = {
-        let lookup = |name: &str| {
-            (context.lookup)(name)
-                .or_else(|| earlier.get(name)?.node.as_text().map(str::to_owned))
-                .or_else(|| own.get(name).cloned())
+        let caller = context.lookup;
+        let last = |name: &str| {
+            let found = earlier.get(name).and_then(|entry| entry.node.as_text());
+            found.map(str::to_owned).or_else(|| own.get(name).cloned())
+        };
+        let scope = Scope {
+            first: &|name| caller(name),
+            last: &last,
         };
         if raw {
-            read_raw(path_node, path, &lookup, context)
+            read_raw(path_node, path, context)
         } else {
-            read(path_node, path, &lookup, context)
+            read(path_node, path, &scope, context)
         }
     };
     if let Some(read) = read {
@@ -146,23 +155,18 @@ fn bytes(node: &Node, path: &str, context: &mut Context<'_>) -> Option<Vec<u8>> 
 fn read(
     node: &Node,
     path: &str,
-    lookup: &Lookup<'_>,
+    scope: &Scope<'_>,
     context: &mut Context<'_>,
 ) -> Option<dotenv::Variables> {
     let bytes = bytes(node, path, context)?;
     let shown = display_path(Path::new(path), context.working_dir);
-    project::read_env_file(&bytes, shown, lookup, context.problems)
+    project::read_env_file(&bytes, shown, scope, context.problems)
 }
 
-fn read_raw(
-    node: &Node,
-    path: &str,
-    lookup: &Lookup<'_>,
-    context: &mut Context<'_>,
-) -> Option<dotenv::Variables> {
+fn read_raw(node: &Node, path: &str, context: &mut Context<'_>) -> Option<dotenv::Variables> {
     let bytes = bytes(node, path, context)?;
     match super::reader::decode(&bytes) {
-        Ok(text) => Some(dotenv::parse_raw(text, lookup)),
+        Ok(text) => Some(dotenv::parse_raw(text, context.lookup)),
         Err(why) => {
             context.problems.error(node.span, format!("{path}: {why}"));
             None

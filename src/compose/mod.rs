@@ -10,6 +10,8 @@
 
 mod bytes;
 mod check;
+#[cfg(test)]
+mod corpus;
 mod defaults;
 pub mod diagnostic;
 mod dotenv;

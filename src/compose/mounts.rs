@@ -88,7 +88,7 @@ pub(super) fn long_form<'a>(mount: &ShortMount<'a>, span: Span) -> (Node, Vec<&'
     if is_bind || given(&bind) {
         node.set("bind", bind);
     }
-    if (!is_bind && mount.source.is_some()) || given(&volume) {
+    if !is_bind || given(&volume) {
         node.set("volume", volume);
     }
     (node, unknown)

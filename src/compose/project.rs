@@ -7,7 +7,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::diagnostic::Problems;
-use super::dotenv;
+use super::dotenv::{self, Scope};
 use super::load::LoadOptions;
 use super::reader;
 use super::source::Source;
@@ -119,7 +119,13 @@ fn options_variables(source: &dyn Source, options: &LoadOptions) -> Variables {
             continue;
         };
         if let Ok(text) = reader::decode(&bytes)
-            && let Ok(read) = dotenv::parse(text, &|name| source.env(name))
+            && let Ok(read) = dotenv::parse(
+                text,
+                &Scope {
+                    first: &|name| source.env(name),
+                    last: &|_| None,
+                },
+            )
         {
             variables.extend(given_values(read.variables));
         }
@@ -199,7 +205,15 @@ pub(super) fn read_variables(
         };
         let lookup = |name: &str| variable(source, &variables, name);
         let shown = display_path(&path, &options.working_dir);
-        if let Some(read) = read_env_file(&bytes, shown, &lookup, problems) {
+        if let Some(read) = read_env_file(
+            &bytes,
+            shown,
+            &Scope {
+                first: &lookup,
+                last: &|_| None,
+            },
+            problems,
+        ) {
             variables.extend(given_values(read));
         }
     }
@@ -218,7 +232,7 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
 pub(super) fn read_env_file(
     bytes: &[u8],
     shown: PathBuf,
-    lookup: &dyn Fn(&str) -> Option<String>,
+    scope: &Scope<'_>,
     problems: &mut Problems,
 ) -> Option<dotenv::Variables> {
     let text = match reader::decode(bytes) {
@@ -228,7 +242,7 @@ pub(super) fn read_env_file(
             return None;
         }
     };
-    let parsed = dotenv::parse(text, lookup);
+    let parsed = dotenv::parse(text, scope);
     let silent = matches!(&parsed, Ok(read) if read.unset.is_empty());
     let file = match silent {
         true => None,

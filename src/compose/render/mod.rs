@@ -1,0 +1,336 @@
+//! `stack config`: the loaded stack as Docker Compose prints it.
+//!
+//! The finished tree is brought to a printable form first: keys in the order of the
+//! [`schema`](super::schema), empty values left out. JSON, YAML and the hash input are written from it.
+
+use super::load::Loaded;
+use super::schema::{self, Field, Form, Keys, Print, Shape};
+use super::tree::{Map, Node, Value};
+
+mod json;
+mod yaml;
+
+/// The stack as indented JSON. Byte for byte what `docker compose config --format json` prints, which
+/// has no line break at the end.
+pub fn to_json(loaded: &Loaded) -> String {
+    let mut out = String::new();
+    json::write(&mut out, &printable(loaded, Dialect::Json), &json::CONFIG);
+    out
+}
+
+/// The stack as YAML that readers of YAML 1.1 and 1.2 take for the same, with a line break at the end.
+pub fn to_yaml(loaded: &Loaded) -> String {
+    let mut out = String::new();
+    let printed = printable(loaded, Dialect::Yaml);
+    yaml::write(&mut out, &printed, 0);
+    out
+}
+
+/// A service as compact JSON, without what does not change its containers. Its SHA-256 is what Docker
+/// Compose calls the service's hash (`config --hash`).
+pub(super) fn hash_input(service: &Node) -> String {
+    let mut out = String::new();
+    let Some(Printed::Map(mut fields)) = print(service, &SERVICE_SHAPE, Dialect::Json) else {
+        return out;
+    };
+    let rank = |key: &str| HASHED.iter().position(|hashed| *hashed == key);
+    fields.retain(|(key, _)| rank(key).is_some());
+    fields.sort_by_key(|(key, _)| rank(key));
+    for (key, value) in &mut fields {
+        if key == "deploy"
+            && let Printed::Map(deploy) = value
+        {
+            deploy.retain(|(key, _)| key != "replicas");
+        }
+    }
+    json::write(&mut out, &Printed::Map(fields), &json::HASH);
+    out
+}
+
+/// The keys of a service that its hash covers, in the order in which Docker Compose hashes them (not
+/// the one in which it prints them). Left out: `build`, `depends_on`, `profiles`, `pull_policy`, `scale`.
+const HASHED: [&str; 85] = [
+    "annotations",
+    "attach",
+    "develop",
+    "blkio_config",
+    "cap_add",
+    "cap_drop",
+    "cgroup_parent",
+    "cgroup",
+    "cpu_count",
+    "cpu_percent",
+    "cpu_period",
+    "cpu_quota",
+    "cpu_rt_period",
+    "cpu_rt_runtime",
+    "cpus",
+    "cpuset",
+    "cpu_shares",
+    "command",
+    "configs",
+    "container_name",
+    "credential_spec",
+    "deploy",
+    "device_cgroup_rules",
+    "devices",
+    "dns",
+    "dns_opt",
+    "dns_search",
+    "domainname",
+    "entrypoint",
+    "provider",
+    "environment",
+    "expose",
+    "external_links",
+    "extra_hosts",
+    "group_add",
+    "gpus",
+    "hostname",
+    "healthcheck",
+    "image",
+    "init",
+    "ipc",
+    "isolation",
+    "labels",
+    "label_file",
+    "links",
+    "logging",
+    "mem_limit",
+    "mem_reservation",
+    "memswap_limit",
+    "mem_swappiness",
+    "mac_address",
+    "models",
+    "network_mode",
+    "networks",
+    "oom_kill_disable",
+    "oom_score_adj",
+    "pid",
+    "pids_limit",
+    "platform",
+    "ports",
+    "privileged",
+    "read_only",
+    "restart",
+    "runtime",
+    "secrets",
+    "security_opt",
+    "shm_size",
+    "stdin_open",
+    "stop_grace_period",
+    "stop_signal",
+    "storage_opt",
+    "sysctls",
+    "tmpfs",
+    "tty",
+    "ulimits",
+    "use_api_socket",
+    "user",
+    "userns_mode",
+    "uts",
+    "volumes",
+    "volumes_from",
+    "working_dir",
+    "pre_start",
+    "post_start",
+    "pre_stop",
+];
+
+static SERVICE_SHAPE: Shape = Shape::Keys(&schema::SERVICE);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Json,
+    Yaml,
+}
+
+/// A value ready to be written.
+#[derive(Debug, Clone, PartialEq)]
+enum Printed {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Text(String),
+    List(Vec<Printed>),
+    Map(Vec<(String, Printed)>),
+}
+
+fn printable(loaded: &Loaded, dialect: Dialect) -> Printed {
+    let stack = &loaded.stack;
+    let used_by_services = |kind: &str, name: &str| {
+        loaded
+            .tree
+            .get("services")
+            .and_then(Node::as_map)
+            .into_iter()
+            .flatten()
+            .any(|(service, entry)| {
+                let items = entry.node.get(kind).and_then(Node::as_list);
+                stack.services.contains_key(service.as_str())
+                    && items
+                        .unwrap_or_default()
+                        .iter()
+                        .any(|item| item.get("source").and_then(Node::as_text) == Some(name))
+            })
+    };
+    let is_printed = |kind: &str, name: &str| match kind {
+        "services" => stack.services.contains_key(name),
+        "networks" => stack.networks.contains_key(name),
+        "volumes" => stack.volumes.contains_key(name),
+        "configs" | "secrets" => used_by_services(kind, name),
+        _ => true,
+    };
+    let mut fields = Vec::new();
+    for (key, entry) in loaded.tree.as_map().into_iter().flatten() {
+        if matches!(key.as_str(), "version" | "include") {
+            continue;
+        }
+        let field = schema::TOP.field(key);
+        let shape = field.map_or(&Shape::Any, |field| &field.shape);
+        let Some(mut value) = print(&entry.node, shape, dialect) else {
+            continue;
+        };
+        if let Printed::Map(members) = &mut value
+            && field.is_some()
+        {
+            members.retain(|(name, _)| is_printed(key, name));
+        }
+        let empty = matches!(&value, Printed::Map(members) if members.is_empty());
+        if !empty || key == "services" {
+            fields.push((key.clone(), value));
+        }
+    }
+    let rank = |key: &str| match dialect {
+        // JSON comes out of a Go map (sorted), YAML out of a struct (its own order).
+        Dialect::Json => 0,
+        Dialect::Yaml => [
+            "name", "services", "networks", "volumes", "secrets", "configs",
+        ]
+        .iter()
+        .position(|known| *known == key)
+        .unwrap_or(usize::MAX),
+    };
+    fields.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+    Printed::Map(fields)
+}
+
+/// The printable form; `None` when the value is left out.
+fn print(node: &Node, shape: &'static Shape, dialect: Dialect) -> Option<Printed> {
+    Some(match (shape, &node.value) {
+        (Shape::Optional(inner), value) if *value != Value::Null => {
+            return print(node, inner, dialect);
+        }
+        (Shape::Keys(keys) | Shape::Shorthand(_, keys), Value::Map(map)) => {
+            keyed(map, keys, dialect)
+        }
+        (Shape::Names(inner) | Shape::NamesOrList(inner, _), Value::Map(map)) => {
+            let mut members: Vec<(String, Printed)> = map
+                .iter()
+                .filter_map(|(key, entry)| Some((key.clone(), print(&entry.node, inner, dialect)?)))
+                .collect();
+            members.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Printed::Map(members)
+        }
+        (Shape::List(inner) | Shape::OneOrMore(inner), Value::List(items)) => Printed::List(
+            items
+                .iter()
+                .filter_map(|item| print(item, inner, dialect))
+                .collect(),
+        ),
+        (Shape::Forms(form), Value::List(items)) => {
+            let keys = form_keys(*form);
+            let items = items.iter().filter_map(Node::as_map);
+            Printed::List(items.map(|map| keyed(map, keys, dialect)).collect())
+        }
+        (Shape::Ulimit, Value::Map(map)) => keyed(map, &schema::ULIMIT, dialect),
+        _ => plain(node),
+    })
+}
+
+fn form_keys(form: Form) -> &'static Keys {
+    match form {
+        Form::Port => &schema::PORT,
+        Form::Mount => &schema::MOUNT,
+        Form::Device => &schema::DEVICE,
+        Form::EnvFile => &schema::ENV_FILE,
+        Form::Secret => &schema::SECRET_USE,
+    }
+}
+
+/// A value without a schema: mappings sorted.
+fn plain(node: &Node) -> Printed {
+    match &node.value {
+        Value::Null => Printed::Null,
+        Value::Bool(flag) => Printed::Bool(*flag),
+        Value::Int(number) => Printed::Int(*number),
+        Value::Float(number) => Printed::Float(*number),
+        Value::Text(text) => Printed::Text(text.clone()),
+        Value::List(items) => Printed::List(items.iter().map(plain).collect()),
+        Value::Map(map) => {
+            let mut members: Vec<(String, Printed)> = map
+                .iter()
+                .map(|(key, entry)| (key.clone(), plain(&entry.node)))
+                .collect();
+            members.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Printed::Map(members)
+        }
+    }
+}
+
+fn keyed(map: &Map, keys: &'static Keys, dialect: Dialect) -> Printed {
+    let mut members = Vec::new();
+    for field in keys.fields {
+        match map.get(field.key) {
+            Some(entry) if is_printed(&entry.node, field) => {
+                let value = print(&entry.node, &field.shape, dialect);
+                members.extend(value.map(|value| (field.key.to_owned(), value)));
+            }
+            _ if dialect == Dialect::Yaml => {}
+            _ if field.print == Print::Always => {
+                members.push((field.key.to_owned(), Printed::Null));
+            }
+            _ if field.print == Print::WithParent => {
+                members.push((field.key.to_owned(), Printed::Map(Vec::new())));
+            }
+            _ => {}
+        }
+    }
+    if dialect == Dialect::Yaml {
+        let own = map.iter().filter(|(key, _)| key.starts_with("x-"));
+        let mut own: Vec<(String, Printed)> = own
+            .map(|(key, entry)| (key.clone(), plain(&entry.node)))
+            .collect();
+        own.sort_by(|(a, _), (b, _)| a.cmp(b));
+        members.extend(own);
+    }
+    Printed::Map(members)
+}
+
+fn is_printed(node: &Node, field: &Field) -> bool {
+    match field.print {
+        Print::Given | Print::WithParent => node.value != Value::Null,
+        Print::Always => node.value != Value::Null,
+        Print::NotTrue => node.value == Value::Bool(false),
+        Print::NotEmpty => !is_empty(node, &field.shape),
+    }
+}
+
+fn is_empty(node: &Node, shape: &Shape) -> bool {
+    match &node.value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Int(number) => *number == 0,
+        Value::Float(number) => *number == 0.0,
+        Value::Text(text) => text.is_empty() || (matches!(shape, Shape::Size(_)) && text == "0"),
+        Value::List(items) => items.is_empty(),
+        Value::Map(map) => {
+            let object = matches!(
+                shape,
+                Shape::Keys(_) | Shape::Optional(_) | Shape::Shorthand(..)
+            );
+            map.is_empty() && !object
+        }
+    }
+}
