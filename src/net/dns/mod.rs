@@ -1,11 +1,23 @@
 //! The embedded name server that every container finds at 127.0.0.11.
+//!
+//! Owns the sockets in containers, the names that containers see, and the way to other servers.
+//! Never knows what a service is: it is told members of networks by their names.
+//!
+//! Invariant: a client sees names on its own networks only; what nobody there is called goes to the
+//! servers that the client was given, and nowhere when it was given none.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::OwnedFd;
-
+mod answer;
 mod bind;
+mod forward;
+mod server;
+mod view;
 
 pub use bind::bind_dns;
+pub use server::{Client, DnsServer, Forward};
+pub use view::{Member, View};
+
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 
 /// Where containers find their name server, as in Docker: nginx configurations name it.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
@@ -22,77 +34,5 @@ pub struct DnsSockets {
     pub tcp: OwnedFd,
 }
 
-/// One container as others find it on one network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// The network's name, as users say it in `name.network`.
-    pub network: String,
-    /// What it is called there: container name, service name, aliases, short id. The first one is
-    /// what a reverse lookup answers.
-    pub names: Vec<String>,
-    /// Its addresses there.
-    pub addresses: Vec<IpAddr>,
-}
-
-/// All names of all networks, as the clients see them at one moment.
-#[derive(Debug, Default)]
-pub struct View {}
-
-impl View {
-    /// Builds the view from every running container's memberships.
-    pub fn new(members: &[Member]) -> View {
-        let _ = members;
-        todo!()
-    }
-}
-
-/// Who answers what no member is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Forward {
-    /// These servers, in order, asked from the supervisor's own network namespace.
-    To(Vec<SocketAddr>),
-    /// Nobody: the client is on internal networks only.
-    Nowhere,
-}
-
-/// A container that asks.
-#[derive(Debug)]
-pub struct Client {
-    /// Whatever tells this client from the others; the same key again replaces the client.
-    pub key: String,
-    /// Its sockets.
-    pub sockets: DnsSockets,
-    /// The networks that it is on: it sees names on these only.
-    pub networks: Vec<String>,
-    /// Who answers the rest.
-    pub forward: Forward,
-}
-
-/// The server; runs on the tokio runtime that it is called on.
-#[derive(Debug, Default)]
-pub struct DnsServer {}
-
-impl DnsServer {
-    /// A server without names and clients.
-    pub fn new() -> DnsServer {
-        DnsServer {}
-    }
-
-    /// Replaces what all clients see.
-    pub fn set_view(&self, view: View) {
-        let _ = view;
-        todo!()
-    }
-
-    /// Starts answering a container's queries. Must be called on a tokio runtime.
-    pub fn add_client(&self, client: Client) -> std::io::Result<()> {
-        let _ = client;
-        todo!()
-    }
-
-    /// Stops answering; no error when the key is unknown.
-    pub fn remove_client(&self, key: &str) {
-        let _ = key;
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;
