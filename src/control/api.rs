@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::{Command, Event};
+use crate::state::SocketPath;
 
 /// What comes in from outside.
 #[derive(Debug)]
@@ -36,7 +37,8 @@ pub(super) enum Inbox {
 /// Starts to answer on the socket.
 pub(super) fn serve(socket: &Path, inbox: mpsc::Sender<Inbox>) -> std::io::Result<JoinHandle<()>> {
     let _ = std::fs::remove_file(socket);
-    let listener = UnixListener::bind(socket)?;
+    let name = SocketPath::new(socket)?;
+    let listener = UnixListener::bind(name.as_path())?;
     let app = Router::new()
         .route("/v1/command", post(command))
         .route("/v1/events", get(events))

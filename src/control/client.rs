@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 
 use super::{Command, Event};
-use crate::state::Paths;
+use crate::state::{Paths, SocketPath};
 
 /// Why the supervisor could not be talked to.
 #[derive(Debug, Error)]
@@ -78,9 +78,7 @@ impl Client {
 
     /// Whether a supervisor answers.
     pub async fn is_up(&self) -> bool {
-        UnixStream::connect(short(&self.paths.api_socket(&self.project)))
-            .await
-            .is_ok()
+        connect(&self.paths.api_socket(&self.project)).await.is_ok()
     }
 
     /// Hands over a command; starts the supervisor when there is none. The first event is
@@ -111,7 +109,7 @@ impl Client {
 
     /// The supervisor's event stream; `None` when no supervisor runs.
     pub async fn events(&self) -> Result<Option<Events>, ClientError> {
-        match UnixStream::connect(short(&self.paths.api_socket(&self.project))).await {
+        match connect(&self.paths.api_socket(&self.project)).await {
             Ok(stream) => self
                 .request(stream, "GET", "/v1/events", Vec::new())
                 .await
@@ -167,11 +165,11 @@ impl Client {
     async fn connect_or_start(&self) -> Result<UnixStream, ClientError> {
         let socket = self.paths.api_socket(&self.project);
         for _ in 0..50 {
-            if let Ok(stream) = UnixStream::connect(short(&socket)).await {
+            if let Ok(stream) = connect(&socket).await {
                 return Ok(stream);
             }
             self.start().await?;
-            if let Ok(stream) = UnixStream::connect(short(&socket)).await {
+            if let Ok(stream) = connect(&socket).await {
                 return Ok(stream);
             }
             // Another supervisor holds the lock and is on its way in or out.
@@ -226,10 +224,9 @@ pub fn supervisor_arguments(paths: &Paths, project: &str) -> Vec<std::ffi::OsStr
     ]
 }
 
-/// A path of a unix socket that fits into the 108 bytes which the kernel has for it, through a
-/// shorter name of the same directory.
-fn short(path: &Path) -> PathBuf {
-    path.to_owned()
+async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let name = SocketPath::new(socket)?;
+    UnixStream::connect(name.as_path()).await
 }
 
 impl Events {

@@ -20,7 +20,9 @@ mod files;
 mod lock;
 mod paths;
 pub mod records;
+mod socket;
 
 pub use files::{StateError, read_json, remove_dir, remove_file, sweep_gone, write_json};
 pub use lock::Lock;
 pub use paths::Paths;
+pub use socket::SocketPath;
