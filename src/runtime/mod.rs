@@ -4,10 +4,15 @@
 //! Never knows what a service, a project or an image is.
 
 pub mod bundle;
+mod capabilities;
 pub mod cgroup;
+mod channel;
 pub mod container;
 pub mod exec;
 pub mod failure;
+mod inside;
+mod namespaces;
 pub mod sealed;
+mod seccomp;
 pub mod signal;
 pub mod spec;
