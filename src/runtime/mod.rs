@@ -16,3 +16,6 @@ pub mod sealed;
 mod seccomp;
 pub mod signal;
 pub mod spec;
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// Closes every descriptor from `first` on.
 pub(crate) fn close_from(first: u32) -> io::Result<()> {
-    close_range(first, 0)
+    close_range(first)
 }
 
 /// Where [`keep_only`] puts what it keeps.
@@ -27,14 +27,9 @@ pub(crate) fn keep_only(kept: OwnedFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(FIRST_FREE) })
 }
 
-/// Marks every descriptor from `first` on to be closed at `exec`.
-pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
-    close_range(first, libc::CLOSE_RANGE_CLOEXEC)
-}
-
-fn close_range(first: u32, flags: libc::c_uint) -> io::Result<()> {
+fn close_range(first: u32) -> io::Result<()> {
     // SAFETY: three integers. Descriptors that are owned by Rust values are only closed in a
     // process that ends by exec or `_exit` and never drops those values.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

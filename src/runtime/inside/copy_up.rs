@@ -6,8 +6,9 @@
 //! whatever happened in between.
 
 use std::collections::HashMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -104,7 +105,7 @@ impl Copy<'_> {
             if is_dot(name) {
                 continue;
             }
-            path.push(std::ffi::OsStr::new(&*name.to_string_lossy()));
+            path.push(OsStr::from_bytes(name.to_bytes()));
             let result = self.entry(from.as_fd(), to.as_fd(), name, path, depth);
             path.pop();
             result?;

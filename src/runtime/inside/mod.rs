@@ -23,7 +23,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Linux, Process, Spec};
 use rustix::process::Signal;
-use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
 use super::bundle::{NetworkSetup, Seccomp, ShimConfig};
 use super::capabilities::Sets;
@@ -275,7 +275,7 @@ fn enter_namespaces(namespaces: &Namespaces) -> Attempt<()> {
             .at(Step::Namespaces, &join.path)?;
     }
     if namespaces.new_cgroup {
-        rustix::thread::unshare(UnshareFlags::NEWCGROUP).at(Step::Namespaces, "cgroup")?;
+        clone::new_cgroup_namespace().at(Step::Namespaces, "cgroup")?;
     }
     Ok(())
 }

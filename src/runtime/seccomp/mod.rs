@@ -31,7 +31,7 @@ pub(crate) struct Filter {
 
 /// A profile that cannot be done.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum SeccompError {
+pub(crate) enum SeccompError {
     /// Asks another process for each call.
     #[error("the action `{0}` of linux.seccomp is not supported yet")]
     Action(String),
