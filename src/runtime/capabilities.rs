@@ -76,15 +76,21 @@ pub(crate) const DEFAULT: [Capability; 14] = [
 pub(crate) fn by_name(name: &str) -> Option<Capability> {
     let name = name.to_ascii_uppercase();
     let name = name.strip_prefix("CAP_").unwrap_or(&name);
-    ALL.into_iter().find(|capability| capability.to_string() == name)
+    ALL.into_iter()
+        .find(|capability| capability.to_string() == name)
 }
 
 fn bit(capability: Capability) -> u64 {
-    ALL.iter().position(|c| *c == capability).map_or(0, |n| 1 << n)
+    ALL.iter()
+        .position(|c| *c == capability)
+        .map_or(0, |n| 1 << n)
 }
 
 fn bits(set: &Option<HashSet<Capability>>) -> u64 {
-    set.iter().flatten().map(|c| bit(*c)).fold(0, |all, one| all | one)
+    set.iter()
+        .flatten()
+        .map(|c| bit(*c))
+        .fold(0, |all, one| all | one)
 }
 
 /// The five sets of a process as bits.
@@ -123,7 +129,8 @@ impl Sets {
                 continue;
             }
             match rustix::thread::capability_is_in_bounding_set(one) {
-                Ok(true) => rustix::thread::remove_capability_from_bounding_set(one).at(STEP, "bounding set")?,
+                Ok(true) => rustix::thread::remove_capability_from_bounding_set(one)
+                    .at(STEP, "bounding set")?,
                 Ok(false) => {}
                 // The first number that the kernel does not know.
                 Err(_) => break,
@@ -135,7 +142,10 @@ impl Sets {
     /// Sets the others; after the user has changed, with `keepcaps` on. What this process does not
     /// have itself it cannot give: a machine that is a container already offers less.
     pub(crate) fn apply(&self) -> Attempt<()> {
-        let have = rustix::thread::capabilities(None).at(STEP, "")?.permitted.bits();
+        let have = rustix::thread::capabilities(None)
+            .at(STEP, "")?
+            .permitted
+            .bits();
         let permitted = self.permitted & have;
         let effective = self.effective & permitted;
         let inheritable = self.inheritable & have;
@@ -153,7 +163,8 @@ impl Sets {
         let ambient = self.ambient & permitted & inheritable;
         for number in (0..64).filter(|n| ambient & (1 << n) != 0) {
             let one = CapabilitySet::from_bits_retain(1 << number);
-            rustix::thread::configure_capability_in_ambient_set(one, true).at(STEP, "ambient set")?;
+            rustix::thread::configure_capability_in_ambient_set(one, true)
+                .at(STEP, "ambient set")?;
         }
         Ok(())
     }
@@ -167,9 +178,15 @@ mod tests {
     fn numbers_are_those_of_the_kernel() {
         assert_eq!(bit(Capability::Chown), 1);
         assert_eq!(bit(Capability::SysAdmin), CapabilitySet::SYS_ADMIN.bits());
-        assert_eq!(bit(Capability::CheckpointRestore), CapabilitySet::CHECKPOINT_RESTORE.bits());
+        assert_eq!(
+            bit(Capability::CheckpointRestore),
+            CapabilitySet::CHECKPOINT_RESTORE.bits()
+        );
         assert_eq!(bit(Capability::AuditRead), CapabilitySet::AUDIT_READ.bits());
-        assert_eq!(bit(Capability::SysTtyConfig), CapabilitySet::SYS_TTY_CONFIG.bits());
+        assert_eq!(
+            bit(Capability::SysTtyConfig),
+            CapabilitySet::SYS_TTY_CONFIG.bits()
+        );
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
+    sendmsg, socketpair,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,23 +47,43 @@ const REPORT_MAX: usize = 32 * 1024;
 
 /// Parent's end, child's end.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+    Ok(socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
 }
 
 /// Sends a report with descriptors.
-pub(crate) fn report(channel: BorrowedFd<'_>, report: &Report, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(crate) fn report(
+    channel: BorrowedFd<'_>,
+    report: &Report,
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let bytes = serde_json::to_vec(report)?;
     send_with(channel, &bytes, fds)
 }
 
 /// Sends bytes with at most two descriptors.
-pub(crate) fn send_with(channel: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(crate) fn send_with(
+    channel: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(Errno::INVAL.into());
     }
-    rustix::io::retry_on_intr(|| sendmsg(channel, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL))?;
+    rustix::io::retry_on_intr(|| {
+        sendmsg(
+            channel,
+            &[IoSlice::new(bytes)],
+            &mut control,
+            SendFlags::NOSIGNAL,
+        )
+    })?;
     Ok(())
 }
 
@@ -72,7 +93,12 @@ pub(crate) fn next_report(channel: BorrowedFd<'_>) -> io::Result<Option<(Report,
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = rustix::io::retry_on_intr(|| {
-        recvmsg(channel, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)
+        recvmsg(
+            channel,
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        )
     });
     let received = match received {
         // The other end closed while bytes of ours were still unread.
@@ -82,7 +108,10 @@ pub(crate) fn next_report(channel: BorrowedFd<'_>) -> io::Result<Option<(Report,
     if received.bytes == 0 {
         return Ok(None);
     }
-    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+    if received
+        .flags
+        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+    {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut fds = Vec::new();
@@ -91,7 +120,10 @@ pub(crate) fn next_report(channel: BorrowedFd<'_>) -> io::Result<Option<(Report,
             fds.extend(rights);
         }
     }
-    Ok(Some((serde_json::from_slice(&bytes[..received.bytes])?, fds)))
+    Ok(Some((
+        serde_json::from_slice(&bytes[..received.bytes])?,
+        fds,
+    )))
 }
 
 /// Tells the new process to go on.
@@ -106,5 +138,9 @@ pub(crate) fn wait_for(channel: impl AsFd, order: Order) -> io::Result<()> {
     let mut byte = [0];
     // `read`, which every system call filter allows.
     let length = rustix::io::retry_on_intr(|| rustix::io::read(&channel, &mut byte))?;
-    if length == 1 && byte[0] == order.byte() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    if length == 1 && byte[0] == order.byte() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
 }

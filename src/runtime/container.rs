@@ -103,7 +103,10 @@ pub struct Running {
 pub fn create(request: Create<'_>) -> Result<Created, StartError> {
     let prepared = inside::Prepared::new(&request)?;
     let cgroup = make_cgroup(&request)?;
-    let mut guard = Guard { pidfd: None, cgroup: Some(cgroup.clone()) };
+    let mut guard = Guard {
+        pidfd: None,
+        cgroup: Some(cgroup.clone()),
+    };
     let (ours, theirs) = channel::pair().at(Step::Namespaces, "socketpair")?;
     let not_dumpable = rustix::process::DumpableBehavior::NotDumpable;
     rustix::process::set_dumpable_behavior(not_dumpable).at(Step::Namespaces, "dumpable")?;
@@ -125,13 +128,22 @@ pub fn create(request: Create<'_>) -> Result<Created, StartError> {
     plug(pid, config)?;
     channel::order(&ours, Order::Plugged).or_else(|e| broken_line(&ours, e))?;
     let dns = wait_until_ready(&ours)?;
-    Ok(Created { pid, pidfd, dns, cgroup, channel: ours, guard })
+    Ok(Created {
+        pid,
+        pidfd,
+        dns,
+        cgroup,
+        channel: ours,
+        guard,
+    })
 }
 
 fn make_cgroup(request: &Create<'_>) -> Result<Cgroup, StartError> {
     let linux = request.spec.linux().as_ref();
     let default = || Path::new("/stack").join(&request.config.id);
-    let path = linux.and_then(|linux| linux.cgroups_path().clone()).unwrap_or_else(default);
+    let path = linux
+        .and_then(|linux| linux.cgroups_path().clone())
+        .unwrap_or_else(default);
     let resources = linux.and_then(|linux| linux.resources().as_ref());
     Cgroup::create(&path, resources)
         .map_err(|e| StartError::because(Step::Cgroup, path.display().to_string(), e.to_string()))
@@ -144,11 +156,18 @@ pub(super) fn clone_into(cgroup: &Cgroup, flags: u64) -> Result<(Cloned, Birth),
     if let Some(directory) = &directory {
         match clone::clone(flags, Some(directory.as_fd())) {
             // No clone3, or one without cgroups (before Linux 5.7).
-            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL | libc::E2BIG)) => {}
+            Err(e)
+                if matches!(
+                    e.raw_os_error(),
+                    Some(libc::ENOSYS | libc::EINVAL | libc::E2BIG)
+                ) => {}
             other => return Ok((other.map_err(clone_error)?, Birth::InCgroup)),
         }
     }
-    Ok((clone::clone(flags, None).map_err(clone_error)?, Birth::Outside))
+    Ok((
+        clone::clone(flags, None).map_err(clone_error)?,
+        Birth::Outside,
+    ))
 }
 
 fn clone_error(error: std::io::Error) -> StartError {
@@ -163,8 +182,10 @@ fn clone_error(error: std::io::Error) -> StartError {
 
 fn plug(pid: i32, config: &ShimConfig) -> Result<(), StartError> {
     match &config.network {
-        NetworkSetup::Private { endpoints, .. } if !endpoints.is_empty() => net::plug(pid, endpoints)
-            .map_err(|e| StartError::because(Step::Network, "", e.to_string())),
+        NetworkSetup::Private { endpoints, .. } if !endpoints.is_empty() => {
+            net::plug(pid, endpoints)
+                .map_err(|e| StartError::because(Step::Network, "", e.to_string()))
+        }
         NetworkSetup::Private { .. } | NetworkSetup::Inherit => Ok(()),
     }
 }
@@ -210,7 +231,12 @@ impl Created {
         channel::order(&self.channel, Order::Start).or_else(|e| broken_line(&self.channel, e))?;
         wait_for_exec(&self.channel)?;
         self.guard.release();
-        Ok(Running { pid: self.pid, pidfd: self.pidfd, dns: self.dns, cgroup: self.cgroup })
+        Ok(Running {
+            pid: self.pid,
+            pidfd: self.pidfd,
+            dns: self.dns,
+            cgroup: self.cgroup,
+        })
     }
 }
 
@@ -235,7 +261,9 @@ impl Drop for Guard {
         if let Some(pidfd) = &self.pidfd {
             let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
             let id = rustix::process::WaitId::PidFd(pidfd.as_fd());
-            let _ = rustix::io::retry_on_intr(|| rustix::process::waitid(id.clone(), WaitIdOptions::EXITED));
+            let _ = rustix::io::retry_on_intr(|| {
+                rustix::process::waitid(id.clone(), WaitIdOptions::EXITED)
+            });
         }
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill_all();

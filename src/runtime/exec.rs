@@ -48,8 +48,16 @@ pub struct ExecChild {
 /// [`super::container::create`].
 pub fn exec(request: ExecRequest<'_>) -> Result<ExecChild, StartError> {
     // A process that is born frozen never gets to its exec.
-    if request.cgroup.is_frozen().map_err(|e| StartError::because(Step::Cgroup, "", e.to_string()))? {
-        return Err(StartError::because(Step::Cgroup, "", "the container is paused: unpause it first"));
+    if request
+        .cgroup
+        .is_frozen()
+        .map_err(|e| StartError::because(Step::Cgroup, "", e.to_string()))?
+    {
+        return Err(StartError::because(
+            Step::Cgroup,
+            "",
+            "the container is paused: unpause it first",
+        ));
     }
     let (ours, theirs) = channel::pair().at(Step::Namespaces, "socketpair")?;
     let not_dumpable = rustix::process::DumpableBehavior::NotDumpable;
@@ -64,7 +72,10 @@ pub fn exec(request: ExecRequest<'_>) -> Result<ExecChild, StartError> {
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop((visit, theirs, request));
-    let mut guard = Guard { pidfd: Some(pidfd.try_clone().at(Step::Namespaces, "pidfd")?), cgroup: None };
+    let mut guard = Guard {
+        pidfd: Some(pidfd.try_clone().at(Step::Namespaces, "pidfd")?),
+        cgroup: None,
+    };
     wait_for_exec(&ours)?;
     guard.release();
     Ok(ExecChild { pid, pidfd })
@@ -72,7 +83,9 @@ pub fn exec(request: ExecRequest<'_>) -> Result<ExecChild, StartError> {
 
 fn not_running(error: rustix::io::Errno) -> StartError {
     match error {
-        rustix::io::Errno::SRCH => StartError::because(Step::Namespaces, "", "the container is not running"),
+        rustix::io::Errno::SRCH => {
+            StartError::because(Step::Namespaces, "", "the container is not running")
+        }
         other => StartError::refused(Step::Namespaces, "", other),
     }
 }

@@ -145,27 +145,54 @@ pub(crate) type Attempt<T> = Result<T, StartError>;
 
 impl StartError {
     /// A step that the kernel refused.
-    pub(crate) fn refused(step: Step, subject: impl Into<String>, error: impl Into<io::Error>) -> Self {
+    pub(crate) fn refused(
+        step: Step,
+        subject: impl Into<String>,
+        error: impl Into<io::Error>,
+    ) -> Self {
         let error = error.into();
         let detail = error.to_string();
-        Self::Failed { step, subject: subject.into(), detail, errno: error.raw_os_error() }
+        Self::Failed {
+            step,
+            subject: subject.into(),
+            detail,
+            errno: error.raw_os_error(),
+        }
     }
 
     /// A step that cannot be done, for a reason of our own.
-    pub(crate) fn because(step: Step, subject: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::Failed { step, subject: subject.into(), detail: detail.into(), errno: None }
+    pub(crate) fn because(
+        step: Step,
+        subject: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::Failed {
+            step,
+            subject: subject.into(),
+            detail: detail.into(),
+            errno: None,
+        }
     }
 
     /// From the result of `exec`, or of looking for the program.
     pub(crate) fn exec(program: &str, error: io::Error) -> Self {
         let program = program.to_owned();
         match error.raw_os_error() {
-            Some(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG) => {
-                Self::NotFound { program, searched: None }
-            }
-            Some(libc::EACCES | libc::EISDIR | libc::ENOEXEC | libc::ELOOP | libc::EPERM | libc::EINVAL) => {
-                Self::PermissionDenied { program, source: error }
-            }
+            Some(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG) => Self::NotFound {
+                program,
+                searched: None,
+            },
+            Some(
+                libc::EACCES
+                | libc::EISDIR
+                | libc::ENOEXEC
+                | libc::ELOOP
+                | libc::EPERM
+                | libc::EINVAL,
+            ) => Self::PermissionDenied {
+                program,
+                source: error,
+            },
             _ => Self::refused(Step::Exec, program, error),
         }
     }
@@ -210,19 +237,41 @@ impl AsSubject for &std::path::PathBuf {
 /// A [`StartError`] on its way from the new process to its parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Wire {
-    NotFound { program: String, searched: Option<String> },
-    PermissionDenied { program: String, errno: i32 },
-    Failed { step: Step, subject: String, detail: String, errno: Option<i32> },
+    NotFound {
+        program: String,
+        searched: Option<String>,
+    },
+    PermissionDenied {
+        program: String,
+        errno: i32,
+    },
+    Failed {
+        step: Step,
+        subject: String,
+        detail: String,
+        errno: Option<i32>,
+    },
 }
 
 impl From<StartError> for Wire {
     fn from(error: StartError) -> Self {
         match error {
             StartError::NotFound { program, searched } => Self::NotFound { program, searched },
-            StartError::PermissionDenied { program, source } => {
-                Self::PermissionDenied { program, errno: source.raw_os_error().unwrap_or(libc::EACCES) }
-            }
-            StartError::Failed { step, subject, detail, errno } => Self::Failed { step, subject, detail, errno },
+            StartError::PermissionDenied { program, source } => Self::PermissionDenied {
+                program,
+                errno: source.raw_os_error().unwrap_or(libc::EACCES),
+            },
+            StartError::Failed {
+                step,
+                subject,
+                detail,
+                errno,
+            } => Self::Failed {
+                step,
+                subject,
+                detail,
+                errno,
+            },
         }
     }
 }
@@ -231,10 +280,21 @@ impl From<Wire> for StartError {
     fn from(wire: Wire) -> Self {
         match wire {
             Wire::NotFound { program, searched } => Self::NotFound { program, searched },
-            Wire::PermissionDenied { program, errno } => {
-                Self::PermissionDenied { program, source: io::Error::from_raw_os_error(errno) }
-            }
-            Wire::Failed { step, subject, detail, errno } => Self::Failed { step, subject, detail, errno },
+            Wire::PermissionDenied { program, errno } => Self::PermissionDenied {
+                program,
+                source: io::Error::from_raw_os_error(errno),
+            },
+            Wire::Failed {
+                step,
+                subject,
+                detail,
+                errno,
+            } => Self::Failed {
+                step,
+                subject,
+                detail,
+                errno,
+            },
         }
     }
 }

@@ -44,8 +44,14 @@ impl Namespaces {
 
     /// From the spec; a mount namespace is always new.
     pub(crate) fn from_spec(spec: &Spec) -> Attempt<Self> {
-        let mut out = Self { clone_flags: libc::CLONE_NEWNS as u64, ..Self::default() };
-        let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+        let mut out = Self {
+            clone_flags: libc::CLONE_NEWNS as u64,
+            ..Self::default()
+        };
+        let listed = spec
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.namespaces().as_ref());
         for namespace in listed.into_iter().flatten() {
             let (flag, kind) = kind(namespace.typ())?;
             match namespace.path() {
@@ -60,7 +66,11 @@ impl Namespaces {
     fn join(&mut self, kind: LinkNameSpaceType, path: PathBuf) -> Attempt<()> {
         if kind == LinkNameSpaceType::Mount {
             let detail = "joining an existing mount namespace is not possible for a new container";
-            return Err(StartError::because(Step::Namespaces, path.display().to_string(), detail));
+            return Err(StartError::because(
+                Step::Namespaces,
+                path.display().to_string(),
+                detail,
+            ));
         }
         let fd = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .at(Step::Namespaces, &path)?;
@@ -78,13 +88,23 @@ fn kind(typ: LinuxNamespaceType) -> Attempt<(libc::c_int, LinkNameSpaceType)> {
     Ok(match typ {
         LinuxNamespaceType::Mount => (libc::CLONE_NEWNS, LinkNameSpaceType::Mount),
         LinuxNamespaceType::Cgroup => (libc::CLONE_NEWCGROUP, LinkNameSpaceType::ControlGroup),
-        LinuxNamespaceType::Uts => (libc::CLONE_NEWUTS, LinkNameSpaceType::HostNameAndNISDomainName),
-        LinuxNamespaceType::Ipc => (libc::CLONE_NEWIPC, LinkNameSpaceType::InterProcessCommunication),
+        LinuxNamespaceType::Uts => (
+            libc::CLONE_NEWUTS,
+            LinkNameSpaceType::HostNameAndNISDomainName,
+        ),
+        LinuxNamespaceType::Ipc => (
+            libc::CLONE_NEWIPC,
+            LinkNameSpaceType::InterProcessCommunication,
+        ),
         LinuxNamespaceType::Pid => (libc::CLONE_NEWPID, LinkNameSpaceType::ProcessID),
         LinuxNamespaceType::Network => (libc::CLONE_NEWNET, LinkNameSpaceType::Network),
         LinuxNamespaceType::User | LinuxNamespaceType::Time => {
             let detail = "this kind of namespace is not supported yet";
-            return Err(StartError::because(Step::Spec, format!("linux.namespaces: {typ}"), detail));
+            return Err(StartError::because(
+                Step::Spec,
+                format!("linux.namespaces: {typ}"),
+                detail,
+            ));
         }
     })
 }
@@ -100,8 +120,15 @@ impl PidNamespaceVisit {
     /// pidfd of one of its processes) until the visit ends.
     pub(crate) fn begin(target: &OwnedFd) -> rustix::io::Result<Self> {
         use std::os::fd::AsFd;
-        let home = rustix::fs::open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        rustix::thread::move_into_link_name_space(target.as_fd(), Some(LinkNameSpaceType::ProcessID))?;
+        let home = rustix::fs::open(
+            "/proc/self/ns/pid",
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        rustix::thread::move_into_link_name_space(
+            target.as_fd(),
+            Some(LinkNameSpaceType::ProcessID),
+        )?;
         Ok(Self { home })
     }
 }
@@ -110,6 +137,9 @@ impl Drop for PidNamespaceVisit {
     fn drop(&mut self) {
         use std::os::fd::AsFd;
         // Coming back to one's own namespace needs nothing that entering another did not need.
-        let _ = rustix::thread::move_into_link_name_space(self.home.as_fd(), Some(LinkNameSpaceType::ProcessID));
+        let _ = rustix::thread::move_into_link_name_space(
+            self.home.as_fd(),
+            Some(LinkNameSpaceType::ProcessID),
+        );
     }
 }

@@ -29,21 +29,26 @@ const READ_ONLY: u64 = 1;
 /// Our program on a read-only file system of its own: execute `/proc/self/fd/<n>`.
 pub fn executable() -> io::Result<OwnedFd> {
     if is_sealed() {
-        return Ok(rustix::fs::open(EXE, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?);
+        return Ok(rustix::fs::open(
+            EXE,
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?);
     }
     overlay().or_else(|_| copy())
 }
 
 /// Whether this process already runs from such a file.
 pub fn is_sealed() -> bool {
-    let on_overlay = rustix::fs::statfs(EXE).is_ok_and(|fs| {
-        fs.f_type as u64 == OVERLAY_MAGIC && fs.f_flags as u64 & READ_ONLY != 0
-    });
+    let on_overlay = rustix::fs::statfs(EXE)
+        .is_ok_and(|fs| fs.f_type as u64 == OVERLAY_MAGIC && fs.f_flags as u64 & READ_ONLY != 0);
     on_overlay || is_sealed_copy()
 }
 
 fn is_sealed_copy() -> bool {
-    let Ok(exe) = rustix::fs::open(EXE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else { return false };
+    let Ok(exe) = rustix::fs::open(EXE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
+        return false;
+    };
     rustix::fs::fcntl_get_seals(&exe).is_ok_and(|seals| seals.contains(SealFlags::WRITE))
 }
 
@@ -54,11 +59,15 @@ pub fn ensure() -> io::Result<()> {
     }
     let file = executable()?;
     let arguments = |text: &OsStr| CString::new(text.as_bytes());
-    let args = std::env::args_os().map(|arg| arguments(&arg)).collect::<Result<Vec<_>, _>>()?;
+    let args = std::env::args_os()
+        .map(|arg| arguments(&arg))
+        .collect::<Result<Vec<_>, _>>()?;
     let pair = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
     };
-    let env = std::env::vars_os().map(pair).collect::<Result<Vec<_>, _>>()?;
+    let env = std::env::vars_os()
+        .map(pair)
+        .collect::<Result<Vec<_>, _>>()?;
     Err(execve::execve_fd(file.as_fd(), &args, &env))
 }
 
@@ -76,7 +85,12 @@ fn overlay() -> io::Result<OwnedFd> {
         let both = format!("{}:{}", layer(&directory), layer(&empty));
         rustix::mount::fsconfig_set_string(fs, "lowerdir", both)
     })?;
-    let file = rustix::fs::openat(&view, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let file = rustix::fs::openat(
+        &view,
+        name,
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     check_same(&file)?;
     Ok(file)
 }
@@ -85,7 +99,11 @@ fn overlay() -> io::Result<OwnedFd> {
 fn check_same(file: &OwnedFd) -> io::Result<()> {
     let (seen, running) = (rustix::fs::fstat(file)?, rustix::fs::stat(EXE)?);
     let same = seen.st_ino == running.st_ino && seen.st_size == running.st_size;
-    if same { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    if same {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::NotFound.into())
+    }
 }
 
 fn detached(
@@ -111,7 +129,12 @@ fn copy() -> io::Result<OwnedFd> {
     rustix::fs::fcntl_add_seals(&target, seals)?;
     // Executing a file that is open for writing is "text file busy".
     let path = format!("/proc/self/fd/{}", target.as_raw_fd());
-    Ok(rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(rustix::fs::openat(
+        CWD,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }
 
 #[cfg(test)]
@@ -121,9 +144,15 @@ mod tests {
 
     fn runs_and_cannot_be_written(file: OwnedFd) {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let error = rustix::fs::open(&*path, OFlags::WRONLY, Mode::empty()).unwrap_err();
-        let refused = [rustix::io::Errno::ROFS, rustix::io::Errno::PERM, rustix::io::Errno::TXTBSY];
-        assert!(refused.contains(&error), "{error}");
+        let written = rustix::fs::open(&*path, OFlags::WRONLY, Mode::empty())
+            .and_then(|open| rustix::io::write(&open, b"x"));
+        assert!(
+            matches!(
+                written,
+                Err(rustix::io::Errno::ROFS | rustix::io::Errno::PERM)
+            ),
+            "{written:?}"
+        );
         let output = Command::new(&path).arg("--help").output().unwrap();
         assert!(output.status.success(), "{output:?}");
     }
@@ -131,9 +160,6 @@ mod tests {
     #[test]
     fn the_overlay_view_runs_and_cannot_be_written() {
         let file = overlay().unwrap();
-        let error =
-            rustix::fs::open(format!("/proc/self/fd/{}", file.as_raw_fd()), OFlags::WRONLY, Mode::empty());
-        assert_eq!(error.unwrap_err(), rustix::io::Errno::ROFS);
         runs_and_cannot_be_written(file);
     }
 

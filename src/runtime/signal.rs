@@ -37,9 +37,15 @@ pub fn reaches(status: &str, syscall: &str, signal: i32) -> bool {
     if signal == SIGKILL || signal == SIGSTOP {
         return true;
     }
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+    };
     let has = |name: &str| {
-        let mask = field(name).and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+        let mask = field(name)
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .unwrap_or(0);
         (1..=64).contains(&signal) && mask & (1 << (signal - 1)) != 0
     };
     if has("SigCgt") || has("SigBlk") || has("ShdPnd") {
@@ -72,17 +78,65 @@ mod tests {
         let term = 1 << (TERM - 1);
         let waiting = format!("{SIGTIMEDWAIT} 0x7ffd 0x0 0x0 0x8 0x0 0x0 0x7ffd 0x7f00");
         let table: &[(&str, String, &str, i32, bool)] = &[
-            ("default action", status("812\t1", 0, 0, 0), "35 0x0", TERM, false),
-            ("ignored", status("812\t1", 0, term, 0), "running", TERM, false),
-            ("caught", status("812\t1", 0, 0, term), "running", TERM, true),
-            ("blocked", status("812\t1", term, 0, 0), "35 0x0", TERM, true),
-            ("blocked and ignored", status("812\t1", term, term, 0), "35 0x0", TERM, true),
-            ("waits for signals", status("812\t1", 0, 0, 0), &waiting, TERM, true),
-            ("another is caught", status("812\t1", 0, 0, 1), "", TERM, false),
+            (
+                "default action",
+                status("812\t1", 0, 0, 0),
+                "35 0x0",
+                TERM,
+                false,
+            ),
+            (
+                "ignored",
+                status("812\t1", 0, term, 0),
+                "running",
+                TERM,
+                false,
+            ),
+            (
+                "caught",
+                status("812\t1", 0, 0, term),
+                "running",
+                TERM,
+                true,
+            ),
+            (
+                "blocked",
+                status("812\t1", term, 0, 0),
+                "35 0x0",
+                TERM,
+                true,
+            ),
+            (
+                "blocked and ignored",
+                status("812\t1", term, term, 0),
+                "35 0x0",
+                TERM,
+                true,
+            ),
+            (
+                "waits for signals",
+                status("812\t1", 0, 0, 0),
+                &waiting,
+                TERM,
+                true,
+            ),
+            (
+                "another is caught",
+                status("812\t1", 0, 0, 1),
+                "",
+                TERM,
+                false,
+            ),
             ("kill", status("812\t1", 0, 0, 0), "", 9, true),
             ("real-time", status("812\t1", 0, 0, 1 << 63), "", 64, true),
             ("not the first", status("812\t7", 0, 0, 0), "", TERM, true),
-            ("not the first, ignored", status("812", 0, term, 0), "", TERM, false),
+            (
+                "not the first, ignored",
+                status("812", 0, term, 0),
+                "",
+                TERM,
+                false,
+            ),
         ];
         for (name, status, syscall, signal, want) in table {
             assert_eq!(reaches(status, syscall, *signal), *want, "{name}");

@@ -5,8 +5,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
-    Capability, Linux, LinuxCapabilities, LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType, LinuxNamespace,
-    LinuxNamespaceType, LinuxResources, Mount, PosixRlimit, Process, Root, Spec,
+    Capability, Linux, LinuxCapabilities, LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType,
+    LinuxNamespace, LinuxNamespaceType, LinuxResources, Mount, PosixRlimit, Process, Root, Spec,
 };
 
 use super::capabilities::{ALL, DEFAULT, by_name};
@@ -93,12 +93,18 @@ pub fn default_spec(settings: Settings) -> Result<Spec, SpecError> {
     let mut spec = Spec::default();
     spec.set_version("1.2.0".to_owned());
     let mut root = Root::default();
-    root.set_path(PathBuf::from("rootfs")).set_readonly(Some(settings.readonly));
+    root.set_path(PathBuf::from("rootfs"))
+        .set_readonly(Some(settings.readonly));
     spec.set_root(Some(root));
     spec.set_mounts(Some(mounts(&settings)));
     let hostname = Some(settings.hostname.clone()).filter(|_| settings.uts == Namespace::Private);
     spec.set_hostname(hostname.filter(|name| !name.is_empty()));
-    spec.set_domainname(settings.domainname.clone().filter(|_| settings.uts == Namespace::Private));
+    spec.set_domainname(
+        settings
+            .domainname
+            .clone()
+            .filter(|_| settings.uts == Namespace::Private),
+    );
     spec.set_linux(Some(linux(&settings)));
     spec.set_process(Some(process(settings, capabilities)));
     Ok(spec)
@@ -112,12 +118,19 @@ fn process(settings: Settings, capabilities: HashSet<Capability>) -> Process {
             env.push(prefix + value);
         }
     };
-    default("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    default(
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    );
     default("HOSTNAME", &settings.hostname);
     if settings.tty {
         default("TERM", "xterm");
     }
-    let cwd = if settings.cwd.as_os_str().is_empty() { PathBuf::from("/") } else { settings.cwd };
+    let cwd = if settings.cwd.as_os_str().is_empty() {
+        PathBuf::from("/")
+    } else {
+        settings.cwd
+    };
     let mut sets = LinuxCapabilities::default();
     // Nothing inheritable, as in Docker since CVE-2022-24769.
     sets.set_bounding(Some(capabilities.clone()))
@@ -142,7 +155,9 @@ fn process(settings: Settings, capabilities: HashSet<Capability>) -> Process {
 fn capabilities(settings: &Settings) -> Result<HashSet<Capability>, SpecError> {
     let named = |names: &[String]| -> Result<Vec<Capability>, SpecError> {
         let names = names.iter().filter(|name| !is_all(name));
-        names.map(|name| by_name(name).ok_or_else(|| SpecError::UnknownCapability(name.clone()))).collect()
+        names
+            .map(|name| by_name(name).ok_or_else(|| SpecError::UnknownCapability(name.clone())))
+            .collect()
     };
     let add = named(&settings.cap_add)?;
     let drop = named(&settings.cap_drop)?;
@@ -183,7 +198,13 @@ const MASKED: [&str; 12] = [
     "/sys/firmware",
 ];
 
-const READONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const READONLY: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
 
 fn linux(settings: &Settings) -> Linux {
     let devices = if settings.privileged {
@@ -195,7 +216,13 @@ fn linux(settings: &Settings) -> Linux {
     };
     let list = |paths: &[&str]| {
         let hidden = !settings.privileged;
-        Some(paths.iter().filter(|_| hidden).map(|path| (*path).to_owned()).collect())
+        Some(
+            paths
+                .iter()
+                .filter(|_| hidden)
+                .map(|path| (*path).to_owned())
+                .collect(),
+        )
     };
     let mut linux = Linux::default();
     linux
@@ -215,8 +242,14 @@ fn linux(settings: &Settings) -> Linux {
 fn sysctls(settings: &Settings) -> HashMap<String, String> {
     let mut all: HashMap<String, String> = HashMap::new();
     if settings.network == Namespace::Private {
-        all.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
-        all.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());
+        all.insert(
+            "net.ipv4.ip_unprivileged_port_start".to_owned(),
+            "0".to_owned(),
+        );
+        all.insert(
+            "net.ipv4.ping_group_range".to_owned(),
+            "0 2147483647".to_owned(),
+        );
     }
     all.extend(settings.sysctls.clone());
     all
@@ -268,7 +301,9 @@ fn mount(destination: &str, typ: &str, options: &[&str]) -> Mount {
         .set_destination(PathBuf::from(destination))
         .set_typ(Some(typ.to_owned()))
         .set_source(Some(PathBuf::from(typ)))
-        .set_options(Some(options.iter().map(|option| (*option).to_owned()).collect()));
+        .set_options(Some(
+            options.iter().map(|option| (*option).to_owned()).collect(),
+        ));
     mount
 }
 
@@ -276,21 +311,42 @@ const SHM_SIZE: u64 = 64 * 1024 * 1024;
 
 fn mounts(settings: &Settings) -> Vec<Mount> {
     let plain = ["nosuid", "noexec", "nodev"];
-    let kernel: &[&str] =
-        if settings.privileged { &plain } else { &["nosuid", "noexec", "nodev", "ro"] };
+    let kernel: &[&str] = if settings.privileged {
+        &plain
+    } else {
+        &["nosuid", "noexec", "nodev", "ro"]
+    };
     let shm_size = format!("size={}", settings.shm_size.unwrap_or(SHM_SIZE));
-    let pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"];
+    let pts = [
+        "nosuid",
+        "noexec",
+        "newinstance",
+        "ptmxmode=0666",
+        "mode=0620",
+        "gid=5",
+    ];
     let standard = vec![
         mount("/proc", "proc", &plain),
-        mount("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "/dev",
+            "tmpfs",
+            &["nosuid", "strictatime", "mode=755", "size=65536k"],
+        ),
         mount("/dev/pts", "devpts", &pts),
         mount("/sys", "sysfs", kernel),
         mount("/sys/fs/cgroup", "cgroup", kernel),
         mount("/dev/mqueue", "mqueue", &plain),
-        mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm_size]),
+        mount(
+            "/dev/shm",
+            "tmpfs",
+            &["nosuid", "noexec", "nodev", "mode=1777", &shm_size],
+        ),
     ];
     let replaced = |mount: &Mount| settings.mounts.iter().any(|m| same_place(m, mount));
-    let mut out: Vec<Mount> = standard.into_iter().filter(|mount| !replaced(mount)).collect();
+    let mut out: Vec<Mount> = standard
+        .into_iter()
+        .filter(|mount| !replaced(mount))
+        .collect();
     out.extend(settings.mounts.iter().cloned());
     // What lies inside another mount is mounted after it; else the order stays.
     out.sort_by_key(|mount| mount.destination().components().count());
@@ -298,7 +354,9 @@ fn mounts(settings: &Settings) -> Vec<Mount> {
 }
 
 fn same_place(a: &Mount, b: &Mount) -> bool {
-    a.destination().components().eq(b.destination().components())
+    a.destination()
+        .components()
+        .eq(b.destination().components())
 }
 
 /// Every device node of this directory tree, for a privileged container; terminals and what the
@@ -308,7 +366,9 @@ pub fn host_devices(directory: &Path) -> Vec<LinuxDevice> {
     let mut out = Vec::new();
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| !OWN.iter().any(|name| entry.file_name() == *name)) {
-        let Ok(metadata) = entry.metadata() else { continue };
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
         let kind = metadata.file_type();
         if kind.is_dir() {
             out.extend(host_devices(&entry.path()));
@@ -317,7 +377,11 @@ pub fn host_devices(directory: &Path) -> Vec<LinuxDevice> {
             let mut device = LinuxDevice::default();
             device
                 .set_path(entry.path())
-                .set_typ(if kind.is_char_device() { LinuxDeviceType::C } else { LinuxDeviceType::B })
+                .set_typ(if kind.is_char_device() {
+                    LinuxDeviceType::C
+                } else {
+                    LinuxDeviceType::B
+                })
                 .set_major(i64::from(rustix::fs::major(rdev)))
                 .set_minor(i64::from(rustix::fs::minor(rdev)))
                 .set_file_mode(Some(metadata.mode() & 0o7777))
@@ -336,7 +400,13 @@ mod tests {
     fn capability_names(settings: Settings) -> Vec<String> {
         let spec = default_spec(settings).unwrap();
         let process = spec.process().as_ref().unwrap();
-        let set = process.capabilities().as_ref().unwrap().bounding().clone().unwrap();
+        let set = process
+            .capabilities()
+            .as_ref()
+            .unwrap()
+            .bounding()
+            .clone()
+            .unwrap();
         let mut names: Vec<String> = set.iter().map(ToString::to_string).collect();
         names.sort();
         names
@@ -349,26 +419,48 @@ mod tests {
     #[test]
     fn capabilities_are_added_and_dropped_as_docker_does() {
         let with = |add: &[&str], drop: &[&str]| {
-            capability_names(Settings { cap_add: strings(add), cap_drop: strings(drop), ..Settings::default() })
+            capability_names(Settings {
+                cap_add: strings(add),
+                cap_drop: strings(drop),
+                ..Settings::default()
+            })
         };
         assert_eq!(with(&[], &[]).len(), DEFAULT.len());
         assert_eq!(with(&["SYS_TIME"], &["ALL"]), ["SYS_TIME"]);
         assert_eq!(with(&["ALL"], &["CAP_SYS_ADMIN"]).len(), ALL.len() - 1);
         assert!(!with(&[], &["chown"]).contains(&"CHOWN".to_owned()));
-        let wrong = Settings { cap_add: strings(&["SYS_ADMN"]), ..Settings::default() };
-        assert_eq!(default_spec(wrong).unwrap_err(), SpecError::UnknownCapability("SYS_ADMN".into()));
+        let wrong = Settings {
+            cap_add: strings(&["SYS_ADMN"]),
+            ..Settings::default()
+        };
+        assert_eq!(
+            default_spec(wrong).unwrap_err(),
+            SpecError::UnknownCapability("SYS_ADMN".into())
+        );
     }
 
     #[test]
     fn a_mount_of_the_users_takes_the_place_of_a_standard_one() {
         let settings = Settings {
-            mounts: vec![mount("/data/sub", "tmpfs", &[]), mount("/data", "tmpfs", &[]), mount("/dev/shm", "bind", &[])],
+            mounts: vec![
+                mount("/data/sub", "tmpfs", &[]),
+                mount("/data", "tmpfs", &[]),
+                mount("/dev/shm", "bind", &[]),
+            ],
             ..Settings::default()
         };
         let spec = default_spec(settings).unwrap();
         let mounts = spec.mounts().as_ref().unwrap();
-        let at = |path: &str| mounts.iter().position(|m| m.destination() == Path::new(path)).unwrap();
-        let shm: Vec<_> = mounts.iter().filter(|m| m.destination() == Path::new("/dev/shm")).collect();
+        let at = |path: &str| {
+            mounts
+                .iter()
+                .position(|m| m.destination() == Path::new(path))
+                .unwrap()
+        };
+        let shm: Vec<_> = mounts
+            .iter()
+            .filter(|m| m.destination() == Path::new("/dev/shm"))
+            .collect();
         assert_eq!(shm.len(), 1);
         assert_eq!(shm[0].typ().as_deref(), Some("bind"));
         assert!(at("/data") < at("/data/sub"));
@@ -377,30 +469,61 @@ mod tests {
 
     #[test]
     fn privileged_hides_nothing_and_restricts_no_device() {
-        let spec = default_spec(Settings { privileged: true, ..Settings::default() }).unwrap();
+        let spec = default_spec(Settings {
+            privileged: true,
+            ..Settings::default()
+        })
+        .unwrap();
         let linux = spec.linux().as_ref().unwrap();
         assert!(linux.masked_paths().as_ref().unwrap().is_empty());
-        let rules = linux.resources().as_ref().unwrap().devices().as_ref().unwrap();
+        let rules = linux
+            .resources()
+            .as_ref()
+            .unwrap()
+            .devices()
+            .as_ref()
+            .unwrap();
         assert!(rules.iter().all(|rule| rule.allow()));
-        assert!(linux.devices().as_ref().unwrap().iter().any(|d| d.path() == Path::new("/dev/null")));
+        assert!(
+            linux
+                .devices()
+                .as_ref()
+                .unwrap()
+                .iter()
+                .any(|d| d.path() == Path::new("/dev/null"))
+        );
     }
 
     #[test]
     fn namespaces_are_new_unless_named() {
-        let settings =
-            Settings { network: Namespace::Host, ipc: Namespace::Path("/proc/1/ns/ipc".into()), ..Settings::default() };
+        let settings = Settings {
+            network: Namespace::Host,
+            ipc: Namespace::Path("/proc/1/ns/ipc".into()),
+            ..Settings::default()
+        };
         let spec = default_spec(settings).unwrap();
         let linux = spec.linux().as_ref().unwrap();
         let list = linux.namespaces().as_ref().unwrap();
         assert!(list.iter().all(|n| n.typ() != LinuxNamespaceType::Network));
-        let ipc = list.iter().find(|n| n.typ() == LinuxNamespaceType::Ipc).unwrap();
+        let ipc = list
+            .iter()
+            .find(|n| n.typ() == LinuxNamespaceType::Ipc)
+            .unwrap();
         assert_eq!(ipc.path().as_deref(), Some(Path::new("/proc/1/ns/ipc")));
-        assert!(linux.sysctl().as_ref().unwrap().is_empty(), "the host's network parameters are not ours");
+        assert!(
+            linux.sysctl().as_ref().unwrap().is_empty(),
+            "the host's network parameters are not ours"
+        );
     }
 
     #[test]
     fn the_environment_gets_what_it_lacks() {
-        let settings = Settings { tty: true, env: strings(&["PATH=/x"]), hostname: "h".into(), ..Settings::default() };
+        let settings = Settings {
+            tty: true,
+            env: strings(&["PATH=/x"]),
+            hostname: "h".into(),
+            ..Settings::default()
+        };
         let spec = default_spec(settings).unwrap();
         let env = spec.process().as_ref().unwrap().env().clone().unwrap();
         assert_eq!(env, ["PATH=/x", "HOSTNAME=h", "TERM=xterm"]);

@@ -58,7 +58,8 @@ pub(crate) fn clone(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Resu
     // SAFETY: `args` is a valid `clone_args` of the size given and outlives the call; `pidfd` is
     // where the kernel stores an int; without CLONE_VM and with a null stack the child goes on
     // on a copy of this stack, as after fork.
-    let mut pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
+    let mut pid =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
     if pid < 0 {
         let error = io::Error::last_os_error();
         if error.raw_os_error() != Some(libc::ENOSYS) || cgroup.is_some() {
@@ -71,7 +72,10 @@ pub(crate) fn clone(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Resu
     }
     // SAFETY: with CLONE_PIDFD the kernel stored a new descriptor that nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Cloned::Parent { pid: pid as i32, pidfd })
+    Ok(Cloned::Parent {
+        pid: pid as i32,
+        pidfd,
+    })
 }
 
 fn legacy_clone(flags: u64, pidfd: &mut RawFd) -> io::Result<libc::c_long> {
@@ -79,8 +83,21 @@ fn legacy_clone(flags: u64, pidfd: &mut RawFd) -> io::Result<libc::c_long> {
     let none: *mut libc::c_void = std::ptr::null_mut();
     // SAFETY: as above; in the old call the pidfd is stored through the parent_tid argument, the
     // third on both x86_64 and aarch64, whose other orders differ only in the two nulls after it.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, none, std::ptr::from_mut(pidfd), none, none) };
-    if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid) }
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            flags,
+            none,
+            std::ptr::from_mut(pidfd),
+            none,
+            none,
+        )
+    };
+    if pid < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(pid)
+    }
 }
 
 /// `fork`, for a process that is about to `exec` or to loop: the same rule about threads.
@@ -99,7 +116,11 @@ pub(crate) fn fork() -> io::Result<Option<i32>> {
 pub(crate) fn new_cgroup_namespace() -> io::Result<()> {
     // SAFETY: CLONE_NEWCGROUP changes nothing that this process's memory or descriptors depend on.
     let result = unsafe { libc::unshare(libc::CLONE_NEWCGROUP) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Ends the process without running anything that belongs to the process it was copied from.

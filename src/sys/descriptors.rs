@@ -31,5 +31,9 @@ fn close_range(first: u32) -> io::Result<()> {
     // SAFETY: three integers. Descriptors that are owned by Rust values are only closed in a
     // process that ends by exec or `_exit` and never drops those values.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

@@ -6,7 +6,11 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
-    strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect()
+    strings
+        .iter()
+        .map(|s| s.as_ptr())
+        .chain([ptr::null()])
+        .collect()
 }
 
 /// Replaces this process by a program; returns only on failure.

@@ -53,5 +53,9 @@ pub(crate) fn set(mount: impl AsFd, reach: Reach, attr: &MountAttr) -> io::Resul
             size_of::<MountAttr>(),
         )
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

@@ -20,7 +20,11 @@ pub(crate) fn reset() -> io::Result<()> {
         libc::sigemptyset(empty.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, empty.as_ptr(), ptr::null_mut())
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Blocks every signal, so that none is lost until somebody waits for them.
@@ -31,5 +35,9 @@ pub(crate) fn block_all() -> io::Result<()> {
         libc::sigfillset(full.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, full.as_ptr(), ptr::null_mut())
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

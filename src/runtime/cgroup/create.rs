@@ -34,7 +34,12 @@ impl Cgroup {
         let layout = Layout::detect()?;
         let unlimited = LinuxResources::default();
         let resources = resources.unwrap_or(&unlimited);
-        let mut cgroup = Self { path, v2: None, v2_controllers: Vec::new(), v1: Vec::new() };
+        let mut cgroup = Self {
+            path,
+            v2: None,
+            v2_controllers: Vec::new(),
+            v1: Vec::new(),
+        };
         match cgroup.build(&layout, resources) {
             Ok(()) => Ok(cgroup),
             Err(error) => {
@@ -47,8 +52,14 @@ impl Cgroup {
 
     fn build(&mut self, layout: &Layout, resources: &LinuxResources) -> Result<(), CgroupError> {
         let mut settings = Vec::new();
-        settings.extend(limits::v2(resources).into_iter().filter(|s| layout.unified_has(s.controller)));
-        let on_v1 = limits::v1(resources).into_iter().filter(|s| !layout.unified_has(s.controller));
+        settings.extend(
+            limits::v2(resources)
+                .into_iter()
+                .filter(|s| layout.unified_has(s.controller)),
+        );
+        let on_v1 = limits::v1(resources)
+            .into_iter()
+            .filter(|s| !layout.unified_has(s.controller));
         let on_v1: Vec<Setting> = on_v1.collect();
 
         if let Some(unified) = &layout.v2 {
@@ -62,7 +73,10 @@ impl Cgroup {
             self.create_v1(layout, setting.controller)?;
             if self.v1_directory(setting.controller).is_none() && setting.need == Need::Must {
                 let controller = setting.controller.v1_name();
-                return Err(CgroupError::MissingController { controller, file: setting.file.clone() });
+                return Err(CgroupError::MissingController {
+                    controller,
+                    file: setting.file.clone(),
+                });
             }
         }
         for setting in settings.iter().chain(&on_v1) {
@@ -73,7 +87,8 @@ impl Cgroup {
     }
 
     fn create_v2(&mut self, unified: &Unified, settings: &[Setting]) -> Result<(), CgroupError> {
-        let wanted = |c: &Controller| ALWAYS_V2.contains(c) || settings.iter().any(|s| s.controller == *c);
+        let wanted =
+            |c: &Controller| ALWAYS_V2.contains(c) || settings.iter().any(|s| s.controller == *c);
         self.v2_controllers = unified.controllers.iter().copied().filter(wanted).collect();
         let dir = unified.mount.join(&self.path);
         self.v2 = Some(dir.clone());
@@ -99,11 +114,14 @@ impl Cgroup {
         if self.v1_directory(controller).is_some() {
             return Ok(());
         }
-        let Some(mount) = layout.v1_mount(controller) else { return Ok(()) };
+        let Some(mount) = layout.v1_mount(controller) else {
+            return Ok(());
+        };
         let dir = mount.join(&self.path);
         // With those that are mounted together with it.
         let together = layout.v1.iter().filter(|(_, other)| other == mount);
-        self.v1.extend(together.map(|(controller, _)| (*controller, dir.clone())));
+        self.v1
+            .extend(together.map(|(controller, _)| (*controller, dir.clone())));
         make_directories(&dir, &self.path)?;
         if controller == Controller::Cpuset {
             inherit_cpuset(&dir, &self.path)?;
@@ -112,15 +130,32 @@ impl Cgroup {
     }
 
     fn apply(&self, setting: &Setting) -> Result<(), CgroupError> {
-        let unified = self.v2_controllers.contains(&setting.controller).then_some(self.v2.as_deref()).flatten();
-        let Some(dir) = unified.or_else(|| self.v1_directory(setting.controller)) else { return Ok(()) };
+        let unified = self
+            .v2_controllers
+            .contains(&setting.controller)
+            .then_some(self.v2.as_deref())
+            .flatten();
+        let Some(dir) = unified.or_else(|| self.v1_directory(setting.controller)) else {
+            return Ok(());
+        };
         let path = dir.join(&setting.file);
         match fs::write(&path, &setting.value) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound || e.kind() == io::ErrorKind::PermissionDenied => {
+            Err(e)
+                if e.kind() == io::ErrorKind::NotFound
+                    || e.kind() == io::ErrorKind::PermissionDenied =>
+            {
                 // No such file in this kernel: cgroup directories do not let one be created.
-                if setting.need == Need::Nice { Ok(()) } else { Err(CgroupError::io("write", &path, e)) }
+                if setting.need == Need::Nice {
+                    Ok(())
+                } else {
+                    Err(CgroupError::io("write", &path, e))
+                }
             }
-            Err(source) => Err(CgroupError::Limit { path, value: setting.value.clone(), source }),
+            Err(source) => Err(CgroupError::Limit {
+                path,
+                value: setting.value.clone(),
+                source,
+            }),
             Ok(()) => Ok(()),
         }
     }
@@ -128,17 +163,31 @@ impl Cgroup {
     /// `resources.unified`: v2 files by name.
     fn write_raw(&self, resources: &LinuxResources) -> Result<(), CgroupError> {
         for (file, value) in resources.unified().iter().flatten() {
-            let Some(dir) = self.v2.as_deref().filter(|_| !file.contains('/') && file != "..") else {
-                return Err(CgroupError::MissingController { controller: "cgroup2", file: file.clone() });
+            let Some(dir) = self
+                .v2
+                .as_deref()
+                .filter(|_| !file.contains('/') && file != "..")
+            else {
+                return Err(CgroupError::MissingController {
+                    controller: "cgroup2",
+                    file: file.clone(),
+                });
             };
             let path = dir.join(file);
-            fs::write(&path, value)
-                .map_err(|source| CgroupError::Limit { path, value: value.clone(), source })?;
+            fs::write(&path, value).map_err(|source| CgroupError::Limit {
+                path,
+                value: value.clone(),
+                source,
+            })?;
         }
         Ok(())
     }
 
-    fn restrict_devices(&mut self, layout: &Layout, resources: &LinuxResources) -> Result<(), CgroupError> {
+    fn restrict_devices(
+        &mut self,
+        layout: &Layout,
+        resources: &LinuxResources,
+    ) -> Result<(), CgroupError> {
         let rules = devices::rules(resources.devices().as_deref().unwrap_or_default());
         if devices::is_unrestricted(&rules) {
             return Ok(());
@@ -156,7 +205,9 @@ impl Cgroup {
             let source = bpf_error.unwrap_or_else(|| io::Error::from_raw_os_error(libc::ENODEV));
             return Err(CgroupError::Devices { source });
         };
-        devices::v1_lines(&rules).iter().try_for_each(|(file, line)| write(&dir.join(file), line))
+        devices::v1_lines(&rules)
+            .iter()
+            .try_for_each(|(file, line)| write(&dir.join(file), line))
     }
 }
 
@@ -183,7 +234,9 @@ fn make_directories(dir: &Path, path: &Path) -> Result<Made, CgroupError> {
         };
         match result {
             Ok(()) => return Ok(Made::Something),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => return Ok(Made::Nothing),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {
+                return Ok(Made::Nothing);
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound && attempt < 10 => {}
             Err(e) => {
                 remove_empty_parents(dir, path);
@@ -199,7 +252,10 @@ fn delegate(parent: &Path, mount: &Path, enable: &str) -> Result<(), CgroupError
     let file = parent.join("cgroup.subtree_control");
     let present = read(&file)?;
     let has = |name: &str| present.split_whitespace().any(|p| p == name);
-    if enable.split(' ').all(|name| has(name.trim_start_matches('+'))) {
+    if enable
+        .split(' ')
+        .all(|name| has(name.trim_start_matches('+')))
+    {
         return Ok(());
     }
     match fs::write(&file, enable) {
@@ -231,7 +287,11 @@ fn move_processes_to_leaf(mount: &Path) -> Result<(), CgroupError> {
 /// v1's cpuset starts empty and takes no process before it has processors and memory nodes.
 fn inherit_cpuset(dir: &Path, path: &Path) -> Result<(), CgroupError> {
     let depth = path.components().count();
-    let mut chain: Vec<PathBuf> = dir.ancestors().take(depth + 1).map(Path::to_path_buf).collect();
+    let mut chain: Vec<PathBuf> = dir
+        .ancestors()
+        .take(depth + 1)
+        .map(Path::to_path_buf)
+        .collect();
     chain.reverse();
     for pair in chain.windows(2) {
         for file in ["cpuset.cpus", "cpuset.mems"] {

@@ -28,7 +28,13 @@ pub(crate) struct Rule {
 }
 
 const fn char_device(major: u32, minor: Option<u32>, access: u8) -> Rule {
-    Rule { allow: true, kind: Kind::Char, major: Some(major), minor, access }
+    Rule {
+        allow: true,
+        kind: Kind::Char,
+        major: Some(major),
+        minor,
+        access,
+    }
 }
 
 const EVERYTHING: u8 = MKNOD | READ | WRITE;
@@ -36,8 +42,20 @@ const EVERYTHING: u8 = MKNOD | READ | WRITE;
 /// What every container may use (OCI runtime spec, "Default Devices"), and may make (nodes alone
 /// are harmless: opening one is checked again).
 const STANDARD: [Rule; 11] = [
-    Rule { allow: true, kind: Kind::Char, major: None, minor: None, access: MKNOD },
-    Rule { allow: true, kind: Kind::Block, major: None, minor: None, access: MKNOD },
+    Rule {
+        allow: true,
+        kind: Kind::Char,
+        major: None,
+        minor: None,
+        access: MKNOD,
+    },
+    Rule {
+        allow: true,
+        kind: Kind::Block,
+        major: None,
+        minor: None,
+        access: MKNOD,
+    },
     char_device(1, Some(3), EVERYTHING),
     char_device(1, Some(5), EVERYTHING),
     char_device(1, Some(7), EVERYTHING),
@@ -63,7 +81,10 @@ pub(crate) fn rules(spec: &[LinuxDeviceCgroup]) -> Vec<Rule> {
 /// Whether the rules allow everything, so that nothing needs to be checked.
 pub(crate) fn is_unrestricted(rules: &[Rule]) -> bool {
     let covers_all = |rule: &Rule| {
-        rule.kind == Kind::Any && rule.major.is_none() && rule.minor.is_none() && rule.access == EVERYTHING
+        rule.kind == Kind::Any
+            && rule.major.is_none()
+            && rule.minor.is_none()
+            && rule.access == EVERYTHING
     };
     let decisive = rules.iter().rposition(covers_all);
     decisive.is_some_and(|at| rules[at..].iter().all(|rule| rule.allow))
@@ -72,20 +93,31 @@ pub(crate) fn is_unrestricted(rules: &[Rule]) -> bool {
 fn rule(spec: &LinuxDeviceCgroup) -> Rule {
     // Negative numbers are how some writers say "all".
     let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok());
-    let access = spec.access().as_deref().unwrap_or("rwm").bytes().fold(0, |bits, letter| {
-        bits | match letter {
-            b'r' => READ,
-            b'w' => WRITE,
-            b'm' => MKNOD,
-            _ => 0,
-        }
-    });
+    let access = spec
+        .access()
+        .as_deref()
+        .unwrap_or("rwm")
+        .bytes()
+        .fold(0, |bits, letter| {
+            bits | match letter {
+                b'r' => READ,
+                b'w' => WRITE,
+                b'm' => MKNOD,
+                _ => 0,
+            }
+        });
     let kind = match spec.typ() {
         Some(LinuxDeviceType::B) => Kind::Block,
         Some(LinuxDeviceType::C | LinuxDeviceType::U) => Kind::Char,
         _ => Kind::Any,
     };
-    Rule { allow: spec.allow(), kind, major: number(spec.major()), minor: number(spec.minor()), access }
+    Rule {
+        allow: spec.allow(),
+        kind,
+        major: number(spec.major()),
+        minor: number(spec.minor()),
+        access,
+    }
 }
 
 // Encodings of `struct bpf_insn`, Documentation/bpf/standardization/instruction-set.rst.
@@ -111,15 +143,26 @@ const DEVICE_BLOCK: i32 = 1;
 const DEVICE_CHAR: i32 = 2;
 
 fn insn(code: u8, target: u8, source: u8, immediate: i32) -> Instruction {
-    Instruction { code, registers: target | source << 4, offset: 0, immediate }
+    Instruction {
+        code,
+        registers: target | source << 4,
+        offset: 0,
+        immediate,
+    }
 }
 
 fn load(target: u8, offset: i16) -> Instruction {
-    Instruction { offset, ..insn(LOAD_WORD, target, CONTEXT, 0) }
+    Instruction {
+        offset,
+        ..insn(LOAD_WORD, target, CONTEXT, 0)
+    }
 }
 
 fn jump(code: u8, register: u8, immediate: i32, offset: i16) -> Instruction {
-    Instruction { offset, ..insn(code, register, 0, immediate) }
+    Instruction {
+        offset,
+        ..insn(code, register, 0, immediate)
+    }
 }
 
 /// A program of type `BPF_PROG_TYPE_CGROUP_DEVICE` that returns 1 for what the rules allow.
@@ -179,7 +222,13 @@ fn action(rule: &Rule) -> Vec<Instruction> {
 
 /// For v1: file and line in the order of writing.
 pub(crate) fn v1_lines(rules: &[Rule]) -> Vec<(&'static str, String)> {
-    let file = |allow| if allow { "devices.allow" } else { "devices.deny" };
+    let file = |allow| {
+        if allow {
+            "devices.allow"
+        } else {
+            "devices.deny"
+        }
+    };
     let mut lines = vec![(file(is_unrestricted(rules)), "a".to_owned())];
     if !is_unrestricted(rules) {
         lines.extend(rules.iter().map(|rule| (file(rule.allow), v1_line(rule))));
@@ -196,8 +245,16 @@ fn v1_line(rule: &Rule) -> String {
         Kind::Char => 'c',
     };
     let letters = [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')];
-    let access: String = letters.iter().filter(|(bit, _)| rule.access & bit != 0).map(|(_, c)| c).collect();
-    format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor))
+    let access: String = letters
+        .iter()
+        .filter(|(bit, _)| rule.access & bit != 0)
+        .map(|(_, c)| c)
+        .collect();
+    format!(
+        "{kind} {}:{} {access}",
+        number(rule.major),
+        number(rule.minor)
+    )
 }
 
 #[cfg(test)]
@@ -249,7 +306,11 @@ mod tests {
             (DEVICE_BLOCK, 1, 3, READ, false),
         ];
         for (kind, major, minor, access, want) in table {
-            assert_eq!(run(&program, kind, major, minor, access), want, "{kind} {major}:{minor} {access}");
+            assert_eq!(
+                run(&program, kind, major, minor, access),
+                want,
+                "{kind} {major}:{minor} {access}"
+            );
         }
     }
 
@@ -269,15 +330,20 @@ mod tests {
 
     #[test]
     fn privileged_means_no_program_at_all() {
-        assert!(is_unrestricted(&rules(&spec(r#"[{"allow":true,"access":"rwm"}]"#))));
-        let taken_back = spec(r#"[{"allow":true,"access":"rwm"},{"allow":false,"type":"c","access":"w"}]"#);
+        assert!(is_unrestricted(&rules(&spec(
+            r#"[{"allow":true,"access":"rwm"}]"#
+        ))));
+        let taken_back =
+            spec(r#"[{"allow":true,"access":"rwm"},{"allow":false,"type":"c","access":"w"}]"#);
         assert!(!is_unrestricted(&rules(&taken_back)));
         assert!(!is_unrestricted(&rules(&[])));
     }
 
     #[test]
     fn v1_lines_start_from_nothing() {
-        let lines = v1_lines(&rules(&spec(r#"[{"allow":true,"type":"c","major":10,"minor":229,"access":"rw"}]"#)));
+        let lines = v1_lines(&rules(&spec(
+            r#"[{"allow":true,"type":"c","major":10,"minor":229,"access":"rw"}]"#,
+        )));
         assert_eq!(lines[0], ("devices.deny", "a".to_owned()));
         assert_eq!(lines[1], ("devices.allow", "c 10:229 rw".to_owned()));
         assert!(lines.contains(&("devices.allow", "c 136:* rwm".to_owned())));

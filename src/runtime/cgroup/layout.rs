@@ -99,12 +99,19 @@ impl Layout {
     pub(crate) fn parse(mountinfo: &str) -> Self {
         let mut layout = Self::default();
         for line in mountinfo.lines() {
-            let Some((left, right)) = line.split_once(" - ") else { continue };
-            let Some(mount) = left.split(' ').nth(4).map(unescape) else { continue };
+            let Some((left, right)) = line.split_once(" - ") else {
+                continue;
+            };
+            let Some(mount) = left.split(' ').nth(4).map(unescape) else {
+                continue;
+            };
             let mut right = right.split(' ');
             match (right.next(), right.nth(1)) {
                 (Some("cgroup2"), _) if layout.v2.is_none() => {
-                    layout.v2 = Some(Unified { mount, controllers: Vec::new() });
+                    layout.v2 = Some(Unified {
+                        mount,
+                        controllers: Vec::new(),
+                    });
                 }
                 (Some("cgroup"), Some(options)) => layout.add_v1(options, &mount),
                 _ => {}
@@ -115,7 +122,9 @@ impl Layout {
 
     fn add_v1(&mut self, options: &str, mount: &Path) {
         for controller in Controller::ALL {
-            let named = options.split(',').any(|option| option == controller.v1_name());
+            let named = options
+                .split(',')
+                .any(|option| option == controller.v1_name());
             if named && self.v1_mount(controller).is_none() {
                 self.v1.push((controller, mount.to_path_buf()));
             }
@@ -124,19 +133,27 @@ impl Layout {
 
     /// The v1 hierarchy of a controller.
     pub(crate) fn v1_mount(&self, controller: Controller) -> Option<&Path> {
-        self.v1.iter().find(|(c, _)| *c == controller).map(|(_, mount)| mount.as_path())
+        self.v1
+            .iter()
+            .find(|(c, _)| *c == controller)
+            .map(|(_, mount)| mount.as_path())
     }
 
     /// Whether v2 has this controller.
     pub(crate) fn unified_has(&self, controller: Controller) -> bool {
-        self.v2.as_ref().is_some_and(|v2| v2.controllers.contains(&controller))
+        self.v2
+            .as_ref()
+            .is_some_and(|v2| v2.controllers.contains(&controller))
     }
 }
 
 /// From the text of `cgroup.controllers`.
 pub(crate) fn controllers_v2(names: &str) -> Vec<Controller> {
     let names: Vec<&str> = names.split_whitespace().collect();
-    Controller::ALL.into_iter().filter(|c| c.v2_name().is_some_and(|name| names.contains(&name))).collect()
+    Controller::ALL
+        .into_iter()
+        .filter(|c| c.v2_name().is_some_and(|name| names.contains(&name)))
+        .collect()
 }
 
 /// Mount points have space, tab, newline and backslash as three octal digits.
@@ -179,15 +196,31 @@ mod tests {
              40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n\
              41 31 0:38 / /sys/fs/cgroup/uni\\040fied rw - cgroup2 cgroup2 rw",
         );
-        assert_eq!(layout.v2.as_ref().unwrap().mount, Path::new("/sys/fs/cgroup/uni fied"));
-        assert_eq!(layout.v1_mount(Controller::Cpu), Some(Path::new("/sys/fs/cgroup/cpu,cpuacct")));
-        assert_eq!(layout.v1_mount(Controller::Cpuacct), layout.v1_mount(Controller::Cpu));
+        assert_eq!(
+            layout.v2.as_ref().unwrap().mount,
+            Path::new("/sys/fs/cgroup/uni fied")
+        );
+        assert_eq!(
+            layout.v1_mount(Controller::Cpu),
+            Some(Path::new("/sys/fs/cgroup/cpu,cpuacct"))
+        );
+        assert_eq!(
+            layout.v1_mount(Controller::Cpuacct),
+            layout.v1_mount(Controller::Cpu)
+        );
         assert_eq!(layout.v1_mount(Controller::Memory), None);
     }
 
     #[test]
     fn nonsense_is_no_hierarchy() {
-        for text in ["", "\n\n", "a b c", "1 2 3 4 5 6 - cgroup", " - cgroup2 x y", "x - "] {
+        for text in [
+            "",
+            "\n\n",
+            "a b c",
+            "1 2 3 4 5 6 - cgroup",
+            " - cgroup2 x y",
+            "x - ",
+        ] {
             let layout = Layout::parse(text);
             assert!(layout.v1.is_empty(), "{text:?}");
         }

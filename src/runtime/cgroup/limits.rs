@@ -23,16 +23,28 @@ pub(crate) struct Setting {
 }
 
 fn must(controller: Controller, file: &str, value: impl ToString) -> Setting {
-    Setting { controller, file: file.to_owned(), value: value.to_string(), need: Need::Must }
+    Setting {
+        controller,
+        file: file.to_owned(),
+        value: value.to_string(),
+        need: Need::Must,
+    }
 }
 
 fn nice(controller: Controller, file: &str, value: impl ToString) -> Setting {
-    Setting { need: Need::Nice, ..must(controller, file, value) }
+    Setting {
+        need: Need::Nice,
+        ..must(controller, file, value)
+    }
 }
 
 /// `max` for "no limit", which the spec writes as a number below zero.
 fn or_max(value: i64) -> String {
-    if value < 0 { "max".to_owned() } else { value.to_string() }
+    if value < 0 {
+        "max".to_owned()
+    } else {
+        value.to_string()
+    }
 }
 
 /// What to write on v2.
@@ -50,7 +62,11 @@ pub(crate) fn v2(resources: &LinuxResources) -> Vec<Setting> {
         io_v2(io, &mut out);
     }
     for page in resources.hugepage_limits().iter().flatten() {
-        out.push(must(Controller::Hugetlb, &format!("hugetlb.{}.max", page.page_size()), or_max(page.limit())));
+        out.push(must(
+            Controller::Hugetlb,
+            &format!("hugetlb.{}.max", page.page_size()),
+            or_max(page.limit()),
+        ));
     }
     out
 }
@@ -96,13 +112,32 @@ fn memory_v2(memory: &LinuxMemory, out: &mut Vec<Setting>) {
 
 fn memory_v1(memory: &LinuxMemory, out: &mut Vec<Setting>) {
     let file = "memory.limit_in_bytes";
-    out.extend(memory.limit().filter(|v| *v != 0).map(|v| must(Controller::Memory, file, v)));
+    out.extend(
+        memory
+            .limit()
+            .filter(|v| *v != 0)
+            .map(|v| must(Controller::Memory, file, v)),
+    );
     // After the limit: memory and swap together may not be less than memory alone.
     let file = "memory.memsw.limit_in_bytes";
-    out.extend(memory.swap().filter(|v| *v != 0).map(|v| nice(Controller::Memory, file, v)));
+    out.extend(
+        memory
+            .swap()
+            .filter(|v| *v != 0)
+            .map(|v| nice(Controller::Memory, file, v)),
+    );
     let file = "memory.soft_limit_in_bytes";
-    out.extend(memory.reservation().filter(|v| *v != 0).map(|v| must(Controller::Memory, file, v)));
-    out.extend(memory.swappiness().map(|v| nice(Controller::Memory, "memory.swappiness", v)));
+    out.extend(
+        memory
+            .reservation()
+            .filter(|v| *v != 0)
+            .map(|v| must(Controller::Memory, file, v)),
+    );
+    out.extend(
+        memory
+            .swappiness()
+            .map(|v| nice(Controller::Memory, "memory.swappiness", v)),
+    );
     if memory.disable_oom_killer() == Some(true) {
         out.push(must(Controller::Memory, "memory.oom_control", 1));
     }
@@ -117,25 +152,66 @@ fn weight(shares: u64) -> u64 {
 const DEFAULT_PERIOD: u64 = 100_000;
 
 fn cpu_v2(cpu: &LinuxCpu, out: &mut Vec<Setting>) {
-    out.extend(cpu.shares().filter(|s| *s != 0).map(|s| must(Controller::Cpu, "cpu.weight", weight(s))));
+    out.extend(
+        cpu.shares()
+            .filter(|s| *s != 0)
+            .map(|s| must(Controller::Cpu, "cpu.weight", weight(s))),
+    );
     if cpu.quota().is_some() || cpu.period().is_some() {
-        let quota = cpu.quota().filter(|q| *q > 0).map_or("max".to_owned(), |q| q.to_string());
+        let quota = cpu
+            .quota()
+            .filter(|q| *q > 0)
+            .map_or("max".to_owned(), |q| q.to_string());
         let period = cpu.period().filter(|p| *p != 0).unwrap_or(DEFAULT_PERIOD);
-        out.push(must(Controller::Cpu, "cpu.max", format!("{quota} {period}")));
+        out.push(must(
+            Controller::Cpu,
+            "cpu.max",
+            format!("{quota} {period}"),
+        ));
     }
-    out.extend(cpu.burst().map(|burst| nice(Controller::Cpu, "cpu.max.burst", burst)));
-    out.extend(cpu.idle().map(|idle| nice(Controller::Cpu, "cpu.idle", idle)));
+    out.extend(
+        cpu.burst()
+            .map(|burst| nice(Controller::Cpu, "cpu.max.burst", burst)),
+    );
+    out.extend(
+        cpu.idle()
+            .map(|idle| nice(Controller::Cpu, "cpu.idle", idle)),
+    );
 }
 
 fn cpu_v1(cpu: &LinuxCpu, out: &mut Vec<Setting>) {
-    out.extend(cpu.shares().filter(|s| *s != 0).map(|s| must(Controller::Cpu, "cpu.shares", s.max(2))));
+    out.extend(
+        cpu.shares()
+            .filter(|s| *s != 0)
+            .map(|s| must(Controller::Cpu, "cpu.shares", s.max(2))),
+    );
     // The period first: the kernel checks a quota against the period that is set.
-    out.extend(cpu.period().filter(|p| *p != 0).map(|p| must(Controller::Cpu, "cpu.cfs_period_us", p)));
-    out.extend(cpu.quota().filter(|q| *q != 0).map(|q| must(Controller::Cpu, "cpu.cfs_quota_us", q)));
-    out.extend(cpu.burst().map(|burst| nice(Controller::Cpu, "cpu.cfs_burst_us", burst)));
-    out.extend(cpu.idle().map(|idle| nice(Controller::Cpu, "cpu.idle", idle)));
-    out.extend(cpu.realtime_period().map(|v| must(Controller::Cpu, "cpu.rt_period_us", v)));
-    out.extend(cpu.realtime_runtime().map(|v| must(Controller::Cpu, "cpu.rt_runtime_us", v)));
+    out.extend(
+        cpu.period()
+            .filter(|p| *p != 0)
+            .map(|p| must(Controller::Cpu, "cpu.cfs_period_us", p)),
+    );
+    out.extend(
+        cpu.quota()
+            .filter(|q| *q != 0)
+            .map(|q| must(Controller::Cpu, "cpu.cfs_quota_us", q)),
+    );
+    out.extend(
+        cpu.burst()
+            .map(|burst| nice(Controller::Cpu, "cpu.cfs_burst_us", burst)),
+    );
+    out.extend(
+        cpu.idle()
+            .map(|idle| nice(Controller::Cpu, "cpu.idle", idle)),
+    );
+    out.extend(
+        cpu.realtime_period()
+            .map(|v| must(Controller::Cpu, "cpu.rt_period_us", v)),
+    );
+    out.extend(
+        cpu.realtime_runtime()
+            .map(|v| must(Controller::Cpu, "cpu.rt_runtime_us", v)),
+    );
 }
 
 fn cpuset(cpu: &LinuxCpu, out: &mut Vec<Setting>) {
@@ -146,7 +222,11 @@ fn cpuset(cpu: &LinuxCpu, out: &mut Vec<Setting>) {
 
 fn pids(resources: &LinuxResources, out: &mut Vec<Setting>) {
     if let Some(pids) = resources.pids() {
-        let value = if pids.limit() > 0 { pids.limit().to_string() } else { "max".to_owned() };
+        let value = if pids.limit() > 0 {
+            pids.limit().to_string()
+        } else {
+            "max".to_owned()
+        };
         out.push(must(Controller::Pids, "pids.max", value));
     }
 }
@@ -154,7 +234,11 @@ fn pids(resources: &LinuxResources, out: &mut Vec<Setting>) {
 fn io_v2(io: &LinuxBlockIo, out: &mut Vec<Setting>) {
     if let Some(weight) = io.weight().filter(|w| *w != 0) {
         let weight = 1 + (u32::from(weight.clamp(10, 1000)) - 10) * 9999 / 990;
-        out.push(nice(Controller::Io, "io.weight", format!("default {weight}")));
+        out.push(nice(
+            Controller::Io,
+            "io.weight",
+            format!("default {weight}"),
+        ));
     }
     let kinds = [
         ("rbps", io.throttle_read_bps_device()),
@@ -164,23 +248,48 @@ fn io_v2(io: &LinuxBlockIo, out: &mut Vec<Setting>) {
     ];
     for (key, devices) in kinds {
         for device in devices.iter().flatten() {
-            let value = format!("{}:{} {key}={}", device.major(), device.minor(), device.rate());
+            let value = format!(
+                "{}:{} {key}={}",
+                device.major(),
+                device.minor(),
+                device.rate()
+            );
             out.push(must(Controller::Io, "io.max", value));
         }
     }
 }
 
 fn io_v1(io: &LinuxBlockIo, out: &mut Vec<Setting>) {
-    out.extend(io.weight().filter(|w| *w != 0).map(|w| nice(Controller::Io, "blkio.weight", w)));
+    out.extend(
+        io.weight()
+            .filter(|w| *w != 0)
+            .map(|w| nice(Controller::Io, "blkio.weight", w)),
+    );
     let kinds: [(&str, &Option<Vec<LinuxThrottleDevice>>); 4] = [
-        ("blkio.throttle.read_bps_device", io.throttle_read_bps_device()),
-        ("blkio.throttle.write_bps_device", io.throttle_write_bps_device()),
-        ("blkio.throttle.read_iops_device", io.throttle_read_iops_device()),
-        ("blkio.throttle.write_iops_device", io.throttle_write_iops_device()),
+        (
+            "blkio.throttle.read_bps_device",
+            io.throttle_read_bps_device(),
+        ),
+        (
+            "blkio.throttle.write_bps_device",
+            io.throttle_write_bps_device(),
+        ),
+        (
+            "blkio.throttle.read_iops_device",
+            io.throttle_read_iops_device(),
+        ),
+        (
+            "blkio.throttle.write_iops_device",
+            io.throttle_write_iops_device(),
+        ),
     ];
     for (file, devices) in kinds {
         for device in devices.iter().flatten() {
-            out.push(must(Controller::Io, file, format!("{}:{} {}", device.major(), device.minor(), device.rate())));
+            out.push(must(
+                Controller::Io,
+                file,
+                format!("{}:{} {}", device.major(), device.minor(), device.rate()),
+            ));
         }
     }
 }
@@ -194,7 +303,10 @@ mod tests {
     }
 
     fn lines(settings: Vec<Setting>) -> Vec<String> {
-        settings.iter().map(|s| format!("{}={}", s.file, s.value)).collect()
+        settings
+            .iter()
+            .map(|s| format!("{}={}", s.file, s.value))
+            .collect()
     }
 
     #[test]
@@ -206,7 +318,11 @@ mod tests {
                 &["memory.max=67108864"],
                 &["memory.limit_in_bytes=67108864"],
             ),
-            (r#"{"memory":{"limit":-1}}"#, &["memory.max=max"], &["memory.limit_in_bytes=-1"]),
+            (
+                r#"{"memory":{"limit":-1}}"#,
+                &["memory.max=max"],
+                &["memory.limit_in_bytes=-1"],
+            ),
             (
                 r#"{"memory":{"limit":100,"swap":150,"reservation":50}}"#,
                 &["memory.max=100", "memory.swap.max=50", "memory.low=50"],
@@ -219,22 +335,41 @@ mod tests {
             (
                 r#"{"memory":{"limit":100,"swap":-1}}"#,
                 &["memory.max=100", "memory.swap.max=max"],
-                &["memory.limit_in_bytes=100", "memory.memsw.limit_in_bytes=-1"],
+                &[
+                    "memory.limit_in_bytes=100",
+                    "memory.memsw.limit_in_bytes=-1",
+                ],
             ),
-            (r#"{"cpu":{"shares":1024}}"#, &["cpu.weight=39"], &["cpu.shares=1024"]),
+            (
+                r#"{"cpu":{"shares":1024}}"#,
+                &["cpu.weight=39"],
+                &["cpu.shares=1024"],
+            ),
             (
                 r#"{"cpu":{"quota":50000,"period":100000}}"#,
                 &["cpu.max=50000 100000"],
                 &["cpu.cfs_period_us=100000", "cpu.cfs_quota_us=50000"],
             ),
-            (r#"{"cpu":{"quota":-1}}"#, &["cpu.max=max 100000"], &["cpu.cfs_quota_us=-1"]),
+            (
+                r#"{"cpu":{"quota":-1}}"#,
+                &["cpu.max=max 100000"],
+                &["cpu.cfs_quota_us=-1"],
+            ),
             (
                 r#"{"cpu":{"cpus":"0-1","mems":""}}"#,
                 &["cpuset.cpus=0-1"],
                 &["cpuset.cpus=0-1"],
             ),
-            (r#"{"pids":{"limit":10}}"#, &["pids.max=10"], &["pids.max=10"]),
-            (r#"{"pids":{"limit":-1}}"#, &["pids.max=max"], &["pids.max=max"]),
+            (
+                r#"{"pids":{"limit":10}}"#,
+                &["pids.max=10"],
+                &["pids.max=10"],
+            ),
+            (
+                r#"{"pids":{"limit":-1}}"#,
+                &["pids.max=max"],
+                &["pids.max=max"],
+            ),
             (
                 r#"{"blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":1000}]}}"#,
                 &["io.max=8:0 rbps=1000"],
@@ -250,6 +385,9 @@ mod tests {
 
     #[test]
     fn weights_cover_the_whole_range() {
-        assert_eq!((weight(0), weight(2), weight(262_144), weight(u64::MAX)), (1, 1, 10_000, 10_000));
+        assert_eq!(
+            (weight(0), weight(2), weight(262_144), weight(u64::MAX)),
+            (1, 1, 10_000, 10_000)
+        );
     }
 }

@@ -50,7 +50,9 @@ pub enum CgroupError {
     #[error("`{}` is no path for a cgroup", .0.display())]
     InvalidPath(PathBuf),
     /// A limit whose controller the kernel does not have.
-    #[error("the limit `{file}` needs the cgroup controller `{controller}`, which this machine does not offer")]
+    #[error(
+        "the limit `{file}` needs the cgroup controller `{controller}`, which this machine does not offer"
+    )]
     MissingController {
         /// Name of the controller.
         controller: &'static str,
@@ -93,7 +95,11 @@ pub enum CgroupError {
 
 impl CgroupError {
     fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { action, path: path.to_path_buf(), source }
+        Self::Io {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
     }
 }
 
@@ -116,7 +122,11 @@ impl Cgroup {
     pub fn open(path: &Path) -> Result<Self, CgroupError> {
         let path = relative(path)?;
         let layout = Layout::detect()?;
-        let v2 = layout.v2.as_ref().map(|v2| v2.mount.join(&path)).filter(|dir| dir.is_dir());
+        let v2 = layout
+            .v2
+            .as_ref()
+            .map(|v2| v2.mount.join(&path))
+            .filter(|dir| dir.is_dir());
         let v1: Vec<_> = layout
             .v1
             .iter()
@@ -131,7 +141,12 @@ impl Cgroup {
             (Some(_), Some(unified)) => unified.controllers,
             _ => Vec::new(),
         };
-        Ok(Self { path, v2, v2_controllers, v1 })
+        Ok(Self {
+            path,
+            v2,
+            v2_controllers,
+            v1,
+        })
     }
 
     /// Its path below the hierarchies' mount points.
@@ -143,7 +158,8 @@ impl Cgroup {
     pub(crate) fn v2_directory(&self) -> Result<Option<OwnedFd>, CgroupError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = |dir: &PathBuf| {
-            rustix::fs::open(dir, flags, Mode::empty()).map_err(|e| CgroupError::io("open", dir, e.into()))
+            rustix::fs::open(dir, flags, Mode::empty())
+                .map_err(|e| CgroupError::io("open", dir, e.into()))
         };
         self.v2.as_ref().map(open).transpose()
     }
@@ -152,7 +168,11 @@ impl Cgroup {
     /// controllers that are mounted together there.
     pub(crate) fn v1_hierarchies(&self) -> Vec<Vec<&'static str>> {
         let names = |dir: &Path| -> Vec<_> {
-            self.v1.iter().filter(|(_, d)| d == dir).map(|(controller, _)| controller.v1_name()).collect()
+            self.v1
+                .iter()
+                .filter(|(_, d)| d == dir)
+                .map(|(controller, _)| controller.v1_name())
+                .collect()
         };
         self.v1_directories().map(names).collect()
     }
@@ -164,17 +184,24 @@ impl Cgroup {
 
     /// Moves the calling process, which has one thread, into the v1 hierarchies.
     pub(crate) fn enter_v1(&self) -> Result<(), CgroupError> {
-        self.v1_directories().try_for_each(|dir| write(&dir.join("tasks"), "0"))
+        self.v1_directories()
+            .try_for_each(|dir| write(&dir.join("tasks"), "0"))
     }
 
     /// Moves the calling process into the v2 hierarchy, if it was not born there.
     pub(crate) fn enter_v2(&self) -> Result<(), CgroupError> {
-        self.v2.iter().try_for_each(|dir| write(&dir.join("cgroup.procs"), "0"))
+        self.v2
+            .iter()
+            .try_for_each(|dir| write(&dir.join("cgroup.procs"), "0"))
     }
 
     /// Moves a process into it.
     pub fn add(&self, pid: i32) -> Result<(), CgroupError> {
-        let directories = self.v2.iter().map(PathBuf::as_path).chain(self.v1_directories());
+        let directories = self
+            .v2
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(self.v1_directories());
         for dir in directories {
             write(&dir.join("cgroup.procs"), &pid.to_string())?;
         }
@@ -184,11 +211,16 @@ impl Cgroup {
     /// Each v1 directory once: controllers that are mounted together share theirs.
     fn v1_directories(&self) -> impl Iterator<Item = &Path> {
         let first = |at: &usize| self.v1[..*at].iter().all(|(_, dir)| *dir != self.v1[*at].1);
-        (0..self.v1.len()).filter(first).map(|at| self.v1[at].1.as_path())
+        (0..self.v1.len())
+            .filter(first)
+            .map(|at| self.v1[at].1.as_path())
     }
 
     fn v1_directory(&self, controller: Controller) -> Option<&Path> {
-        self.v1.iter().find(|(c, _)| *c == controller).map(|(_, dir)| dir.as_path())
+        self.v1
+            .iter()
+            .find(|(c, _)| *c == controller)
+            .map(|(_, dir)| dir.as_path())
     }
 
     /// Stops every process in it; returns when they are stopped.
@@ -198,7 +230,10 @@ impl Cgroup {
             write(&dir.join("cgroup.freeze"), "1")?;
             return wait_for_event(dir, "frozen 1", FREEZE_PATIENCE)?
                 .then_some(())
-                .ok_or_else(|| CgroupError::NotFrozen { path: dir.clone(), waited: started.elapsed() });
+                .ok_or_else(|| CgroupError::NotFrozen {
+                    path: dir.clone(),
+                    waited: started.elapsed(),
+                });
         }
         let dir = self.freezer()?;
         let state = dir.join("freezer.state");
@@ -211,7 +246,10 @@ impl Cgroup {
             std::thread::sleep(Duration::from_millis(1));
         }
         write(&state, "THAWED")?;
-        Err(CgroupError::NotFrozen { path: dir.to_path_buf(), waited: started.elapsed() })
+        Err(CgroupError::NotFrozen {
+            path: dir.to_path_buf(),
+            waited: started.elapsed(),
+        })
     }
 
     /// Lets every process in it go on.
@@ -232,7 +270,10 @@ impl Cgroup {
 
     fn freezer(&self) -> Result<&Path, CgroupError> {
         self.v1_directory(Controller::Freezer)
-            .ok_or(CgroupError::MissingController { controller: "freezer", file: "freezer.state".into() })
+            .ok_or(CgroupError::MissingController {
+                controller: "freezer",
+                file: "freezer.state".into(),
+            })
     }
 
     /// Kills every process in it, frozen ones too.
@@ -247,7 +288,10 @@ impl Cgroup {
             }
             return kill_one_by_one(dir);
         }
-        let Some(dir) = self.v1_directory(Controller::Freezer).or(self.v1_directories().next()) else {
+        let Some(dir) = self
+            .v1_directory(Controller::Freezer)
+            .or(self.v1_directories().next())
+        else {
             return Ok(());
         };
         // A stopped group cannot fork away; and a v1-frozen process does not see SIGKILL.
@@ -262,7 +306,12 @@ impl Cgroup {
     /// Removes it from every hierarchy; waits a little while its last processes disappear.
     pub fn remove(&self) -> Result<(), CgroupError> {
         let mut first = Ok(());
-        let directories: Vec<_> = self.v2.iter().map(PathBuf::as_path).chain(self.v1_directories()).collect();
+        let directories: Vec<_> = self
+            .v2
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(self.v1_directories())
+            .collect();
         for dir in directories {
             let removed = remove_tree(dir);
             remove_empty_parents(dir, &self.path);
@@ -292,10 +341,16 @@ fn relative(path: &Path) -> Result<PathBuf, CgroupError> {
         match component {
             Component::Normal(name) => out.push(name),
             Component::RootDir | Component::CurDir => {}
-            Component::ParentDir | Component::Prefix(_) => return Err(CgroupError::InvalidPath(path.into())),
+            Component::ParentDir | Component::Prefix(_) => {
+                return Err(CgroupError::InvalidPath(path.into()));
+            }
         }
     }
-    if out.as_os_str().is_empty() { Err(CgroupError::InvalidPath(path.into())) } else { Ok(out) }
+    if out.as_os_str().is_empty() {
+        Err(CgroupError::InvalidPath(path.into()))
+    } else {
+        Ok(out)
+    }
 }
 
 fn write(file: &Path, value: &str) -> Result<(), CgroupError> {
@@ -316,7 +371,10 @@ fn wait_for_event(dir: &Path, line: &str, patience: Duration) -> Result<bool, Cg
         let mut text = [0; 256];
         let length = rustix::io::pread(opened.as_fd(), &mut text, 0)
             .map_err(|e| CgroupError::io("read", &file, e.into()))?;
-        if String::from_utf8_lossy(&text[..length]).lines().any(|l| l == line) {
+        if String::from_utf8_lossy(&text[..length])
+            .lines()
+            .any(|l| l == line)
+        {
             return Ok(true);
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -341,7 +399,10 @@ fn kill_one_by_one(dir: &Path) -> Result<(), CgroupError> {
     // Each round finds what was forked during the one before; SIGKILL comes first in the end.
     for _ in 0..100 {
         let procs = read(&dir.join("cgroup.procs"))?;
-        let pids: Vec<Pid> = procs.lines().filter_map(|l| l.parse().ok().and_then(Pid::from_raw)).collect();
+        let pids: Vec<Pid> = procs
+            .lines()
+            .filter_map(|l| l.parse().ok().and_then(Pid::from_raw))
+            .collect();
         if pids.is_empty() {
             break;
         }
@@ -358,7 +419,10 @@ fn kill_one_by_one(dir: &Path) -> Result<(), CgroupError> {
 
 fn children(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+    entries
+        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+        .map(|e| e.path())
+        .collect()
 }
 
 fn remove_tree(dir: &Path) -> Result<(), CgroupError> {
@@ -374,7 +438,9 @@ fn remove_tree(dir: &Path) -> Result<(), CgroupError> {
             Err(e) if e.raw_os_error() != Some(libc::EBUSY) => {
                 return Err(CgroupError::io("remove", dir, e));
             }
-            Err(_) if Instant::now() >= deadline => return Err(CgroupError::Busy { path: dir.into() }),
+            Err(_) if Instant::now() >= deadline => {
+                return Err(CgroupError::Busy { path: dir.into() });
+            }
             Err(_) => std::thread::sleep(pause),
         }
         pause = (pause * 2).min(Duration::from_millis(20));

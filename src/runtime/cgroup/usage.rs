@@ -26,7 +26,10 @@ impl Cgroup {
     /// How many processes the kernel has killed in it for memory. Without a memory controller
     /// of its own, which containers without a memory limit lack on hybrid machines, it is 0.
     pub fn oom_kills(&self) -> Result<u64, CgroupError> {
-        let text = match (self.unified(Controller::Memory), self.v1_directory(Controller::Memory)) {
+        let text = match (
+            self.unified(Controller::Memory),
+            self.v1_directory(Controller::Memory),
+        ) {
             (Some(dir), _) => read(&dir.join("memory.events"))?,
             (None, Some(dir)) => read(&dir.join("memory.oom_control"))?,
             (None, None) => return Ok(0),
@@ -37,28 +40,45 @@ impl Cgroup {
     /// What its processes use now.
     pub fn stats(&self) -> Result<Stats, CgroupError> {
         let (memory, memory_limit) = self.memory()?;
-        Ok(Stats { memory, memory_limit, cpu_usec: self.cpu_usec()?, pids: self.pids()? })
+        Ok(Stats {
+            memory,
+            memory_limit,
+            cpu_usec: self.cpu_usec()?,
+            pids: self.pids()?,
+        })
     }
 
     fn unified(&self, controller: Controller) -> Option<&Path> {
-        self.v2.as_deref().filter(|_| self.v2_controllers.contains(&controller))
+        self.v2
+            .as_deref()
+            .filter(|_| self.v2_controllers.contains(&controller))
     }
 
     fn memory(&self) -> Result<(u64, Option<u64>), CgroupError> {
         if let Some(dir) = self.unified(Controller::Memory) {
             let cache = keyed(&read(&dir.join("memory.stat"))?, "inactive_file").unwrap_or(0);
             let limit = number(&read(&dir.join("memory.max"))?);
-            return Ok((number(&read(&dir.join("memory.current"))?).unwrap_or(0).saturating_sub(cache), limit));
+            return Ok((
+                number(&read(&dir.join("memory.current"))?)
+                    .unwrap_or(0)
+                    .saturating_sub(cache),
+                limit,
+            ));
         }
         if let Some(dir) = self.v1_directory(Controller::Memory) {
             let cache = keyed(&read(&dir.join("memory.stat"))?, "total_inactive_file").unwrap_or(0);
             let used = number(&read(&dir.join("memory.usage_in_bytes"))?).unwrap_or(0);
-            let limit = number(&read(&dir.join("memory.limit_in_bytes"))?).filter(|l| *l < NO_LIMIT);
+            let limit =
+                number(&read(&dir.join("memory.limit_in_bytes"))?).filter(|l| *l < NO_LIMIT);
             return Ok((used.saturating_sub(cache), limit));
         }
         // No controller: what the processes have in memory that they share with no file.
         let page = rustix::param::page_size() as u64;
-        let pages = self.processes()?.iter().map(|pid| anonymous_pages(pid)).sum::<u64>();
+        let pages = self
+            .processes()?
+            .iter()
+            .map(|pid| anonymous_pages(pid))
+            .sum::<u64>();
         Ok((pages * page, None))
     }
 
@@ -74,7 +94,10 @@ impl Cgroup {
     }
 
     fn pids(&self) -> Result<u64, CgroupError> {
-        match self.unified(Controller::Pids).or(self.v1_directory(Controller::Pids)) {
+        match self
+            .unified(Controller::Pids)
+            .or(self.v1_directory(Controller::Pids))
+        {
             Some(dir) => Ok(number(&read(&dir.join("pids.current"))?).unwrap_or(0)),
             None => Ok(self.processes()?.iter().map(|pid| threads(pid)).sum()),
         }
@@ -84,13 +107,22 @@ impl Cgroup {
         let Some(dir) = self.v2.as_deref().or_else(|| self.v1_directories().next()) else {
             return Ok(Vec::new());
         };
-        Ok(read(&dir.join("cgroup.procs"))?.lines().map(str::to_owned).collect())
+        Ok(read(&dir.join("cgroup.procs"))?
+            .lines()
+            .map(str::to_owned)
+            .collect())
     }
 }
 
 /// The number after a key, in the "flat keyed" files.
 fn keyed(text: &str, key: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    text.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    })
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -100,14 +132,19 @@ fn number(text: &str) -> Option<u64> {
 /// Resident minus shared pages of `/proc/<pid>/statm`; a process that has just ended has none.
 fn anonymous_pages(pid: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-    let mut fields = text.split(' ').skip(1).map(|f| f.parse::<u64>().unwrap_or(0));
+    let mut fields = text
+        .split(' ')
+        .skip(1)
+        .map(|f| f.parse::<u64>().unwrap_or(0));
     let resident = fields.next().unwrap_or(0);
     resident.saturating_sub(fields.next().unwrap_or(0))
 }
 
 fn threads(pid: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    text.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok()).unwrap_or(0)
+    text.lines()
+        .find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
+    AtFlags, Dir, FileType, FlockOperation, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid,
+    XattrFlags,
 };
 use rustix::io::Errno;
 
@@ -36,16 +37,24 @@ pub(crate) fn fill(root: &Root, request: &CopyUp) -> Attempt<()> {
         Err(error) => return Err(StartError::refused(STEP, &*request.image_path, error)),
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let volume = rustix::fs::open(&request.volume, flags, Mode::empty()).at(STEP, &request.volume)?;
+    let volume =
+        rustix::fs::open(&request.volume, flags, Mode::empty()).at(STEP, &request.volume)?;
     let name = &request.volume;
-    rustix::io::retry_on_intr(|| rustix::fs::flock(&volume, FlockOperation::LockExclusive)).at(STEP, name)?;
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&volume, FlockOperation::LockExclusive))
+        .at(STEP, name)?;
     let half_filled = rustix::fs::fgetxattr(&volume, MARK, &mut [0u8; 1]).is_ok();
     if !half_filled && !is_empty(&volume).at(STEP, name)? {
         return Ok(());
     }
     mark(&volume).at(STEP, name)?;
-    let mut copy = Copy { target: &volume, links: HashMap::new(), files: 0 };
-    let stat = copy.directory(&source, &volume, &mut PathBuf::new(), 0).at(STEP, name)?;
+    let mut copy = Copy {
+        target: &volume,
+        links: HashMap::new(),
+        files: 0,
+    };
+    let stat = copy
+        .directory(&source, &volume, &mut PathBuf::new(), 0)
+        .at(STEP, name)?;
     attributes(&source, &volume, &stat).at(STEP, name)?;
     if copy.files > 0 {
         // The mark may not be gone from the disk while the files are not yet there.
@@ -135,11 +144,14 @@ impl Copy<'_> {
                 let target = rustix::fs::readlinkat(from, name, Vec::new())?;
                 rustix::fs::symlinkat(&*target, to, name)
                     .and_then(|()| own(to, name, &stat))
-                    .and_then(|()| rustix::fs::utimensat(to, name, &times(&stat), AtFlags::SYMLINK_NOFOLLOW))
+                    .and_then(|()| {
+                        rustix::fs::utimensat(to, name, &times(&stat), AtFlags::SYMLINK_NOFOLLOW)
+                    })
             }
             FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice => {
                 let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-                rustix::fs::mknodat(to, name, kind, mode, stat.st_rdev).and_then(|()| own(to, name, &stat))
+                rustix::fs::mknodat(to, name, kind, mode, stat.st_rdev)
+                    .and_then(|()| own(to, name, &stat))
             }
             // Sockets mean nothing without who made them.
             _ => return Ok(()),
@@ -175,8 +187,15 @@ impl Copy<'_> {
     }
 
     /// A further name of a file that was copied already.
-    fn link_to_first(&self, stat: &Stat, to: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<bool> {
-        let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)) else { return Ok(false) };
+    fn link_to_first(
+        &self,
+        stat: &Stat,
+        to: BorrowedFd<'_>,
+        name: &CStr,
+    ) -> rustix::io::Result<bool> {
+        let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)) else {
+            return Ok(false);
+        };
         match rustix::fs::linkat(self.target, first, to, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::EXIST) => Ok(true),
             Err(error) => Err(error),
@@ -184,23 +203,33 @@ impl Copy<'_> {
     }
 
     /// Written without a name, which it gets when it is complete.
-    fn file(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> rustix::io::Result<()> {
+    fn file(
+        &mut self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        name: &CStr,
+        stat: &Stat,
+    ) -> rustix::io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let source = rustix::fs::openat(from, name, flags, Mode::empty())?;
         let nameless = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-        let (target, named) = match rustix::fs::openat(to, c".", nameless, Mode::RUSR | Mode::WUSR) {
+        let (target, named) = match rustix::fs::openat(to, c".", nameless, Mode::RUSR | Mode::WUSR)
+        {
             Ok(target) => (target, false),
             // A file system that has no such files.
             Err(Errno::OPNOTSUPP | Errno::ISDIR) => {
                 let create = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-                (rustix::fs::openat(to, name, create, Mode::RUSR | Mode::WUSR)?, true)
+                (
+                    rustix::fs::openat(to, name, create, Mode::RUSR | Mode::WUSR)?,
+                    true,
+                )
             }
             Err(error) => return Err(error),
         };
-        let (mut reader, mut writer) =
-            (std::fs::File::from(source), std::fs::File::from(target));
+        let (mut reader, mut writer) = (std::fs::File::from(source), std::fs::File::from(target));
         // copy_file_range, which shares blocks where the file system can.
-        std::io::copy(&mut reader, &mut writer).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+        std::io::copy(&mut reader, &mut writer)
+            .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
         attributes(&reader, &writer, stat)?;
         self.files += 1;
         if named {
@@ -213,7 +242,13 @@ impl Copy<'_> {
 
 fn own(directory: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> rustix::io::Result<()> {
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    rustix::fs::chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+    rustix::fs::chownat(
+        directory,
+        name,
+        Some(uid),
+        Some(gid),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )
 }
 
 /// Owner, then mode and extended attributes (a change of owner takes some of both away), then times.
@@ -226,7 +261,10 @@ fn attributes(from: impl AsFd, to: impl AsFd, stat: &Stat) -> rustix::io::Result
 }
 
 fn times(stat: &Stat) -> Timestamps {
-    let time = |seconds: i64, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds as i64 };
+    let time = |seconds: i64, nanoseconds: u64| Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds as i64,
+    };
     Timestamps {
         last_access: time(stat.st_atime as i64, stat.st_atime_nsec as u64),
         last_modification: time(stat.st_mtime as i64, stat.st_mtime_nsec as u64),
@@ -245,7 +283,9 @@ fn extended(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> rustix::io::Result<()> 
     }
     let mut value = vec![0u8; 65536];
     for name in names[..length].split_inclusive(|byte| *byte == 0) {
-        let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
+        let Ok(name) = CStr::from_bytes_with_nul(name) else {
+            continue;
+        };
         // Labels and overlayfs' own notes belong to where they are, not to the file.
         if name.to_bytes().starts_with(b"trusted.") || name.to_bytes() == b"security.selinux" {
             continue;

@@ -39,18 +39,26 @@ const LINKS: [(&str, &str); 6] = [
 pub(crate) fn fill(dev: BorrowedFd<'_>, extra: &[LinuxDevice], console: bool) -> Attempt<OwnedFd> {
     for (name, major, minor) in STANDARD {
         let mode = Mode::from_raw_mode(0o666);
-        match rustix::fs::mknodat(dev, name, FileType::CharacterDevice, mode, makedev(major, minor)) {
+        match rustix::fs::mknodat(
+            dev,
+            name,
+            FileType::CharacterDevice,
+            mode,
+            makedev(major, minor),
+        ) {
             Ok(()) => {}
             Err(Errno::PERM) => bind_from_host(dev, name)?,
             Err(error) => return Err(StartError::refused(STEP, format!("/dev/{name}"), error)),
         }
     }
     for (name, target) in LINKS {
-        rustix::fs::symlinkat(target, dev, name).at(STEP, Path::new("/dev").join(name).as_path())?;
+        rustix::fs::symlinkat(target, dev, name)
+            .at(STEP, Path::new("/dev").join(name).as_path())?;
     }
     if console {
         let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-        rustix::fs::openat(dev, "console", flags, Mode::from_raw_mode(0o600)).at(STEP, "/dev/console")?;
+        rustix::fs::openat(dev, "console", flags, Mode::from_raw_mode(0o600))
+            .at(STEP, "/dev/console")?;
     }
     let inside = Root::new(dev.try_clone_to_owned().at(STEP, "/dev")?);
     for device in extra {
@@ -58,29 +66,47 @@ pub(crate) fn fill(dev: BorrowedFd<'_>, extra: &[LinuxDevice], console: bool) ->
             node(&inside, path, device)?;
         }
     }
-    let null = rustix::fs::openat(dev, "null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let null = rustix::fs::openat(
+        dev,
+        "null",
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
     null.at(STEP, "/dev/null")
 }
 
 /// Nodes of the spec that do not lie in a `/dev` of ours.
 pub(crate) fn make_elsewhere(root: &Root, devices: &[LinuxDevice], own_dev: bool) -> Attempt<()> {
     let ours = |device: &&LinuxDevice| !(own_dev && device.path().starts_with("/dev"));
-    devices.iter().filter(ours).try_for_each(|device| node(root, device.path(), device))
+    devices
+        .iter()
+        .filter(ours)
+        .try_for_each(|device| node(root, device.path(), device))
 }
 
 fn node(root: &Root, path: &Path, device: &LinuxDevice) -> Attempt<()> {
     let Some(name) = path.file_name() else {
-        return Err(StartError::because(STEP, device.path().display().to_string(), "not the name of a node"));
+        return Err(StartError::because(
+            STEP,
+            device.path().display().to_string(),
+            "not the name of a node",
+        ));
     };
     let directory = path.parent().unwrap_or(Path::new(""));
-    let directory = root.open_or_make(directory, Missing::Directory).at(STEP, device.path())?;
+    let directory = root
+        .open_or_make(directory, Missing::Directory)
+        .at(STEP, device.path())?;
     let kind = match device.typ() {
         LinuxDeviceType::B => FileType::BlockDevice,
         LinuxDeviceType::P => FileType::Fifo,
         LinuxDeviceType::C | LinuxDeviceType::U => FileType::CharacterDevice,
         LinuxDeviceType::A => {
             let detail = "the type of a device is one of c, b, u, p";
-            return Err(StartError::because(STEP, device.path().display().to_string(), detail));
+            return Err(StartError::because(
+                STEP,
+                device.path().display().to_string(),
+                detail,
+            ));
         }
     };
     let number = |n: i64| u32::try_from(n).unwrap_or(0);
@@ -91,7 +117,10 @@ fn node(root: &Root, path: &Path, device: &LinuxDevice) -> Attempt<()> {
         Err(Errno::EXIST) if is_same_node(directory.as_fd(), Path::new(name), kind, rdev) => {}
         other => other.at(STEP, device.path())?,
     }
-    let owner = (device.uid().map(Uid::from_raw), device.gid().map(Gid::from_raw));
+    let owner = (
+        device.uid().map(Uid::from_raw),
+        device.gid().map(Gid::from_raw),
+    );
     let nofollow = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
     rustix::fs::chownat(&directory, name, owner.0, owner.1, nofollow).at(STEP, device.path())
 }
@@ -113,10 +142,22 @@ fn bind_from_host(dev: BorrowedFd<'_>, name: &str) -> Attempt<()> {
 /// The host's `/dev/null`, checked to be what its name says.
 pub(crate) fn host_null() -> Attempt<OwnedFd> {
     let path = "/dev/null";
-    let null = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-        .at(STEP, path)?;
+    let null = rustix::fs::open(
+        path,
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .at(STEP, path)?;
     let stat = rustix::fs::fstat(&null).at(STEP, path)?;
     let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
         && stat.st_rdev == makedev(1, 3);
-    if is_null { Ok(null) } else { Err(StartError::because(STEP, path, "is not the null device on this machine")) }
+    if is_null {
+        Ok(null)
+    } else {
+        Err(StartError::because(
+            STEP,
+            path,
+            "is not the null device on this machine",
+        ))
+    }
 }

@@ -19,18 +19,27 @@ const SYSFS_MAGIC: u64 = 0x6265_6572;
 pub(crate) fn hide(root: &Root, paths: &[String], null: &OwnedFd) -> Attempt<()> {
     let mut empty: Option<OwnedFd> = None;
     for path in paths {
-        let Some(target) = find(root, path)? else { continue };
+        let Some(target) = find(root, path)? else {
+            continue;
+        };
         let stat = rustix::fs::fstat(&target).at(STEP, path.as_str())?;
         let cover = if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             clone_tree(null, Path::new(""), Reach::One).at(STEP, path.as_str())?
         } else if let Some(empty) = &empty {
             clone_tree(empty, Path::new(""), Reach::One).at(STEP, path.as_str())?
         } else {
-            new_file_system("tmpfs", None, &[("mode".to_owned(), Some("755".to_owned()))])
-                .at(STEP, path.as_str())?
+            new_file_system(
+                "tmpfs",
+                None,
+                &[("mode".to_owned(), Some("755".to_owned()))],
+            )
+            .at(STEP, path.as_str())?
         };
         // Read-only for the node too: its mode is not the container's to change.
-        let attr = MountAttr { set: RDONLY | NOSUID | NOEXEC, ..MountAttr::default() };
+        let attr = MountAttr {
+            set: RDONLY | NOSUID | NOEXEC,
+            ..MountAttr::default()
+        };
         mount_attr::set(&cover, Reach::One, &attr).at(STEP, path.as_str())?;
         put(&cover, &target).at(STEP, path.as_str())?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
@@ -43,9 +52,14 @@ pub(crate) fn hide(root: &Root, paths: &[String], null: &OwnedFd) -> Attempt<()>
 /// Makes paths read-only by a read-only copy of each on itself.
 pub(crate) fn protect(root: &Root, paths: &[String]) -> Attempt<()> {
     for path in paths {
-        let Some(target) = find(root, path)? else { continue };
+        let Some(target) = find(root, path)? else {
+            continue;
+        };
         let cover = clone_tree(&target, Path::new(""), Reach::Tree).at(STEP, path.as_str())?;
-        let attr = MountAttr { set: RDONLY | NOSUID | NODEV | NOEXEC, ..MountAttr::default() };
+        let attr = MountAttr {
+            set: RDONLY | NOSUID | NODEV | NOEXEC,
+            ..MountAttr::default()
+        };
         mount_attr::set(&cover, Reach::Tree, &attr).at(STEP, path.as_str())?;
         put(&cover, &target).at(STEP, path.as_str())?;
     }
@@ -83,7 +97,11 @@ fn check_file_system(target: &OwnedFd, path: &str) -> Attempt<()> {
     if magic == wanted {
         Ok(())
     } else {
-        Err(StartError::because(STEP, path, "does not lie in the kernel's own file system"))
+        Err(StartError::because(
+            STEP,
+            path,
+            "does not lie in the kernel's own file system",
+        ))
     }
 }
 
@@ -98,6 +116,10 @@ pub(crate) fn check_host_proc() -> Attempt<()> {
     if magic == rustix::fs::PROC_SUPER_MAGIC as u64 {
         Ok(())
     } else {
-        Err(StartError::because(STEP, "/proc", "is not procfs on this machine: mount -t proc proc /proc"))
+        Err(StartError::because(
+            STEP,
+            "/proc",
+            "is not procfs on this machine: mount -t proc proc /proc",
+        ))
     }
 }

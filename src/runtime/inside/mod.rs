@@ -95,23 +95,49 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    pub(crate) fn into_container(self, cgroup: &'a Cgroup, birth: Birth, stdio: StdioSetup) -> Container<'a> {
-        Container { prepared: self, cgroup, birth, stdio }
+    pub(crate) fn into_container(
+        self,
+        cgroup: &'a Cgroup,
+        birth: Birth,
+        stdio: StdioSetup,
+    ) -> Container<'a> {
+        Container {
+            prepared: self,
+            cgroup,
+            birth,
+            stdio,
+        }
     }
 }
 
 fn reject_unsupported(spec: &Spec) -> Attempt<()> {
     let linux = spec.linux().as_ref();
     let given = |present: bool, name: &'static str| present.then_some(name);
-    let profile = spec.process().as_ref().and_then(|p| p.apparmor_profile().as_deref());
+    let profile = spec
+        .process()
+        .as_ref()
+        .and_then(|p| p.apparmor_profile().as_deref());
     let unsupported = [
         given(spec.hooks().is_some(), "hooks"),
-        given(linux.is_some_and(|l| l.intel_rdt().is_some()), "linux.intelRdt"),
-        given(linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())), "linux.uidMappings"),
-        given(profile.is_some_and(|p| !p.is_empty() && p != "unconfined"), "process.apparmorProfile"),
+        given(
+            linux.is_some_and(|l| l.intel_rdt().is_some()),
+            "linux.intelRdt",
+        ),
+        given(
+            linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
+            "linux.uidMappings",
+        ),
+        given(
+            profile.is_some_and(|p| !p.is_empty() && p != "unconfined"),
+            "process.apparmorProfile",
+        ),
     ];
     match unsupported.into_iter().flatten().next() {
-        Some(name) => Err(StartError::because(Step::Spec, name, "is not supported yet: leave it out")),
+        Some(name) => Err(StartError::because(
+            Step::Spec,
+            name,
+            "is not supported yet: leave it out",
+        )),
         None => Ok(()),
     }
 }
@@ -120,10 +146,14 @@ fn reject_unsupported(spec: &Spec) -> Attempt<()> {
 fn filter(which: Seccomp, spec: &Spec, process: &Process) -> Attempt<Option<Filter>> {
     match which {
         Seccomp::Unconfined => Ok(None),
-        Seccomp::Default => {
-            Ok(Some(seccomp::default_filter(&Sets::from_spec(process.capabilities().as_ref()))))
-        }
-        Seccomp::Spec => match spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) {
+        Seccomp::Default => Ok(Some(seccomp::default_filter(&Sets::from_spec(
+            process.capabilities().as_ref(),
+        )))),
+        Seccomp::Spec => match spec
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.seccomp().as_ref())
+        {
             None => Ok(None),
             Some(profile) => seccomp::from_spec(profile)
                 .map(Some)
@@ -138,7 +168,9 @@ pub(crate) fn run(container: Container<'_>, channel: OwnedFd) -> ! {
         Ok(program) => program,
         Err(error) => fail(&channel, error),
     };
-    let Ok(channel) = program::isolate(channel) else { clone::exit_now(UNTOLD) };
+    let Ok(channel) = program::isolate(channel) else {
+        clone::exit_now(UNTOLD)
+    };
     if channel::wait_for(&channel, Order::Start).is_err() {
         clone::exit_now(UNTOLD);
     }
@@ -161,7 +193,12 @@ fn fail(channel: &OwnedFd, error: StartError) -> ! {
 impl<'a> Container<'a> {
     /// Everything up to `exec`, except what waits for the order to start.
     fn make(self, channel: &OwnedFd) -> Attempt<Program<'a>> {
-        let Self { prepared, cgroup, birth, stdio } = self;
+        let Self {
+            prepared,
+            cgroup,
+            birth,
+            stdio,
+        } = self;
         let linux = prepared.spec.linux().as_ref();
         be_a_process_of_its_own()?;
         enter_cgroups(cgroup, birth)?;
@@ -174,7 +211,9 @@ impl<'a> Container<'a> {
         for volume in &prepared.config.copy_up {
             copy_up::fill(&root, volume)?;
         }
-        let devices = linux.and_then(|l| l.devices().as_deref()).unwrap_or_default();
+        let devices = linux
+            .and_then(|l| l.devices().as_deref())
+            .unwrap_or_default();
         let mounts = Mounts {
             root: &root,
             bundle: &prepared.bundle,
@@ -197,7 +236,12 @@ impl<'a> Container<'a> {
         if let Some(linux) = linux {
             protect(&root, linux, mounted.null)?;
         }
-        if prepared.spec.root().as_ref().is_some_and(|root| root.readonly() == Some(true)) {
+        if prepared
+            .spec
+            .root()
+            .as_ref()
+            .is_some_and(|root| root.readonly() == Some(true))
+        {
             rootfs::make_readonly(&root)?;
         }
         rootfs::enter(root.fd())?;
@@ -211,7 +255,10 @@ impl<'a> Container<'a> {
             init: prepared.init,
         };
         program.prepare()?;
-        let fds: Vec<_> = dns.iter().flat_map(|dns| [dns.udp.as_fd(), dns.tcp.as_fd()]).collect();
+        let fds: Vec<_> = dns
+            .iter()
+            .flat_map(|dns| [dns.udp.as_fd(), dns.tcp.as_fd()])
+            .collect();
         channel::report(channel.as_fd(), &Report::Ready, &fds).at(Step::Exec, "channel")?;
         Ok(program)
     }
@@ -220,29 +267,52 @@ impl<'a> Container<'a> {
 impl Prepared<'_> {
     fn mount_root(&self, linux: Option<&Linux>) -> Attempt<Root> {
         let propagation = linux.and_then(|linux| linux.rootfs_propagation().as_deref());
-        let plain = self.spec.root().as_ref().map_or("rootfs".into(), |root| root.path().clone());
-        rootfs::mount(&self.config.rootfs, &self.bundle.join(plain), &self.rootfs, propagation)
+        let plain = self
+            .spec
+            .root()
+            .as_ref()
+            .map_or("rootfs".into(), |root| root.path().clone());
+        rootfs::mount(
+            &self.config.rootfs,
+            &self.bundle.join(plain),
+            &self.rootfs,
+            propagation,
+        )
     }
 
     fn wanted_user(&self) -> Wanted<'_> {
         let numbers = self.process.user();
-        Wanted { user: self.config.user.as_deref(), numbers, groups: &self.config.group_add }
+        Wanted {
+            user: self.config.user.as_deref(),
+            numbers,
+            groups: &self.config.group_add,
+        }
     }
 
     fn configure_network(&self) -> Attempt<Option<net::dns::DnsSockets>> {
-        let NetworkSetup::Private { endpoints, dns } = &self.config.network else { return Ok(None) };
+        let NetworkSetup::Private { endpoints, dns } = &self.config.network else {
+            return Ok(None);
+        };
         let failed = |error: net::Error| StartError::because(Step::Network, "", error.to_string());
         net::configure(endpoints).map_err(failed)?;
         dns.then(net::bind_dns).transpose().map_err(failed)
     }
 
     fn set_parameters(&self, linux: Option<&Linux>) -> Attempt<()> {
-        let Some(parameters) = linux.and_then(|linux| linux.sysctl().as_ref()) else { return Ok(()) };
+        let Some(parameters) = linux.and_then(|linux| linux.sysctl().as_ref()) else {
+            return Ok(());
+        };
         let has = |flag, kind| self.namespaces.has_own(flag, kind);
         let own = sysctl::Own {
             network: has(libc::CLONE_NEWNET, LinkNameSpaceType::Network),
-            ipc: has(libc::CLONE_NEWIPC, LinkNameSpaceType::InterProcessCommunication),
-            uts: has(libc::CLONE_NEWUTS, LinkNameSpaceType::HostNameAndNISDomainName),
+            ipc: has(
+                libc::CLONE_NEWIPC,
+                LinkNameSpaceType::InterProcessCommunication,
+            ),
+            uts: has(
+                libc::CLONE_NEWUTS,
+                LinkNameSpaceType::HostNameAndNISDomainName,
+            ),
         };
         sysctl::apply(parameters, own)
     }
@@ -253,10 +323,18 @@ fn be_a_process_of_its_own() -> Attempt<()> {
     const STEP: Step = Step::Namespaces;
     signals::reset().at(STEP, "signals")?;
     rustix::process::setsid().at(STEP, "session")?;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).at(STEP, "death signal")?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .at(STEP, "death signal")?;
     match keyring::join_new_session() {
         // A kernel without keys, or a filter above us that does not allow them.
-        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::EACCES)) => Ok(()),
+        Err(e)
+            if matches!(
+                e.raw_os_error(),
+                Some(libc::ENOSYS | libc::EPERM | libc::EACCES)
+            ) =>
+        {
+            Ok(())
+        }
         other => other.map(drop).at(STEP, "session keyring"),
     }
 }
@@ -281,7 +359,9 @@ fn enter_namespaces(namespaces: &Namespaces) -> Attempt<()> {
 }
 
 fn set_oom_score_adj(process: &Process) -> Attempt<()> {
-    let Some(adjustment) = process.oom_score_adj() else { return Ok(()) };
+    let Some(adjustment) = process.oom_score_adj() else {
+        return Ok(());
+    };
     masks::check_host_proc()?;
     let path = "/proc/self/oom_score_adj";
     std::fs::write(path, adjustment.to_string()).at(Step::Limits, path)
@@ -292,9 +372,15 @@ fn make_working_directory(root: &Root, process: &Process) -> Attempt<()> {
     let path = process.cwd().as_path();
     if !path.is_absolute() {
         let detail = "has to be an absolute path";
-        return Err(StartError::because(Step::WorkingDirectory, path.display().to_string(), detail));
+        return Err(StartError::because(
+            Step::WorkingDirectory,
+            path.display().to_string(),
+            detail,
+        ));
     }
-    root.open_or_make(path, Missing::Directory).at(Step::WorkingDirectory, path).map(drop)
+    root.open_or_make(path, Missing::Directory)
+        .at(Step::WorkingDirectory, path)
+        .map(drop)
 }
 
 fn set_names(spec: &Spec) -> Attempt<()> {
@@ -322,7 +408,9 @@ pub(crate) fn run_joined(request: ExecRequest<'_>, birth: Birth, channel: OwnedF
         Ok(program) => program,
         Err(error) => fail(&channel, error),
     };
-    let Ok(channel) = program::isolate(channel) else { clone::exit_now(UNTOLD) };
+    let Ok(channel) = program::isolate(channel) else {
+        clone::exit_now(UNTOLD)
+    };
     match program.run() {
         Ok(never) => match never {},
         Err(error) => fail(&channel, error),
@@ -339,14 +427,25 @@ fn join(request: ExecRequest<'_>, birth: Birth) -> Attempt<Program<'_>> {
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::CONTROL_GROUP;
-    rustix::thread::move_into_thread_name_spaces(request.target.as_fd(), all).at(Step::Namespaces, "")?;
+    rustix::thread::move_into_thread_name_spaces(request.target.as_fd(), all)
+        .at(Step::Namespaces, "")?;
     // Joining the mount namespace made its root ours.
     let root = Root::own().at(Step::Rootfs, "/")?;
     let numbers = request.process.user();
-    let wanted = Wanted { user: request.user, numbers, groups: &request.config.group_add };
+    let wanted = Wanted {
+        user: request.user,
+        numbers,
+        groups: &request.config.group_add,
+    };
     let identity = user::find(&root, wanted)?;
     let streams = terminal::open(&root, request.stdio)?;
-    let program = Program { process: request.process, identity, streams, filter, init: None };
+    let program = Program {
+        process: request.process,
+        identity,
+        streams,
+        filter,
+        init: None,
+    };
     program.prepare()?;
     Ok(program)
 }

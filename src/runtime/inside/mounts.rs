@@ -56,7 +56,11 @@ impl Mounts<'_> {
 
     fn bind(&self, mount: &Mount, options: &Options) -> Attempt<()> {
         let Some(source) = mount.source() else {
-            return Err(StartError::because(STEP, subject(mount), "a bind mount needs a source"));
+            return Err(StartError::because(
+                STEP,
+                subject(mount),
+                "a bind mount needs a source",
+            ));
         };
         let source = self.bundle.join(source);
         let reach = options.bind.unwrap_or(Reach::One);
@@ -95,26 +99,53 @@ impl Mounts<'_> {
 
     fn target(&self, mount: &Mount, missing: Missing) -> Attempt<OwnedFd> {
         let destination = mount.destination();
-        let target = self.root.open_or_make(destination, missing).at(STEP, destination)?;
+        let target = self
+            .root
+            .open_or_make(destination, missing)
+            .at(STEP, destination)?;
         // CVE-2019-16884: a mount over the container's /proc would take the place of what
-        // the kernel is to read and write there.
-        if mount.typ().as_deref() != Some("proc") && covers_proc(destination) {
+        // the kernel is to read and write there. Whatever the way to it is called.
+        if self.is_proc(&target).at(STEP, destination)? {
             let detail = "nothing can be mounted over /proc itself";
-            return Err(StartError::because(STEP, destination.display().to_string(), detail));
+            return Err(StartError::because(
+                STEP,
+                destination.display().to_string(),
+                detail,
+            ));
         }
         Ok(target)
+    }
+
+    fn is_proc(&self, target: &OwnedFd) -> rustix::io::Result<bool> {
+        let place = match self
+            .root
+            .open_plain(Path::new("/proc"), OFlags::PATH | OFlags::NOFOLLOW)
+        {
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(false),
+            other => rustix::fs::fstat(other?)?,
+        };
+        let target = rustix::fs::fstat(target)?;
+        Ok((place.st_dev, place.st_ino) == (target.st_dev, target.st_ino))
     }
 
     fn plain_target(&self, destination: &Path) -> Attempt<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         match self.root.open_plain(destination, flags) {
             Err(Errno::NOENT) => {
-                self.root.open_or_make(destination, Missing::Directory).at(STEP, destination)?;
-                self.root.open_plain(destination, flags).at(STEP, destination)
+                self.root
+                    .open_or_make(destination, Missing::Directory)
+                    .at(STEP, destination)?;
+                self.root
+                    .open_plain(destination, flags)
+                    .at(STEP, destination)
             }
             Err(Errno::LOOP | Errno::NOTDIR) => {
                 let detail = "the image has a symbolic link or a file where a directory must be";
-                Err(StartError::because(STEP, destination.display().to_string(), detail))
+                Err(StartError::because(
+                    STEP,
+                    destination.display().to_string(),
+                    detail,
+                ))
             }
             other => other.at(STEP, destination),
         }
@@ -124,7 +155,9 @@ impl Mounts<'_> {
     /// that the container has a cgroup of its own in.
     fn cgroup(&self, mount: &Mount, options: &Options) -> Attempt<()> {
         let destination = mount.destination();
-        let Some(cgroup) = self.cgroup else { return Ok(()) };
+        let Some(cgroup) = self.cgroup else {
+            return Ok(());
+        };
         let groups = cgroup.v1_hierarchies();
         if groups.is_empty() {
             let tree = new_file_system("cgroup2", None, &[]).at(STEP, destination)?;
@@ -139,8 +172,16 @@ impl Mounts<'_> {
             self.hierarchy(&destination.join("unified"), "cgroup2", &[], options)?;
         }
         for controllers in &groups {
-            let data: Vec<_> = controllers.iter().map(|name| ((*name).to_owned(), None)).collect();
-            self.hierarchy(&destination.join(controllers.join(",")), "cgroup", &data, options)?;
+            let data: Vec<_> = controllers
+                .iter()
+                .map(|name| ((*name).to_owned(), None))
+                .collect();
+            self.hierarchy(
+                &destination.join(controllers.join(",")),
+                "cgroup",
+                &data,
+                options,
+            )?;
         }
         set_attributes(&top, options).at(STEP, destination)
     }
@@ -154,7 +195,10 @@ impl Mounts<'_> {
     ) -> Attempt<()> {
         let tree = new_file_system(typ, None, data).at(STEP, at)?;
         set_attributes(&tree, options).at(STEP, at)?;
-        let target = self.root.open_or_make(at, Missing::Directory).at(STEP, at)?;
+        let target = self
+            .root
+            .open_or_make(at, Missing::Directory)
+            .at(STEP, at)?;
         put(&tree, &target).at(STEP, at)
     }
 }
@@ -165,10 +209,6 @@ fn subject(mount: &Mount) -> String {
 
 fn is_dev(destination: &Path) -> bool {
     destination.components().eq(Path::new("/dev").components())
-}
-
-fn covers_proc(destination: &Path) -> bool {
-    destination.components().eq(Path::new("/proc").components())
 }
 
 fn is_kernel_interface(typ: &str) -> bool {
@@ -224,7 +264,9 @@ pub(crate) fn put(tree: impl AsFd, target: impl AsFd) -> rustix::io::Result<()> 
 }
 
 fn set_attributes(tree: &OwnedFd, options: &Options) -> std::io::Result<()> {
-    let tree_attr = MountAttr { ..options.tree_attr };
+    let tree_attr = MountAttr {
+        ..options.tree_attr
+    };
     if tree_attr != MountAttr::default() {
         mount_attr::set(tree, Reach::Tree, &tree_attr)?;
     }
@@ -232,9 +274,18 @@ fn set_attributes(tree: &OwnedFd, options: &Options) -> std::io::Result<()> {
         mount_attr::set(tree, Reach::One, &options.attr)?;
     }
     // Private unless asked otherwise, as Docker: what the host mounts later does not show up.
-    let (propagation, reach) = options.propagation.unwrap_or((libc::MS_PRIVATE, Reach::Tree));
+    let (propagation, reach) = options
+        .propagation
+        .unwrap_or((libc::MS_PRIVATE, Reach::Tree));
     if options.propagation.is_some() || options.bind.is_some() {
-        mount_attr::set(tree, reach, &MountAttr { propagation, ..MountAttr::default() })?;
+        mount_attr::set(
+            tree,
+            reach,
+            &MountAttr {
+                propagation,
+                ..MountAttr::default()
+            },
+        )?;
     }
     Ok(())
 }
@@ -242,7 +293,11 @@ fn set_attributes(tree: &OwnedFd, options: &Options) -> std::io::Result<()> {
 fn kind_of(tree: &OwnedFd, source: &PathBuf) -> Attempt<Missing> {
     let stat = rustix::fs::fstat(tree).at(STEP, source)?;
     let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    Ok(if directory { Missing::Directory } else { Missing::File })
+    Ok(if directory {
+        Missing::Directory
+    } else {
+        Missing::File
+    })
 }
 
 fn check_kinds(tree: &OwnedFd, target: &OwnedFd, mount: &Mount) -> Attempt<()> {

@@ -1,8 +1,8 @@
 //! The options of a mount, as the OCI runtime spec and fstab write them. Pure.
 
 use crate::sys::mount_attr::{
-    ATIME, MountAttr, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, RDONLY, Reach, RELATIME,
-    STRICTATIME,
+    ATIME, MountAttr, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, RDONLY, RELATIME,
+    Reach, STRICTATIME,
 };
 
 /// Mount options, sorted by who takes them.
@@ -25,12 +25,17 @@ impl Options {
     /// nobody knows here is for the file system to refuse.
     pub(crate) fn parse<S: AsRef<str>>(options: &[S]) -> Self {
         let mut out = Self::default();
-        for option in options.iter().map(AsRef::as_ref).filter(|option| !option.is_empty()) {
+        for option in options
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|option| !option.is_empty())
+        {
             match option {
                 "bind" => out.bind = Some(Reach::One),
                 "rbind" => out.bind = Some(Reach::Tree),
                 // Said by fstab writers, mean nothing to the kernel.
-                "defaults" | "async" | "auto" | "noauto" | "user" | "nouser" | "_netdev" | "nofail" => {}
+                "defaults" | "async" | "auto" | "noauto" | "user" | "nouser" | "_netdev"
+                | "nofail" => {}
                 _ => out.add(option),
             }
         }
@@ -110,7 +115,13 @@ mod tests {
 
     #[test]
     fn options_are_sorted_by_who_takes_them() {
-        let options = Options::parse(&["nosuid", "strictatime", "mode=755", "size=65536k", "newinstance"]);
+        let options = Options::parse(&[
+            "nosuid",
+            "strictatime",
+            "mode=755",
+            "size=65536k",
+            "newinstance",
+        ]);
         assert_eq!(options.attr.set, NOSUID | STRICTATIME);
         assert_eq!(options.attr.clear, ATIME);
         assert_eq!(options.bind, None);
@@ -131,14 +142,37 @@ mod tests {
             (&["rbind", "ro"], Some(Reach::Tree), RDONLY, 0, None),
             (&["rbind", "rro"], Some(Reach::Tree), 0, RDONLY, None),
             (&["rbind", "ro", "rw"], Some(Reach::Tree), 0, 0, None),
-            (&["rbind", "rprivate"], Some(Reach::Tree), 0, 0, Some((libc::MS_PRIVATE, Reach::Tree))),
-            (&["bind", "shared"], Some(Reach::One), 0, 0, Some((libc::MS_SHARED, Reach::One))),
-            (&["bind", "rnoexec", "nodev"], Some(Reach::One), NODEV, NOEXEC, None),
+            (
+                &["rbind", "rprivate"],
+                Some(Reach::Tree),
+                0,
+                0,
+                Some((libc::MS_PRIVATE, Reach::Tree)),
+            ),
+            (
+                &["bind", "shared"],
+                Some(Reach::One),
+                0,
+                0,
+                Some((libc::MS_SHARED, Reach::One)),
+            ),
+            (
+                &["bind", "rnoexec", "nodev"],
+                Some(Reach::One),
+                NODEV,
+                NOEXEC,
+                None,
+            ),
         ];
         for (list, bind, attr, tree, propagation) in table {
             let options = Options::parse(list);
             assert_eq!(
-                (options.bind, options.attr.set, options.tree_attr.set, options.propagation),
+                (
+                    options.bind,
+                    options.attr.set,
+                    options.tree_attr.set,
+                    options.propagation
+                ),
                 (*bind, *attr, *tree, *propagation),
                 "{list:?}"
             );

@@ -35,7 +35,11 @@ impl Program<'_> {
         terminal::install(&self.streams, self.identity.uid)?;
         let umask = self.process.user().umask().unwrap_or(0o022);
         rustix::process::umask(Mode::from_raw_mode(umask & 0o777));
-        self.process.rlimits().iter().flatten().try_for_each(set_limit)
+        self.process
+            .rlimits()
+            .iter()
+            .flatten()
+            .try_for_each(set_limit)
     }
 
     /// Gives up what the program is not to have, and executes it. The line to the parent closes
@@ -63,7 +67,9 @@ impl Program<'_> {
     }
 
     fn install_filter(&self) -> Attempt<()> {
-        let Some(filter) = &self.filter else { return Ok(()) };
+        let Some(filter) = &self.filter else {
+            return Ok(());
+        };
         seccomp::install(&filter.program, filter.flags).at(Step::Seccomp, "")
     }
 
@@ -96,16 +102,27 @@ impl Program<'_> {
             return Ok(());
         }
         let detail = "lies outside the container's root file system";
-        Err(StartError::because(Step::WorkingDirectory, cwd.display().to_string(), detail))
+        Err(StartError::because(
+            Step::WorkingDirectory,
+            cwd.display().to_string(),
+            detail,
+        ))
     }
 
     fn execute(&self) -> Attempt<Infallible> {
         let args = self.process.args().as_deref().unwrap_or_default();
         let Some(program) = args.first().filter(|program| !program.is_empty()) else {
-            return Err(StartError::because(Step::Spec, "process.args", "there is no program to run"));
+            return Err(StartError::because(
+                Step::Spec,
+                "process.args",
+                "there is no program to run",
+            ));
         };
         let environment = self.environment();
-        let path = environment.iter().rev().find_map(|entry| entry.strip_prefix("PATH="));
+        let path = environment
+            .iter()
+            .rev()
+            .find_map(|entry| entry.strip_prefix("PATH="));
         let path = path.unwrap_or(DEFAULT_PATH).to_owned();
         let args = strings(args)?;
         let environment = strings(&environment)?;
@@ -113,14 +130,21 @@ impl Program<'_> {
             let error = execve::execve(&args[0], &args, &environment);
             return Err(explain(program, error));
         }
-        search(program, &path, |candidate| execve::execve(candidate, &args, &environment))
+        search(program, &path, |candidate| {
+            execve::execve(candidate, &args, &environment)
+        })
     }
 
     /// The spec's environment, with a home.
     fn environment(&self) -> Vec<String> {
         let mut environment = self.process.env().clone().unwrap_or_default();
         if !environment.iter().any(|entry| entry.starts_with("HOME=")) {
-            let home = self.identity.home.as_deref().filter(|home| !home.is_empty()).unwrap_or("/");
+            let home = self
+                .identity
+                .home
+                .as_deref()
+                .filter(|home| !home.is_empty())
+                .unwrap_or("/");
             environment.push(format!("HOME={home}"));
         }
         environment
@@ -157,7 +181,10 @@ fn search(
 ) -> Attempt<Infallible> {
     let mut denied = None;
     // A relative directory in PATH is no place to find programs in (Go's and Docker's rule).
-    for directory in path.split(':').filter(|directory| directory.starts_with('/')) {
+    for directory in path
+        .split(':')
+        .filter(|directory| directory.starts_with('/'))
+    {
         let candidate = CString::new(format!("{}/{program}", directory.trim_end_matches('/')));
         let Ok(candidate) = candidate else { continue };
         let error = execute(&candidate);
@@ -173,7 +200,10 @@ fn search(
     }
     Err(match denied {
         Some(error) => StartError::exec(program, error),
-        None => StartError::NotFound { program: program.to_owned(), searched: Some(path.to_owned()) },
+        None => StartError::NotFound {
+            program: program.to_owned(),
+            searched: Some(path.to_owned()),
+        },
     })
 }
 
@@ -186,22 +216,33 @@ fn explain(program: &str, error: std::io::Error) -> StartError {
     let there = error.raw_os_error() == Some(libc::ENOENT) && rustix::fs::stat(program).is_ok();
     if there {
         let program = format!("{program}, whose interpreter or dynamic loader is missing");
-        return StartError::NotFound { program, searched: None };
+        return StartError::NotFound {
+            program,
+            searched: None,
+        };
     }
     StartError::exec(program, error)
 }
 
 fn strings(list: &[String]) -> Attempt<Vec<CString>> {
     let convert = |text: &String| {
-        CString::new(text.as_bytes())
-            .map_err(|_| StartError::because(Step::Spec, text.replace('\0', "\\0"), "contains a zero byte"))
+        CString::new(text.as_bytes()).map_err(|_| {
+            StartError::because(
+                Step::Spec,
+                text.replace('\0', "\\0"),
+                "contains a zero byte",
+            )
+        })
     };
     list.iter().map(convert).collect()
 }
 
 fn set_limit(limit: &PosixRlimit) -> Attempt<()> {
     let value = |n: u64| (n != u64::MAX).then_some(n);
-    let new = Rlimit { current: value(limit.soft()), maximum: value(limit.hard()) };
+    let new = Rlimit {
+        current: value(limit.soft()),
+        maximum: value(limit.hard()),
+    };
     let name = limit.typ().to_string();
     match rustix::process::setrlimit(resource(limit.typ()), new) {
         Err(Errno::PERM) => {

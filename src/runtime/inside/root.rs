@@ -53,11 +53,21 @@ impl Root {
         self.open_with(path, flags, ResolveFlags::NO_SYMLINKS)
     }
 
-    fn open_with(&self, path: &Path, flags: OFlags, resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+    fn open_with(
+        &self,
+        path: &Path,
+        flags: OFlags,
+        resolve: ResolveFlags,
+    ) -> rustix::io::Result<OwnedFd> {
         let resolve = resolve | ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         loop {
-            let opened =
-                rustix::fs::openat2(&self.fd, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve);
+            let opened = rustix::fs::openat2(
+                &self.fd,
+                path,
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                resolve,
+            );
             // EAGAIN: something was renamed meanwhile and the kernel cannot say that it stayed inside.
             match opened {
                 Err(Errno::AGAIN) => {}
@@ -71,7 +81,11 @@ impl Root {
     /// One component at a time, each by the descriptor of the one before and without following
     /// links: links are read and walked here, so that a link to a place that is missing yet is
     /// made there, inside the root.
-    pub(crate) fn open_or_make(&self, path: &Path, missing: Missing) -> rustix::io::Result<OwnedFd> {
+    pub(crate) fn open_or_make(
+        &self,
+        path: &Path,
+        missing: Missing,
+    ) -> rustix::io::Result<OwnedFd> {
         let mut rest: VecDeque<OsString> = names(path).collect();
         let mut way: Vec<OwnedFd> = Vec::new();
         let mut links = 0;
@@ -81,7 +95,11 @@ impl Root {
                 continue;
             }
             let here = way.last().map_or(self.fd.as_fd(), AsFd::as_fd);
-            let kind = if rest.is_empty() { missing } else { Missing::Directory };
+            let kind = if rest.is_empty() {
+                missing
+            } else {
+                Missing::Directory
+            };
             let next = step(here, &name, kind)?;
             match FileType::from_raw_mode(rustix::fs::fstat(&next)?.st_mode) {
                 FileType::Symlink => {
@@ -89,11 +107,17 @@ impl Root {
                     if links > LINKS_MAX {
                         return Err(Errno::LOOP);
                     }
-                    let target = OsString::from_vec(rustix::fs::readlinkat(&next, "", Vec::new())?.into_bytes());
+                    let target = OsString::from_vec(
+                        rustix::fs::readlinkat(&next, "", Vec::new())?.into_bytes(),
+                    );
                     if target.as_bytes().first() == Some(&b'/') {
                         way.clear();
                     }
-                    for name in names(Path::new(&target)).collect::<Vec<_>>().into_iter().rev() {
+                    for name in names(Path::new(&target))
+                        .collect::<Vec<_>>()
+                        .into_iter()
+                        .rev()
+                    {
                         rest.push_front(name);
                     }
                 }
@@ -104,7 +128,10 @@ impl Root {
         }
         match way.pop() {
             Some(fd) => Ok(fd),
-            None => self.fd.try_clone().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::MFILE)),
+            None => self
+                .fd
+                .try_clone()
+                .map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::MFILE)),
         }
     }
 }
@@ -128,7 +155,8 @@ fn step(here: BorrowedFd<'_>, name: &OsStr, missing: Missing) -> rustix::io::Res
     let made = match missing {
         Missing::Directory => rustix::fs::mkdirat(here, name, Mode::from_raw_mode(0o755)),
         Missing::File => {
-            let create = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let create =
+                OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             rustix::fs::openat(here, name, create, Mode::from_raw_mode(0o644)).map(drop)
         }
     };
@@ -147,7 +175,11 @@ mod tests {
     fn root() -> (tempfile::TempDir, Root) {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir(dir.path().join("root")).unwrap();
-        let fd = rustix::fs::open(dir.path().join("root"), OFlags::PATH | OFlags::DIRECTORY, Mode::empty());
+        let fd = rustix::fs::open(
+            dir.path().join("root"),
+            OFlags::PATH | OFlags::DIRECTORY,
+            Mode::empty(),
+        );
         (dir, Root::new(fd.unwrap()))
     }
 
@@ -166,11 +198,13 @@ mod tests {
             ("dangling/d", "a/c/d"),
         ];
         for (path, want) in table {
-            root.open_or_make(Path::new(path), Missing::Directory).unwrap();
+            root.open_or_make(Path::new(path), Missing::Directory)
+                .unwrap();
             assert!(inside.join(want).is_dir(), "{path}");
         }
         assert!(!dir.path().join("outside").exists());
-        root.open_or_make(Path::new("/etc/hosts"), Missing::File).unwrap();
+        root.open_or_make(Path::new("/etc/hosts"), Missing::File)
+            .unwrap();
         assert!(inside.join("etc/hosts").is_file());
     }
 
@@ -178,7 +212,9 @@ mod tests {
     fn a_loop_of_links_is_an_error() {
         let (dir, root) = root();
         symlink("loop", dir.path().join("root/loop")).unwrap();
-        let error = root.open_or_make(Path::new("/loop/x"), Missing::Directory).unwrap_err();
+        let error = root
+            .open_or_make(Path::new("/loop/x"), Missing::Directory)
+            .unwrap_err();
         assert_eq!(error, Errno::LOOP);
     }
 
@@ -186,7 +222,9 @@ mod tests {
     fn a_file_is_no_directory() {
         let (dir, root) = root();
         fs::write(dir.path().join("root/file"), "").unwrap();
-        let error = root.open_or_make(Path::new("/file/x"), Missing::Directory).unwrap_err();
+        let error = root
+            .open_or_make(Path::new("/file/x"), Missing::Directory)
+            .unwrap_err();
         assert_eq!(error, Errno::NOTDIR);
     }
 }

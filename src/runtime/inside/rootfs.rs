@@ -7,8 +7,8 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
 };
 
 use super::options::root_propagation;
@@ -29,7 +29,11 @@ pub(crate) fn mount(
 ) -> Attempt<Root> {
     let Some(flag) = root_propagation(propagation) else {
         let detail = "no such mount propagation; write private, slave, shared or unbindable";
-        return Err(StartError::because(Step::Spec, propagation.unwrap_or_default(), detail));
+        return Err(StartError::because(
+            Step::Spec,
+            propagation.unwrap_or_default(),
+            detail,
+        ));
     };
     // Even for `shared` below: what the container mounts is to stay in the container.
     let change = if flag == libc::MS_PRIVATE || flag == libc::MS_UNBINDABLE {
@@ -38,17 +42,31 @@ pub(crate) fn mount(
         MountPropagationFlags::DOWNSTREAM
     };
     rustix::mount::mount_change("/", change | MountPropagationFlags::REC).at(STEP, "/")?;
-    let fd = if rootfs.lower.is_empty() { bind(plain)? } else { overlay(rootfs, target)? };
+    let fd = if rootfs.lower.is_empty() {
+        bind(plain)?
+    } else {
+        overlay(rootfs, target)?
+    };
     if let Some(fd) = fd {
         return Ok(Root::new(attach(fd, target)?));
     }
-    let opened = rustix::fs::open(target, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let opened = rustix::fs::open(
+        target,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
     Ok(Root::new(opened.at(STEP, target)?))
 }
 
 fn attach(fd: OwnedFd, target: &Path) -> Attempt<OwnedFd> {
-    rustix::mount::move_mount(&fd, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .at(STEP, target)?;
+    rustix::mount::move_mount(
+        &fd,
+        "",
+        CWD,
+        target,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+    .at(STEP, target)?;
     Ok(fd)
 }
 
@@ -56,7 +74,9 @@ fn bind(source: &Path) -> Attempt<Option<OwnedFd>> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
-    rustix::mount::open_tree(CWD, source, flags).at(STEP, source).map(Some)
+    rustix::mount::open_tree(CWD, source, flags)
+        .at(STEP, source)
+        .map(Some)
 }
 
 /// The directories of an overlay, named by descriptor: any length, any character, and nothing of
@@ -70,7 +90,8 @@ struct Directories {
 impl Directories {
     fn open(rootfs: &Rootfs) -> Attempt<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let open = |path: &std::path::PathBuf| rustix::fs::open(path, flags, Mode::empty()).at(STEP, path);
+        let open =
+            |path: &std::path::PathBuf| rustix::fs::open(path, flags, Mode::empty()).at(STEP, path);
         Ok(Self {
             lower: rootfs.lower.iter().map(open).collect::<Attempt<_>>()?,
             upper: open(&rootfs.upper)?,
@@ -114,16 +135,29 @@ fn legacy_overlay(directories: &Directories, target: &Path) -> Attempt<()> {
         // Writing to a String does not fail.
         let _ = write!(data, "{separator}{}", name(layer));
     }
-    let _ = write!(data, ",upperdir={},workdir={}", name(&directories.upper), name(&directories.work));
+    let _ = write!(
+        data,
+        ",upperdir={},workdir={}",
+        name(&directories.upper),
+        name(&directories.work)
+    );
     let data = std::ffi::CString::new(data).at(STEP, "overlay")?;
-    rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), data.as_c_str())
-        .map_err(overlay_error)
+    rustix::mount::mount(
+        "overlay",
+        target,
+        "overlay",
+        MountFlags::empty(),
+        data.as_c_str(),
+    )
+    .map_err(overlay_error)
 }
 
 fn overlay_error(error: Errno) -> StartError {
     let hint = match error {
         Errno::NODEV => Some("this kernel has no overlay file system: modprobe overlay"),
-        Errno::INVAL => Some("overlayfs refused the directories: the writable layer cannot lie on overlayfs or NFS"),
+        Errno::INVAL => Some(
+            "overlayfs refused the directories: the writable layer cannot lie on overlayfs or NFS",
+        ),
         _ => None,
     };
     match hint {
@@ -134,7 +168,10 @@ fn overlay_error(error: Errno) -> StartError {
 
 /// Makes the root read-only; what is mounted below it is not touched.
 pub(crate) fn make_readonly(root: &Root) -> Attempt<()> {
-    let attr = MountAttr { set: mount_attr::RDONLY, ..MountAttr::default() };
+    let attr = MountAttr {
+        set: mount_attr::RDONLY,
+        ..MountAttr::default()
+    };
     mount_attr::set(root.fd(), Reach::One, &attr).at(STEP, "/")
 }
 

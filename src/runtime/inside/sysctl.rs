@@ -32,7 +32,8 @@ pub(crate) fn apply(parameters: &HashMap<String, String>, own: Own) -> Attempt<(
         let path = format!("/proc/sys/{path}");
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat2(CWD, path.as_str(), flags, Mode::empty(), resolve).at(STEP, name.as_str())?;
+        let file = rustix::fs::openat2(CWD, path.as_str(), flags, Mode::empty(), resolve)
+            .at(STEP, name.as_str())?;
         rustix::io::write(&file, value.as_bytes()).at(STEP, name.as_str())?;
     }
     Ok(())
@@ -41,7 +42,18 @@ pub(crate) fn apply(parameters: &HashMap<String, String>, own: Own) -> Attempt<(
 /// sysctl(8): the separator is what comes first, so that `net/ipv4/conf/eth0.1/x` can be said.
 fn path(name: &str) -> String {
     match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
-        Some(b'.') => name.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect(),
+        Some(b'.') => name
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect(),
         _ => name.to_owned(),
     }
 }
@@ -58,15 +70,27 @@ const IPC: [&str; 8] = [
 ];
 
 fn check(path: &str, own: Own) -> Result<(), &'static str> {
-    if path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+    if path
+        .split('/')
+        .any(|part| part.is_empty() || part == "." || part == "..")
+    {
         return Err("is not the name of a kernel parameter");
     }
     let (belongs, missing) = if path.starts_with("net/") {
-        (own.network, "belongs to the host, whose network the container uses")
+        (
+            own.network,
+            "belongs to the host, whose network the container uses",
+        )
     } else if IPC.contains(&path) || path.starts_with("fs/mqueue/") {
-        (own.ipc, "belongs to the host, whose IPC namespace the container uses")
+        (
+            own.ipc,
+            "belongs to the host, whose IPC namespace the container uses",
+        )
     } else if path == "kernel/domainname" {
-        (own.uts, "belongs to the host, whose host name the container uses")
+        (
+            own.uts,
+            "belongs to the host, whose host name the container uses",
+        )
     } else if path == "kernel/hostname" {
         return Err("is set by `hostname`");
     } else {
@@ -81,8 +105,16 @@ mod tests {
 
     #[test]
     fn only_parameters_of_the_containers_own_namespaces_can_be_set() {
-        let all = Own { network: true, ipc: true, uts: true };
-        let none = Own { network: false, ipc: false, uts: false };
+        let all = Own {
+            network: true,
+            ipc: true,
+            uts: true,
+        };
+        let none = Own {
+            network: false,
+            ipc: false,
+            uts: false,
+        };
         let table = [
             ("net.ipv4.ip_forward", all, true),
             ("net/ipv4/conf/eth0.1/forwarding", all, true),

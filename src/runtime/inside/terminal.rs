@@ -33,14 +33,21 @@ pub(crate) fn open(root: &Root, setup: StdioSetup) -> Attempt<Streams> {
         StdioSetup::Terminal { console, size } => (console, size),
     };
     let path = Path::new("/dev/pts/ptmx");
-    let master = root.open_plain(path, OFlags::RDWR | OFlags::NOCTTY).at(STEP, path)?;
+    let master = root
+        .open_plain(path, OFlags::RDWR | OFlags::NOCTTY)
+        .at(STEP, path)?;
     check_devpts(&master, path)?;
     rustix::pty::unlockpt(&master).at(STEP, path)?;
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags).at(STEP, path)?;
     check_devpts(&slave, path)?;
     if size != (0, 0) {
-        let size = Winsize { ws_row: size.0, ws_col: size.1, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize {
+            ws_row: size.0,
+            ws_col: size.1,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         rustix::termios::tcsetwinsize(&slave, size).at(STEP, path)?;
     }
     channel::send_with(console.as_fd(), b"t", &[master.as_fd()]).at(STEP, "console socket")?;
@@ -54,13 +61,19 @@ fn check_devpts(fd: &OwnedFd, path: &Path) -> Attempt<()> {
     if magic == DEVPTS_MAGIC {
         Ok(())
     } else {
-        Err(StartError::because(STEP, path.display().to_string(), "does not lie on a devpts file system"))
+        Err(StartError::because(
+            STEP,
+            path.display().to_string(),
+            "does not lie on a devpts file system",
+        ))
     }
 }
 
 /// `/dev/console` is the container's terminal.
 pub(crate) fn bind_console(root: &Root, streams: &Streams) -> Attempt<()> {
-    let Streams::Terminal(slave) = streams else { return Ok(()) };
+    let Streams::Terminal(slave) = streams else {
+        return Ok(());
+    };
     let path = Path::new("/dev/console");
     let place = match root.open_plain(path, OFlags::PATH | OFlags::NOFOLLOW) {
         Ok(place) => place,

@@ -46,15 +46,24 @@ pub(crate) fn find(root: &Root, wanted: Wanted<'_>) -> Attempt<Identity> {
 
 fn read(root: &Root, path: &str) -> Attempt<Option<String>> {
     // NONBLOCK: the image could have a FIFO here, and opening it would wait for ever.
-    let opened = root.open(Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY);
+    let opened = root.open(
+        Path::new(path),
+        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+    );
     let file: OwnedFd = match opened {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         Err(error) => return Err(StartError::refused(STEP, path, error)),
     };
     let stat = rustix::fs::fstat(&file).at(STEP, path)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_size as u64 > FILE_MAX {
-        return Err(StartError::because(STEP, path, "of the image is not a file of a sensible size"));
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile
+        || stat.st_size as u64 > FILE_MAX
+    {
+        return Err(StartError::because(
+            STEP,
+            path,
+            "of the image is not a file of a sensible size",
+        ));
     }
     let mut bytes = Vec::with_capacity(stat.st_size as usize);
     let mut limited = std::io::Read::take(std::fs::File::from(file), FILE_MAX);
@@ -76,7 +85,12 @@ fn accounts(passwd: &str) -> impl Iterator<Item = Account<'_>> {
         let name = fields.next()?;
         let uid = fields.nth(1)?.trim().parse().ok()?;
         let gid = fields.next()?.trim().parse().ok()?;
-        Some(Account { name, uid, gid, home: fields.nth(1).unwrap_or_default() })
+        Some(Account {
+            name,
+            uid,
+            gid,
+            home: fields.nth(1).unwrap_or_default(),
+        })
     })
 }
 
@@ -92,7 +106,11 @@ fn groups(group: &str) -> impl Iterator<Item = Group<'_>> {
         let mut fields = line.split(':');
         let name = fields.next()?;
         let gid = fields.nth(1)?.trim().parse().ok()?;
-        Some(Group { name, gid, members: fields.next().unwrap_or_default() })
+        Some(Group {
+            name,
+            gid,
+            members: fields.next().unwrap_or_default(),
+        })
     })
 }
 
@@ -107,14 +125,26 @@ pub(crate) fn resolve(wanted: Wanted<'_>, passwd: &str, group: &str) -> Attempt<
         identity.groups.push(find_group(name, group)?);
     }
     let mut seen = Vec::with_capacity(identity.groups.len());
-    identity.groups.retain(|gid| !seen.contains(gid) && { seen.push(*gid); true });
+    identity.groups.retain(|gid| {
+        !seen.contains(gid) && {
+            seen.push(*gid);
+            true
+        }
+    });
     Ok(identity)
 }
 
 fn by_numbers(user: &oci_spec::runtime::User, passwd: &str) -> Identity {
-    let home = accounts(passwd).find(|a| a.uid == user.uid()).map(|a| a.home.to_owned());
+    let home = accounts(passwd)
+        .find(|a| a.uid == user.uid())
+        .map(|a| a.home.to_owned());
     let groups = user.additional_gids().clone().unwrap_or_default();
-    Identity { uid: user.uid(), gid: user.gid(), groups, home }
+    Identity {
+        uid: user.uid(),
+        gid: user.gid(),
+        groups,
+        home,
+    }
 }
 
 fn by_name(text: &str, passwd: &str, group: &str) -> Attempt<Identity> {
@@ -134,7 +164,10 @@ fn by_name(text: &str, passwd: &str, group: &str) -> Attempt<Identity> {
             groups: Vec::new(),
             home: Some(account.home.to_owned()),
         },
-        None => Identity { uid: number(user, "user", "/etc/passwd")?, ..Identity::default() },
+        None => Identity {
+            uid: number(user, "user", "/etc/passwd")?,
+            ..Identity::default()
+        },
     };
     match (named_group, &account) {
         (Some(named), _) => identity.gid = find_group(named, group)?,
@@ -157,8 +190,16 @@ fn find_group(name: &str, group: &str) -> Attempt<u32> {
 fn number(text: &str, what: &str, file: &str) -> Attempt<u32> {
     match text.parse::<u32>() {
         Ok(id) if id <= ID_MAX => Ok(id),
-        Ok(_) => Err(StartError::because(STEP, text, format!("the highest number of a {what} is {ID_MAX}"))),
-        Err(_) => Err(StartError::because(STEP, text, format!("no {what} `{text}` in the image's {file}"))),
+        Ok(_) => Err(StartError::because(
+            STEP,
+            text,
+            format!("the highest number of a {what} is {ID_MAX}"),
+        )),
+        Err(_) => Err(StartError::because(
+            STEP,
+            text,
+            format!("no {what} `{text}` in the image's {file}"),
+        )),
     }
 }
 
@@ -174,9 +215,17 @@ mod tests {
     const GROUP: &str = "root:x:0:\nwheel:x:10:root,www\nwww:x:34:\naudio:x:29:www\nnonsense\n";
 
     fn who(user: Option<&str>, more: &[&str]) -> Result<Identity, String> {
-        let numbers = oci_spec::runtime::UserBuilder::default().uid(7u32).gid(8u32).build().unwrap();
+        let numbers = oci_spec::runtime::UserBuilder::default()
+            .uid(7u32)
+            .gid(8u32)
+            .build()
+            .unwrap();
         let more: Vec<String> = more.iter().map(|s| (*s).to_owned()).collect();
-        let wanted = Wanted { user, numbers: &numbers, groups: &more };
+        let wanted = Wanted {
+            user,
+            numbers: &numbers,
+            groups: &more,
+        };
         resolve(wanted, PASSWD, GROUP).map_err(|e| e.to_string())
     }
 
@@ -188,7 +237,14 @@ mod tests {
             (Some("root"), &[], 0, 0, &[10], Some("/root")),
             (Some("www"), &[], 33, 34, &[10, 29], Some("/var/www")),
             (Some("www:wheel"), &[], 33, 10, &[], Some("/var/www")),
-            (Some("www:5"), &["audio", "99", "audio"], 33, 5, &[29, 99], Some("/var/www")),
+            (
+                Some("www:5"),
+                &["audio", "99", "audio"],
+                33,
+                5,
+                &[29, 99],
+                Some("/var/www"),
+            ),
             (Some("33"), &[], 33, 34, &[10, 29], Some("/var/www")),
             (Some("1234"), &[], 1234, 0, &[], None),
             (Some("1234:wheel"), &[], 1234, 10, &[], None),
@@ -196,16 +252,28 @@ mod tests {
             (Some("www:"), &[], 33, 34, &[10, 29], Some("/var/www")),
         ];
         for (user, more, uid, gid, groups, home) in table {
-            let want =
-                Identity { uid: *uid, gid: *gid, groups: groups.to_vec(), home: home.map(str::to_owned) };
+            let want = Identity {
+                uid: *uid,
+                gid: *gid,
+                groups: groups.to_vec(),
+                home: home.map(str::to_owned),
+            };
             assert_eq!(who(*user, more), Ok(want), "{user:?}");
         }
     }
 
     #[test]
     fn who_is_missing_is_named() {
-        assert!(who(Some("foo"), &[]).unwrap_err().contains("no user `foo` in the image's /etc/passwd"));
-        assert!(who(Some("www:foo"), &[]).unwrap_err().contains("no group `foo` in the image's /etc/group"));
+        assert!(
+            who(Some("foo"), &[])
+                .unwrap_err()
+                .contains("no user `foo` in the image's /etc/passwd")
+        );
+        assert!(
+            who(Some("www:foo"), &[])
+                .unwrap_err()
+                .contains("no group `foo` in the image's /etc/group")
+        );
         assert!(who(Some("4294967295"), &[]).is_err());
         assert!(who(Some("-1"), &[]).is_err());
     }

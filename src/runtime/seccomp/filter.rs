@@ -116,7 +116,12 @@ const ARGUMENTS: u32 = 16;
 const X32: u32 = 0x4000_0000;
 
 fn insn(code: u16, k: u32) -> Instruction {
-    Instruction { code, jt: 0, jf: 0, k }
+    Instruction {
+        code,
+        jt: 0,
+        jf: 0,
+        k,
+    }
 }
 
 fn branch(code: u16, k: u32, jt: u8, jf: u8) -> Instruction {
@@ -169,21 +174,51 @@ fn ranges(policy: &Policy) -> Vec<Range<'_>> {
     let mut next = 0;
     for (number, clauses) in &policy.rules {
         if *number > next {
-            push(&mut out, Range { first: next, clauses: &[], default: policy.default });
+            push(
+                &mut out,
+                Range {
+                    first: next,
+                    clauses: &[],
+                    default: policy.default,
+                },
+            );
         }
-        push(&mut out, Range { first: *number, clauses, default: policy.default });
+        push(
+            &mut out,
+            Range {
+                first: *number,
+                clauses,
+                default: policy.default,
+            },
+        );
         next = number + 1;
     }
     if next <= policy.last_known {
-        push(&mut out, Range { first: next, clauses: &[], default: policy.default });
+        push(
+            &mut out,
+            Range {
+                first: next,
+                clauses: &[],
+                default: policy.default,
+            },
+        );
         next = policy.last_known + 1;
     }
-    push(&mut out, Range { first: next, clauses: &[], default: policy.unknown });
+    push(
+        &mut out,
+        Range {
+            first: next,
+            clauses: &[],
+            default: policy.unknown,
+        },
+    );
     out
 }
 
 fn push<'a>(out: &mut Vec<Range<'a>>, range: Range<'a>) {
-    let same = out.last().is_some_and(|last| range.plain().is_some() && last.plain() == range.plain());
+    let same = out
+        .last()
+        .is_some_and(|last| range.plain().is_some() && last.plain() == range.plain());
     if !same {
         out.push(range);
     }

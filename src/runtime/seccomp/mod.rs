@@ -12,8 +12,8 @@ mod syscalls;
 use std::collections::BTreeMap;
 
 use oci_spec::runtime::{
-    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag, LinuxSeccompOperator,
-    LinuxSyscall,
+    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag,
+    LinuxSeccompOperator, LinuxSyscall,
 };
 
 use super::capabilities::Sets;
@@ -51,7 +51,10 @@ pub(crate) fn default_filter(sets: &Sets) -> Filter {
         .iter()
         .map(|architecture| (*architecture, profile::policy(sets, *architecture)))
         .collect();
-    Filter { program: filter::compile(&policies), flags: 0 }
+    Filter {
+        program: filter::compile(&policies),
+        flags: 0,
+    }
 }
 
 /// The profile of a spec.
@@ -68,8 +71,16 @@ pub(crate) fn from_spec(seccomp: &LinuxSeccomp) -> Result<Filter, SeccompError> 
             policies.push((*architecture, policy(seccomp, *architecture)?));
         }
     }
-    let flags = seccomp.flags().iter().flatten().map(|flag| flag_bit(*flag)).fold(0, |all, one| all | one);
-    Ok(Filter { program: filter::compile(&policies), flags })
+    let flags = seccomp
+        .flags()
+        .iter()
+        .flatten()
+        .map(|flag| flag_bit(*flag))
+        .fold(0, |all, one| all | one);
+    Ok(Filter {
+        program: filter::compile(&policies),
+        flags,
+    })
 }
 
 /// linux/seccomp.h
@@ -89,8 +100,13 @@ fn policy(seccomp: &LinuxSeccomp, architecture: Architecture) -> Result<Policy, 
     for rule in seccomp.syscalls().iter().flatten() {
         let action = action(rule.action(), rule.errno_ret())?;
         for name in rule.names() {
-            let Some(number) = number(name, architecture) else { continue };
-            rules.entry(number).or_default().extend(clauses(name, rule, action)?);
+            let Some(number) = number(name, architecture) else {
+                continue;
+            };
+            rules
+                .entry(number)
+                .or_default()
+                .extend(clauses(name, rule, action)?);
         }
     }
     // An unconditional rule decides whatever else is said about the call.
@@ -98,8 +114,17 @@ fn policy(seccomp: &LinuxSeccomp, architecture: Architecture) -> Result<Policy, 
         clauses.sort_by_key(|clause| !clause.tests.is_empty());
     }
     let refuses = matches!(seccomp.default_action(), LinuxSeccompAction::ScmpActErrno);
-    let unknown = if refuses { errno(libc::ENOSYS) } else { default };
-    Ok(Policy { rules, default, unknown, last_known: LAST })
+    let unknown = if refuses {
+        errno(libc::ENOSYS)
+    } else {
+        default
+    };
+    Ok(Policy {
+        rules,
+        default,
+        unknown,
+        last_known: LAST,
+    })
 }
 
 /// A name that no architecture knows, or not this one, means nothing here.
@@ -113,10 +138,19 @@ fn number(name: &str, architecture: Architecture) -> Option<u32> {
 /// users write them.
 fn clauses(name: &str, rule: &LinuxSyscall, action: u32) -> Result<Vec<Clause>, SeccompError> {
     let args = rule.args().as_deref().unwrap_or_default();
-    let tests: Vec<Test> = args.iter().map(|arg| test(name, arg)).collect::<Result<_, _>>()?;
+    let tests: Vec<Test> = args
+        .iter()
+        .map(|arg| test(name, arg))
+        .collect::<Result<_, _>>()?;
     let repeated = (0..6).any(|index| tests.iter().filter(|test| test.index == index).count() > 1);
     Ok(if repeated {
-        tests.into_iter().map(|test| Clause { tests: vec![test], action }).collect()
+        tests
+            .into_iter()
+            .map(|test| Clause {
+                tests: vec![test],
+                action,
+            })
+            .collect()
     } else {
         vec![Clause { tests, action }]
     })
@@ -124,8 +158,10 @@ fn clauses(name: &str, rule: &LinuxSyscall, action: u32) -> Result<Vec<Clause>, 
 
 fn test(name: &str, arg: &LinuxSeccompArg) -> Result<Test, SeccompError> {
     let index = u32::try_from(arg.index()).ok().filter(|index| *index < 6);
-    let index =
-        index.ok_or_else(|| SeccompError::Argument { name: name.to_owned(), index: arg.index() })?;
+    let index = index.ok_or_else(|| SeccompError::Argument {
+        name: name.to_owned(),
+        index: arg.index(),
+    })?;
     let value = arg.value();
     let compare = match arg.op() {
         LinuxSeccompOperator::ScmpCmpEq => Compare::Eq(value),
@@ -134,9 +170,10 @@ fn test(name: &str, arg: &LinuxSeccompArg) -> Result<Test, SeccompError> {
         LinuxSeccompOperator::ScmpCmpLe => Compare::Le(value),
         LinuxSeccompOperator::ScmpCmpGt => Compare::Gt(value),
         LinuxSeccompOperator::ScmpCmpGe => Compare::Ge(value),
-        LinuxSeccompOperator::ScmpCmpMaskedEq => {
-            Compare::MaskedEq { mask: value, value: arg.value_two().unwrap_or(0) }
-        }
+        LinuxSeccompOperator::ScmpCmpMaskedEq => Compare::MaskedEq {
+            mask: value,
+            value: arg.value_two().unwrap_or(0),
+        },
     };
     Ok(Test { index, compare })
 }

@@ -111,7 +111,10 @@ pub(super) fn policy(sets: &Sets, architecture: Architecture) -> Policy {
     let mut rules: BTreeMap<u32, Vec<Clause>> = BTreeMap::new();
     let mut allow = |name: &str, tests: Vec<Test>| {
         if let Some(number) = number(name) {
-            rules.entry(number).or_default().push(Clause { tests, action: ALLOW });
+            rules.entry(number).or_default().push(Clause {
+                tests,
+                action: ALLOW,
+            });
         }
     };
     let admin = sets.bounds(Capability::SysAdmin);
@@ -121,18 +124,44 @@ pub(super) fn policy(sets: &Sets, architecture: Architecture) -> Policy {
         }
     }
     ALWAYS.iter().for_each(|name| allow(name, Vec::new()));
-    allow("socket", vec![Test { index: 0, compare: Compare::Ne(VSOCK) }]);
+    allow(
+        "socket",
+        vec![Test {
+            index: 0,
+            compare: Compare::Ne(VSOCK),
+        }],
+    );
     for value in PERSONALITIES {
-        allow("personality", vec![Test { index: 0, compare: Compare::Eq(value) }]);
+        allow(
+            "personality",
+            vec![Test {
+                index: 0,
+                compare: Compare::Eq(value),
+            }],
+        );
     }
     if !admin {
-        let compare = Compare::MaskedEq { mask: CLONE_NAMESPACES, value: 0 };
+        let compare = Compare::MaskedEq {
+            mask: CLONE_NAMESPACES,
+            value: 0,
+        };
         allow("clone", vec![Test { index: 0, compare }]);
         // Its flags lie in memory, which a filter cannot see; told that the call does not exist,
         // libc takes `clone`.
         if let Some(number) = number("clone3") {
-            rules.insert(number, vec![Clause { tests: Vec::new(), action: errno(libc::ENOSYS) }]);
+            rules.insert(
+                number,
+                vec![Clause {
+                    tests: Vec::new(),
+                    action: errno(libc::ENOSYS),
+                }],
+            );
         }
     }
-    Policy { rules, default: errno(libc::EPERM), unknown: errno(libc::ENOSYS), last_known: LAST }
+    Policy {
+        rules,
+        default: errno(libc::EPERM),
+        unknown: errno(libc::ENOSYS),
+        last_known: LAST,
+    }
 }

@@ -9,11 +9,17 @@ const ENOSYS: u32 = errno(libc::ENOSYS);
 
 fn sets(more: &[Capability]) -> Sets {
     let bounding: std::collections::HashSet<_> = DEFAULT.iter().chain(more).copied().collect();
-    Sets::from_spec(Some(&LinuxCapabilitiesBuilder::default().bounding(bounding).build().unwrap()))
+    Sets::from_spec(Some(
+        &LinuxCapabilitiesBuilder::default()
+            .bounding(bounding)
+            .build()
+            .unwrap(),
+    ))
 }
 
 fn ask(filter: &Filter, architecture: Architecture, name: &str, args: [u64; 6]) -> u32 {
-    let number = number(name, architecture).unwrap_or_else(|| panic!("no {name} on {architecture:?}"));
+    let number =
+        number(name, architecture).unwrap_or_else(|| panic!("no {name} on {architecture:?}"));
     run(&filter.program, architecture, number, args)
 }
 
@@ -55,7 +61,12 @@ fn the_default_profile_allows_and_refuses_as_docker_does() {
         ("personality", first(0x0040_0000), EPERM),
     ];
     for (name, args, want) in table {
-        assert_eq!(ask(&filter, Architecture::NATIVE, name, *args), *want, "{name} {:x}", args[0]);
+        assert_eq!(
+            ask(&filter, Architecture::NATIVE, name, *args),
+            *want,
+            "{name} {:x}",
+            args[0]
+        );
     }
 }
 
@@ -64,33 +75,64 @@ fn the_default_profile_allows_and_refuses_as_docker_does() {
 fn other_ways_into_the_kernel_are_closed_the_same_way() {
     let filter = default_filter(&sets(&[]));
     assert_eq!(ask(&filter, Architecture::I386, "read", first(0)), ALLOW);
-    assert_eq!(ask(&filter, Architecture::I386, "socketcall", first(0)), ALLOW);
+    assert_eq!(
+        ask(&filter, Architecture::I386, "socketcall", first(0)),
+        ALLOW
+    );
     assert_eq!(ask(&filter, Architecture::I386, "mount", first(0)), EPERM);
     assert_eq!(ask(&filter, Architecture::I386, "umount", first(0)), EPERM);
-    assert_eq!(run(&filter.program, Architecture::X86_64, 0x4000_0000, first(0)), ENOSYS, "x32");
-    assert_eq!(run(&filter.program, Architecture::X86_64, u32::MAX, first(0)), ENOSYS);
-    assert_eq!(run(&filter.program, Architecture::Aarch64, 63, first(0)), ENOSYS);
-    assert_eq!(run(&filter.program, Architecture::X86_64, LAST + 1, first(0)), ENOSYS, "newer than the table");
+    assert_eq!(
+        run(&filter.program, Architecture::X86_64, 0x4000_0000, first(0)),
+        ENOSYS,
+        "x32"
+    );
+    assert_eq!(
+        run(&filter.program, Architecture::X86_64, u32::MAX, first(0)),
+        ENOSYS
+    );
+    assert_eq!(
+        run(&filter.program, Architecture::Aarch64, 63, first(0)),
+        ENOSYS
+    );
+    assert_eq!(
+        run(&filter.program, Architecture::X86_64, LAST + 1, first(0)),
+        ENOSYS,
+        "newer than the table"
+    );
 }
 
 #[test]
 fn capabilities_open_their_calls() {
     let admin = default_filter(&sets(&[Capability::SysAdmin]));
     for name in ["mount", "unshare", "clone3", "setns", "sethostname"] {
-        assert_eq!(ask(&admin, Architecture::NATIVE, name, first(0)), ALLOW, "{name}");
+        assert_eq!(
+            ask(&admin, Architecture::NATIVE, name, first(0)),
+            ALLOW,
+            "{name}"
+        );
     }
     let namespaces = first(libc::CLONE_NEWUSER as u64);
-    assert_eq!(ask(&admin, Architecture::NATIVE, "clone", namespaces), ALLOW);
+    assert_eq!(
+        ask(&admin, Architecture::NATIVE, "clone", namespaces),
+        ALLOW
+    );
     assert_eq!(ask(&admin, Architecture::NATIVE, "reboot", first(0)), EPERM);
     let time = default_filter(&sets(&[Capability::SysTime]));
-    assert_eq!(ask(&time, Architecture::NATIVE, "settimeofday", first(0)), ALLOW);
+    assert_eq!(
+        ask(&time, Architecture::NATIVE, "settimeofday", first(0)),
+        ALLOW
+    );
     assert_eq!(ask(&time, Architecture::NATIVE, "mount", first(0)), EPERM);
 }
 
 #[test]
 fn the_search_is_short_and_the_program_fits() {
     let filter = default_filter(&sets(&[]));
-    assert!(filter.program.len() < 4096, "{} instructions", filter.program.len());
+    assert!(
+        filter.program.len() < 4096,
+        "{} instructions",
+        filter.program.len()
+    );
 }
 
 #[test]
@@ -106,7 +148,11 @@ fn every_number_gets_what_its_rules_say() {
                 None if number > LAST => ENOSYS,
                 None => EPERM,
             };
-            assert_eq!(run(&filter.program, *architecture, number, [0; 6]), want, "{architecture:?} {number}");
+            assert_eq!(
+                run(&filter.program, *architecture, number, [0; 6]),
+                want,
+                "{architecture:?} {number}"
+            );
         }
     }
 }
@@ -141,11 +187,19 @@ fn a_profile_of_a_spec_is_translated() {
         ("ioctl", [0, 0x5402, 0, 0, 0, 0], ALLOW),
     ];
     for (name, args, want) in table {
-        assert_eq!(ask(&filter, Architecture::NATIVE, name, *args), *want, "{name} {args:x?}");
+        assert_eq!(
+            ask(&filter, Architecture::NATIVE, name, *args),
+            *want,
+            "{name} {args:x?}"
+        );
     }
     #[cfg(target_arch = "x86_64")]
     for (value, want) in [(1, refused), (2, refused), (3, ALLOW)] {
-        assert_eq!(ask(&filter, Architecture::NATIVE, "dup2", first(value)), want, "dup2 {value}");
+        assert_eq!(
+            ask(&filter, Architecture::NATIVE, "dup2", first(value)),
+            want,
+            "dup2 {value}"
+        );
     }
 }
 

@@ -32,11 +32,16 @@ pub(super) fn alone<T>(_test: T, body: impl FnOnce()) {
     let output = Command::new(exe)
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD, name)
+        .env("RUST_BACKTRACE", "0")
         .output()
         .expect("the test binary runs");
     let text = String::from_utf8_lossy(&output.stdout);
     let ran = text.contains("1 passed");
-    assert!(output.status.success() && ran, "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && ran,
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// How a program ended.
@@ -70,11 +75,21 @@ impl Container {
         for name in ["layer", "upper", "work", "bundle/rootfs"] {
             fs::create_dir_all(at(name)).unwrap();
         }
-        let id = dir.path().file_name().unwrap().to_string_lossy().trim_start_matches('.').to_owned();
+        let id = dir
+            .path()
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .trim_start_matches('.')
+            .to_owned();
         let config = ShimConfig {
             version: 1,
             id: id.clone(),
-            rootfs: Rootfs { lower: vec![at("layer")], upper: at("upper"), work: at("work") },
+            rootfs: Rootfs {
+                lower: vec![at("layer")],
+                upper: at("upper"),
+                work: at("work"),
+            },
             network: NetworkSetup::Inherit,
             log: None,
             stdin_open: false,
@@ -93,7 +108,13 @@ impl Container {
             cgroup_path: Path::new("/stack-test").join(id),
             ..Settings::default()
         };
-        let container = Self { dir, settings, config, init: None, change: |_| {} };
+        let container = Self {
+            dir,
+            settings,
+            config,
+            init: None,
+            change: |_| {},
+        };
         container.busybox();
         container
     }
@@ -114,7 +135,10 @@ impl Container {
         for applet in APPLETS.split_whitespace() {
             symlink("busybox", layer.join("bin").join(applet)).unwrap();
         }
-        self.file("etc/passwd", "root:x:0:0::/root:/bin/sh\nwww:x:33:34::/srv:/bin/sh\n");
+        self.file(
+            "etc/passwd",
+            "root:x:0:0::/root:/bin/sh\nwww:x:33:34::/srv:/bin/sh\n",
+        );
         self.file("etc/group", "root:x:0:\nwww:x:34:\naudio:x:29:www\n");
     }
 
@@ -151,7 +175,10 @@ impl Container {
     }
 
     pub(super) fn copy_up(mut self, image_path: &str, volume: &Path) -> Self {
-        self.config.copy_up.push(CopyUp { image_path: image_path.into(), volume: volume.into() });
+        self.config.copy_up.push(CopyUp {
+            image_path: image_path.into(),
+            volume: volume.into(),
+        });
         self
     }
 
@@ -162,7 +189,12 @@ impl Container {
     }
 
     fn output(&self, name: &str) -> OwnedFd {
-        File::options().create(true).append(true).open(self.dir().join(name)).unwrap().into()
+        File::options()
+            .create(true)
+            .append(true)
+            .open(self.dir().join(name))
+            .unwrap()
+            .into()
     }
 
     pub(super) fn files(&self, name: &str) -> StdioSetup {
@@ -173,16 +205,31 @@ impl Container {
         })
     }
 
-    pub(super) fn create_with(&self, spec: &Spec, stdio: StdioSetup) -> Result<Created, StartError> {
+    pub(super) fn create_with(
+        &self,
+        spec: &Spec,
+        stdio: StdioSetup,
+    ) -> Result<Created, StartError> {
         let bundle = Bundle::new(self.dir().join("bundle"));
-        create(Create { bundle: &bundle, spec, config: &self.config, stdio, init: self.init })
+        create(Create {
+            bundle: &bundle,
+            spec,
+            config: &self.config,
+            stdio,
+            init: self.init,
+        })
     }
 
     pub(super) fn start(self) -> Result<Live, StartError> {
         let spec = self.spec();
         let created = self.create_with(&spec, self.files("main"))?;
         let running = created.start()?;
-        Ok(Live { container: self, spec, running, ended: None })
+        Ok(Live {
+            container: self,
+            spec,
+            running,
+            ended: None,
+        })
     }
 
     /// Runs it to its end.
@@ -195,7 +242,9 @@ impl Container {
     pub(super) fn fails(self) -> StartError {
         let cgroup = self.settings.cgroup_path.clone();
         let dir = self.dir().to_path_buf();
-        let Err(error) = self.start() else { panic!("it started") };
+        let Err(error) = self.start() else {
+            panic!("it started")
+        };
         assert_nothing_left(&dir, &cgroup);
         error
     }
@@ -229,13 +278,22 @@ impl Live {
 
     pub(super) fn outcome(&self, name: &str, code: i32) -> Outcome {
         let read = |end: &str| {
-            fs::read_to_string(self.container.dir().join(format!("{name}.{end}"))).unwrap_or_default()
+            fs::read_to_string(self.container.dir().join(format!("{name}.{end}")))
+                .unwrap_or_default()
         };
-        Outcome { code, stdout: read("out"), stderr: read("err") }
+        Outcome {
+            code,
+            stdout: read("out"),
+            stderr: read("err"),
+        }
     }
 
     /// Runs a further program in it.
-    pub(super) fn exec(&self, args: &[&str], change: impl FnOnce(&mut Process)) -> Result<Outcome, StartError> {
+    pub(super) fn exec(
+        &self,
+        args: &[&str],
+        change: impl FnOnce(&mut Process),
+    ) -> Result<Outcome, StartError> {
         self.exec_as(None, args, change)
     }
 
@@ -281,15 +339,23 @@ impl Drop for Live {
 /// Exit code, or 128 + signal, of a child.
 pub(super) fn wait_for(pidfd: &OwnedFd) -> i32 {
     use std::os::fd::AsFd;
-    let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED).unwrap().unwrap();
-    status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal)).unwrap()
+    let status = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)
+        .unwrap()
+        .unwrap();
+    status
+        .exit_status()
+        .or(status.terminating_signal().map(|signal| 128 + signal))
+        .unwrap()
 }
 
 /// Waits until something becomes true.
 pub(super) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while !holds() {
-        assert!(std::time::Instant::now() < deadline, "not within 10 s: {what}");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "not within 10 s: {what}"
+        );
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
@@ -300,4 +366,14 @@ fn assert_nothing_left(dir: &Path, cgroup: &Path) {
     assert!(!mounts.contains(&name), "a mount is left");
     let error = Cgroup::open(cgroup).err().map(|e| e.to_string());
     assert!(error.is_some(), "a cgroup is left: {}", cgroup.display());
+}
+
+/// Waits for the end of a child and leaves it to be reaped.
+pub(super) fn wait_for_exit_without_reaping(pidfd: &OwnedFd) {
+    use std::os::fd::AsFd;
+    waitid(
+        WaitId::PidFd(pidfd.as_fd()),
+        WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+    )
+    .unwrap();
 }
