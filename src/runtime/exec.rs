@@ -6,16 +6,18 @@ use oci_spec::runtime::{Process, Spec};
 
 use super::bundle::ShimConfig;
 use super::cgroup::Cgroup;
-use super::container::StdioSetup;
-use super::failure::StartError;
+use super::channel;
+use super::container::{Guard, StdioSetup, clone_into, wait_for_exec};
+use super::failure::{Context, StartError, Step};
+use super::inside;
+use super::namespaces::PidNamespaceVisit;
+use crate::sys::clone::Cloned;
 
 /// What [`exec`] needs.
 #[derive(Debug)]
 pub struct ExecRequest<'a> {
     /// PID 1 of the container: a descriptor, so that it cannot be another process by now.
     pub target: &'a OwnedFd,
-    /// Its number.
-    pub target_pid: i32,
     /// What to run.
     pub process: &'a Process,
     /// `user[:group]` in the container's names; `None` = the numbers in `process`.
@@ -41,7 +43,49 @@ pub struct ExecChild {
 
 /// Starts a program inside a container's namespaces and cgroup.
 ///
-/// Returns when `exec` has succeeded, or failed. The caller is single-threaded and reaps the child.
-pub fn exec(_request: ExecRequest<'_>) -> Result<ExecChild, StartError> {
-    todo!()
+/// Returns when `exec` has succeeded, or failed. The caller is single-threaded and reaps the child;
+/// after a failure there is none. Afterwards the caller is not dumpable, like after
+/// [`super::container::create`].
+pub fn exec(request: ExecRequest<'_>) -> Result<ExecChild, StartError> {
+    // A process that is born frozen never gets to its exec.
+    if request
+        .cgroup
+        .is_frozen()
+        .map_err(|e| StartError::because(Step::Cgroup, "", e.to_string()))?
+    {
+        return Err(StartError::because(
+            Step::Cgroup,
+            "",
+            "the container is paused: unpause it first",
+        ));
+    }
+    let (ours, theirs) = channel::pair().at(Step::Namespaces, "socketpair")?;
+    let not_dumpable = rustix::process::DumpableBehavior::NotDumpable;
+    rustix::process::set_dumpable_behavior(not_dumpable).at(Step::Namespaces, "dumpable")?;
+    let visit = PidNamespaceVisit::begin(request.target).map_err(not_running)?;
+    let (cloned, birth) = clone_into(request.cgroup, 0)?;
+    let (pid, pidfd) = match cloned {
+        Cloned::Child => {
+            drop(ours);
+            inside::run_joined(request, birth, theirs)
+        }
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop((visit, theirs, request));
+    let mut guard = Guard {
+        pidfd: Some(pidfd.try_clone().at(Step::Namespaces, "pidfd")?),
+        cgroup: None,
+    };
+    wait_for_exec(&ours)?;
+    guard.release();
+    Ok(ExecChild { pid, pidfd })
+}
+
+fn not_running(error: rustix::io::Errno) -> StartError {
+    match error {
+        rustix::io::Errno::SRCH => {
+            StartError::because(Step::Namespaces, "", "the container is not running")
+        }
+        other => StartError::refused(Step::Namespaces, "", other),
+    }
 }

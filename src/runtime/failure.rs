@@ -139,3 +139,162 @@ fn about(subject: &str) -> String {
         format!(" `{subject}`")
     }
 }
+
+/// The result of a step.
+pub(crate) type Attempt<T> = Result<T, StartError>;
+
+impl StartError {
+    /// A step that the kernel refused.
+    pub(crate) fn refused(
+        step: Step,
+        subject: impl Into<String>,
+        error: impl Into<io::Error>,
+    ) -> Self {
+        let error = error.into();
+        let detail = error.to_string();
+        Self::Failed {
+            step,
+            subject: subject.into(),
+            detail,
+            errno: error.raw_os_error(),
+        }
+    }
+
+    /// A step that cannot be done, for a reason of our own.
+    pub(crate) fn because(
+        step: Step,
+        subject: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::Failed {
+            step,
+            subject: subject.into(),
+            detail: detail.into(),
+            errno: None,
+        }
+    }
+
+    /// From the result of `exec`, or of looking for the program.
+    pub(crate) fn exec(program: &str, error: io::Error) -> Self {
+        let program = program.to_owned();
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG) => Self::NotFound {
+                program,
+                searched: None,
+            },
+            Some(
+                libc::EACCES
+                | libc::EISDIR
+                | libc::ENOEXEC
+                | libc::ELOOP
+                | libc::EPERM
+                | libc::EINVAL,
+            ) => Self::PermissionDenied {
+                program,
+                source: error,
+            },
+            _ => Self::refused(Step::Exec, program, error),
+        }
+    }
+}
+
+/// Adds step and subject to an error of the kernel.
+pub(crate) trait Context<T> {
+    /// What was being done, and to what.
+    fn at(self, step: Step, subject: impl AsSubject) -> Attempt<T>;
+}
+
+impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
+    fn at(self, step: Step, subject: impl AsSubject) -> Attempt<T> {
+        self.map_err(|error| StartError::refused(step, subject.subject(), error))
+    }
+}
+
+/// What a step worked on, in words.
+pub(crate) trait AsSubject {
+    /// The words.
+    fn subject(&self) -> String;
+}
+
+impl AsSubject for &str {
+    fn subject(&self) -> String {
+        (*self).to_owned()
+    }
+}
+
+impl AsSubject for &std::path::Path {
+    fn subject(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl AsSubject for &std::path::PathBuf {
+    fn subject(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+/// A [`StartError`] on its way from the new process to its parent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Wire {
+    NotFound {
+        program: String,
+        searched: Option<String>,
+    },
+    PermissionDenied {
+        program: String,
+        errno: i32,
+    },
+    Failed {
+        step: Step,
+        subject: String,
+        detail: String,
+        errno: Option<i32>,
+    },
+}
+
+impl From<StartError> for Wire {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::NotFound { program, searched } => Self::NotFound { program, searched },
+            StartError::PermissionDenied { program, source } => Self::PermissionDenied {
+                program,
+                errno: source.raw_os_error().unwrap_or(libc::EACCES),
+            },
+            StartError::Failed {
+                step,
+                subject,
+                detail,
+                errno,
+            } => Self::Failed {
+                step,
+                subject,
+                detail,
+                errno,
+            },
+        }
+    }
+}
+
+impl From<Wire> for StartError {
+    fn from(wire: Wire) -> Self {
+        match wire {
+            Wire::NotFound { program, searched } => Self::NotFound { program, searched },
+            Wire::PermissionDenied { program, errno } => Self::PermissionDenied {
+                program,
+                source: io::Error::from_raw_os_error(errno),
+            },
+            Wire::Failed {
+                step,
+                subject,
+                detail,
+                errno,
+            } => Self::Failed {
+                step,
+                subject,
+                detail,
+                errno,
+            },
+        }
+    }
+}

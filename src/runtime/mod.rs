@@ -4,8 +4,10 @@
 //! Never knows what a service, a project or an image is.
 
 pub mod bundle;
+mod capabilities;
 pub mod cgroup;
 pub mod client;
+mod channel;
 pub mod container;
 pub mod exec;
 pub mod exit;
@@ -18,5 +20,12 @@ pub mod protocol;
 pub mod pty;
 pub mod sealed;
 pub mod shim;
+mod inside;
+mod namespaces;
+pub mod sealed;
+mod seccomp;
 pub mod signal;
 pub mod spec;
+
+#[cfg(test)]
+mod tests;

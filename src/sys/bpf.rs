@@ -16,7 +16,6 @@ pub(crate) struct Instruction {
 
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_ATTACH: libc::c_int = 8;
-const BPF_PROG_DETACH: libc::c_int = 9;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const BPF_CGROUP_DEVICE: u32 = 6;
 const BPF_F_ALLOW_MULTI: u32 = 2;
@@ -80,15 +79,6 @@ pub(crate) fn load_device_program(program: &[Instruction]) -> io::Result<OwnedFd
 /// Puts a device program on a cgroup; those of its ancestors stay in force.
 pub(crate) fn attach_device_program(cgroup: impl AsFd, program: BorrowedFd<'_>) -> io::Result<()> {
     bpf(BPF_PROG_ATTACH, &attachment(cgroup.as_fd(), program)).map(drop)
-}
-
-/// Takes a device program off a cgroup.
-pub(crate) fn detach_device_program(cgroup: impl AsFd, program: BorrowedFd<'_>) -> io::Result<()> {
-    let attachment = Attach {
-        attach_flags: 0,
-        ..attachment(cgroup.as_fd(), program)
-    };
-    bpf(BPF_PROG_DETACH, &attachment).map(drop)
 }
 
 fn attachment(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Attach {

@@ -17,6 +17,9 @@ pub(crate) enum Cloned {
     },
 }
 
+/// linux/sched.h; `clone3` only.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// `struct clone_args` up to `cgroup` (`CLONE_ARGS_SIZE_VER2`).
 #[repr(C)]
 #[derive(Default)]
@@ -49,7 +52,7 @@ pub(crate) fn clone(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Resu
         ..CloneArgs::default()
     };
     if let Some(cgroup) = cgroup {
-        args.flags |= libc::CLONE_INTO_CGROUP as u64;
+        args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: `args` is a valid `clone_args` of the size given and outlives the call; `pidfd` is
@@ -106,6 +109,17 @@ pub(crate) fn fork() -> io::Result<Option<i32>> {
         0 => Ok(None),
         1.. => Ok(Some(pid as i32)),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Gives this process a new cgroup namespace, whose root is where it is now.
+pub(crate) fn new_cgroup_namespace() -> io::Result<()> {
+    // SAFETY: CLONE_NEWCGROUP changes nothing that this process's memory or descriptors depend on.
+    let result = unsafe { libc::unshare(libc::CLONE_NEWCGROUP) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
     }
 }
 

@@ -26,3 +26,18 @@ pub(crate) fn reset() -> io::Result<()> {
         Ok(())
     }
 }
+
+/// Blocks every signal, so that none is lost until somebody waits for them.
+pub(crate) fn block_all() -> io::Result<()> {
+    let mut full = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset initialises the set; sigprocmask only reads it.
+    let result = unsafe {
+        libc::sigfillset(full.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, full.as_ptr(), ptr::null_mut())
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

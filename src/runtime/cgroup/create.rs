@@ -118,7 +118,10 @@ impl Cgroup {
             return Ok(());
         };
         let dir = mount.join(&self.path);
-        self.v1.push((controller, dir.clone()));
+        // With those that are mounted together with it.
+        let together = layout.v1.iter().filter(|(_, other)| other == mount);
+        self.v1
+            .extend(together.map(|(controller, _)| (*controller, dir.clone())));
         make_directories(&dir, &self.path)?;
         if controller == Controller::Cpuset {
             inherit_cpuset(&dir, &self.path)?;

@@ -104,7 +104,7 @@ impl CgroupError {
 }
 
 /// The cgroup of one container: the same path in every hierarchy that is used.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Cgroup {
     path: PathBuf,
     v2: Option<PathBuf>,
@@ -164,9 +164,17 @@ impl Cgroup {
         self.v2.as_ref().map(open).transpose()
     }
 
-    /// Names of the v1 controllers that the container has a cgroup of its own for.
-    pub(crate) fn v1_controllers(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.v1.iter().map(|(controller, _)| controller.v1_name())
+    /// The v1 hierarchies that the container has a cgroup of its own in, each by the names of the
+    /// controllers that are mounted together there.
+    pub(crate) fn v1_hierarchies(&self) -> Vec<Vec<&'static str>> {
+        let names = |dir: &Path| -> Vec<_> {
+            self.v1
+                .iter()
+                .filter(|(_, d)| d == dir)
+                .map(|(controller, _)| controller.v1_name())
+                .collect()
+        };
+        self.v1_directories().map(names).collect()
     }
 
     /// Whether the container is in a v2 cgroup.
@@ -296,7 +304,7 @@ impl Cgroup {
     }
 
     /// Removes it from every hierarchy; waits a little while its last processes disappear.
-    pub fn remove(self) -> Result<(), CgroupError> {
+    pub fn remove(&self) -> Result<(), CgroupError> {
         let mut first = Ok(());
         let directories: Vec<_> = self
             .v2

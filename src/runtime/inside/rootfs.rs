@@ -1,0 +1,194 @@
+//! The root file system: an overlay of the image's layers, and `pivot_root` into it.
+
+use std::fmt::Write;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
+};
+
+use super::options::root_propagation;
+use super::root::Root;
+use crate::runtime::bundle::Rootfs;
+use crate::runtime::failure::{Attempt, Context, StartError, Step};
+use crate::sys::mount_attr::{self, MountAttr, Reach};
+
+const STEP: Step = Step::Rootfs;
+
+/// Makes this mount namespace one whose mounts never reach the host, and mounts the root on
+/// `target`. With no layers, `plain` itself becomes the root.
+pub(crate) fn mount(
+    rootfs: &Rootfs,
+    plain: &Path,
+    target: &Path,
+    propagation: Option<&str>,
+) -> Attempt<Root> {
+    let Some(flag) = root_propagation(propagation) else {
+        let detail = "no such mount propagation; write private, slave, shared or unbindable";
+        return Err(StartError::because(
+            Step::Spec,
+            propagation.unwrap_or_default(),
+            detail,
+        ));
+    };
+    // Even for `shared` below: what the container mounts is to stay in the container.
+    let change = if flag == libc::MS_PRIVATE || flag == libc::MS_UNBINDABLE {
+        MountPropagationFlags::PRIVATE
+    } else {
+        MountPropagationFlags::DOWNSTREAM
+    };
+    rustix::mount::mount_change("/", change | MountPropagationFlags::REC).at(STEP, "/")?;
+    let fd = if rootfs.lower.is_empty() {
+        bind(plain)?
+    } else {
+        overlay(rootfs, target)?
+    };
+    if let Some(fd) = fd {
+        return Ok(Root::new(attach(fd, target)?));
+    }
+    let opened = rustix::fs::open(
+        target,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
+    Ok(Root::new(opened.at(STEP, target)?))
+}
+
+fn attach(fd: OwnedFd, target: &Path) -> Attempt<OwnedFd> {
+    rustix::mount::move_mount(
+        &fd,
+        "",
+        CWD,
+        target,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+    .at(STEP, target)?;
+    Ok(fd)
+}
+
+fn bind(source: &Path) -> Attempt<Option<OwnedFd>> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    rustix::mount::open_tree(CWD, source, flags)
+        .at(STEP, source)
+        .map(Some)
+}
+
+/// The directories of an overlay, named by descriptor: any length, any character, and nothing of
+/// the host's paths is seen in the container's `/proc/mounts`.
+struct Directories {
+    lower: Vec<OwnedFd>,
+    upper: OwnedFd,
+    work: OwnedFd,
+}
+
+impl Directories {
+    fn open(rootfs: &Rootfs) -> Attempt<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open =
+            |path: &std::path::PathBuf| rustix::fs::open(path, flags, Mode::empty()).at(STEP, path);
+        Ok(Self {
+            lower: rootfs.lower.iter().map(open).collect::<Attempt<_>>()?,
+            upper: open(&rootfs.upper)?,
+            work: open(&rootfs.work)?,
+        })
+    }
+}
+
+fn name(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Mounts the overlay: detached, or (`None`) on `target` where the kernel is too old for that.
+fn overlay(rootfs: &Rootfs, target: &Path) -> Attempt<Option<OwnedFd>> {
+    let directories = Directories::open(rootfs)?;
+    match detached_overlay(&directories) {
+        Ok(fd) => Ok(Some(fd)),
+        // Before Linux 6.7 there is no `lowerdir+`, and a value of fsconfig has 255 bytes at most.
+        Err(Errno::INVAL) => legacy_overlay(&directories, target).map(|()| None),
+        Err(error) => Err(overlay_error(error)),
+    }
+}
+
+fn detached_overlay(directories: &Directories) -> rustix::io::Result<OwnedFd> {
+    let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(&fs, "source", "overlay")?;
+    for layer in &directories.lower {
+        rustix::mount::fsconfig_set_string(&fs, "lowerdir+", name(layer))?;
+    }
+    rustix::mount::fsconfig_set_string(&fs, "upperdir", name(&directories.upper))?;
+    rustix::mount::fsconfig_set_string(&fs, "workdir", name(&directories.work))?;
+    rustix::mount::fsconfig_create(&fs)?;
+    rustix::mount::fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+}
+
+/// `mount(2)`, whose options have one page: some two hundred layers by descriptor.
+fn legacy_overlay(directories: &Directories, target: &Path) -> Attempt<()> {
+    let mut data = String::from("lowerdir=");
+    for (n, layer) in directories.lower.iter().enumerate() {
+        let separator = if n == 0 { "" } else { ":" };
+        // Writing to a String does not fail.
+        let _ = write!(data, "{separator}{}", name(layer));
+    }
+    let _ = write!(
+        data,
+        ",upperdir={},workdir={}",
+        name(&directories.upper),
+        name(&directories.work)
+    );
+    let data = std::ffi::CString::new(data).at(STEP, "overlay")?;
+    rustix::mount::mount(
+        "overlay",
+        target,
+        "overlay",
+        MountFlags::empty(),
+        data.as_c_str(),
+    )
+    .map_err(overlay_error)
+}
+
+fn overlay_error(error: Errno) -> StartError {
+    let hint = match error {
+        Errno::NODEV => Some("this kernel has no overlay file system: modprobe overlay"),
+        Errno::INVAL => Some(
+            "overlayfs refused the directories: the writable layer cannot lie on overlayfs or NFS",
+        ),
+        _ => None,
+    };
+    match hint {
+        Some(hint) => StartError::because(STEP, "overlay", hint),
+        None => StartError::refused(STEP, "overlay", error),
+    }
+}
+
+/// Makes the root read-only; what is mounted below it is not touched.
+pub(crate) fn make_readonly(root: &Root) -> Attempt<()> {
+    let attr = MountAttr {
+        set: mount_attr::RDONLY,
+        ..MountAttr::default()
+    };
+    mount_attr::set(root.fd(), Reach::One, &attr).at(STEP, "/")
+}
+
+/// Makes the root this process's `/` and lets go of the host's.
+pub(crate) fn enter(root: BorrowedFd<'_>) -> Attempt<()> {
+    rustix::process::fchdir(root).at(STEP, "/")?;
+    // pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one, and goes.
+    rustix::process::pivot_root(".", ".").at(STEP, "/")?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).at(STEP, "/")?;
+    rustix::process::chdir("/").at(STEP, "/")
+}
+
+/// The propagation that the container's own mounts have among themselves.
+pub(crate) fn share(propagation: Option<&str>) -> Attempt<()> {
+    if root_propagation(propagation) == Some(libc::MS_SHARED) {
+        let flags = MountPropagationFlags::SHARED | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", flags).at(STEP, "/")?;
+    }
+    Ok(())
+}
