@@ -19,3 +19,9 @@ pub mod spec;
 
 #[cfg(test)]
 mod tests;
+pub mod client;
+pub mod exit;
+pub mod init;
+pub mod log;
+pub mod protocol;
+pub mod shim;
