@@ -9,10 +9,13 @@
 //! the oldest goes. A file once rotated never changes. Nothing here ever blocks or ends the program:
 //! what cannot be written is dropped, counted, and said so in the log when that is possible again.
 
+mod clock;
 mod error;
+mod files;
 mod follow;
 mod reader;
 mod record;
+mod scan;
 mod watch;
 mod writer;
 
@@ -22,3 +25,6 @@ pub use reader::{Range, read};
 pub use record::{Line, Stream};
 pub use watch::{LogWatch, WatchId};
 pub use writer::LogWriter;
+
+#[cfg(test)]
+mod tests;
