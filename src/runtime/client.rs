@@ -7,12 +7,19 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use super::bundle::{Bundle, ExitRecord, RuntimeState};
+use super::packet::{self, Packet, PacketError, Wait};
 use super::protocol::{
-    AttachRequest, ExecRequest, Failure, ProbeRequest, ProbeResult, Reply, Request,
+    AttachInput, AttachRequest, ExecRequest, Failure, Hello, MAX_PACKET, ProbeRequest, ProbeResult,
+    Reply, Request, VERSION,
 };
 
 /// What can go wrong between a client and a shim.
@@ -57,7 +64,7 @@ pub enum ClientError {
         limit: usize,
     },
     /// The shim could not do it.
-    #[error("{}: {}", .0.step, .0.error)]
+    #[error("{}", .0.error)]
     Refused(Failure),
 }
 
@@ -100,17 +107,70 @@ impl Connection {
         request: Request,
         fds: &[BorrowedFd<'_>],
     ) -> Result<Self, ClientError> {
-        todo!()
+        let fd = packet::connect_to(socket).map_err(|source| ClientError::Connect {
+            socket: socket.to_path_buf(),
+            source,
+        })?;
+        let hello = Hello {
+            version: VERSION,
+            request,
+        };
+        packet::send(fd.as_fd(), &hello, fds, Wait::Blocking).map_err(ClientError::from)?;
+        Ok(Self { fd })
     }
 
     /// Waits for the next message; `None` timeout = as long as it takes.
     pub fn receive(&self, timeout: Option<Duration>) -> Result<Message, ClientError> {
-        todo!()
+        if let Some(timeout) = timeout {
+            self.wait_readable(timeout)?;
+        }
+        match self.take(Wait::Blocking)? {
+            Received::Message(message) => Ok(message),
+            Received::Nothing | Received::Closed => Err(ClientError::Gone),
+        }
     }
 
     /// Takes a message if there is one.
     pub fn try_receive(&self) -> Result<Received, ClientError> {
-        todo!()
+        self.take(Wait::Never)
+    }
+
+    fn take(&self, wait: Wait) -> Result<Received, ClientError> {
+        Ok(match packet::receive(self.fd.as_fd(), wait)? {
+            Packet::Message(reply, fds) => Received::Message(Message { reply, fds }),
+            Packet::Nothing => Received::Nothing,
+            Packet::Closed => Received::Closed,
+        })
+    }
+
+    fn wait_readable(&self, timeout: Duration) -> Result<(), ClientError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).unwrap_or(Timespec {
+                tv_sec: i64::MAX,
+                tv_nsec: 0,
+            });
+            match poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], Some(&left)) {
+                Ok(0) => return Err(ClientError::TimedOut(timeout)),
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(ClientError::Io(error.into())),
+            }
+        }
+    }
+}
+
+impl From<PacketError> for ClientError {
+    fn from(error: PacketError) -> Self {
+        match error {
+            PacketError::TooLarge(size) => Self::TooLarge {
+                size,
+                limit: MAX_PACKET,
+            },
+            PacketError::Malformed(error) => Self::Protocol(error.to_string()),
+            PacketError::Io(error) => Self::Io(error),
+        }
     }
 }
 
@@ -138,14 +198,29 @@ pub struct ShimProcess {
 }
 
 impl ShimProcess {
-    /// Waits until the program runs, or cannot ([`ClientError::Refused`]).
+    /// Waits until the program runs, or cannot ([`ClientError::Refused`]). (With `wait_attach` it
+    /// does not run before somebody attaches.)
     pub fn wait_started(&self, timeout: Option<Duration>) -> Result<Started, ClientError> {
-        todo!()
+        loop {
+            let message = self.connection.receive(timeout)?;
+            match message.reply {
+                Reply::Created => {}
+                Reply::Started(state) => {
+                    return Ok(Started {
+                        state,
+                        dns: DnsSockets::from_fds(message.fds),
+                    });
+                }
+                Reply::Failed(failure) => return Err(ClientError::Refused(failure)),
+                other => return Err(unexpected(&other)),
+            }
+        }
     }
 
     /// Takes the ended process off the kernel's list; `false` when it still runs.
     pub fn reap(&self) -> io::Result<bool> {
-        todo!()
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        Ok(waitid(WaitId::PidFd(self.pidfd.as_fd()), options)?.is_some())
     }
 }
 
@@ -165,6 +240,13 @@ pub struct DnsSockets {
     pub udp: OwnedFd,
     /// Listening stream socket.
     pub tcp: OwnedFd,
+}
+
+impl DnsSockets {
+    fn from_fds(fds: Vec<OwnedFd>) -> Option<Self> {
+        let [udp, tcp] = <[OwnedFd; 2]>::try_from(fds).ok()?;
+        Some(Self { udp, tcp })
+    }
 }
 
 /// A container that this process now looks after.
@@ -203,7 +285,10 @@ pub struct Exec {
 impl Exec {
     /// Waits for its end: the exit code.
     pub fn wait(&self) -> Result<i32, ClientError> {
-        todo!()
+        match self.connection.receive(None)?.reply {
+            Reply::ExecExited { exit_code } => Ok(exit_code),
+            other => Err(unexpected(&other)),
+        }
     }
 }
 
@@ -223,20 +308,62 @@ pub struct Attached {
 }
 
 impl Attached {
-    /// Waits for the program's end.
+    /// Waits for the program's end. Read the output meanwhile: the program waits when the pipes are
+    /// full.
     pub fn wait(&self) -> Result<ExitRecord, ClientError> {
-        todo!()
+        loop {
+            match self.connection.receive(None)?.reply {
+                Reply::Started(_) => {}
+                Reply::Exited(record) => return Ok(record),
+                Reply::Failed(failure) => return Err(ClientError::Refused(failure)),
+                other => return Err(unexpected(&other)),
+            }
+        }
     }
 }
 
 /// Starts a shim, which makes the container and reports on its connection.
+///
+/// Nothing of this process gets into it: no environment, no descriptor.
 pub fn spawn(spawn: Spawn<'_>) -> Result<ShimProcess, ClientError> {
-    todo!()
+    let start = || -> io::Result<ShimProcess> {
+        let (ours, theirs) = packet::pair()?;
+        let complaints = spawn.complaints.map_or_else(Stdio::null, Stdio::from);
+        let child = Command::new(spawn.exe)
+            .arg0("stack")
+            .arg("shim")
+            .arg(std::path::absolute(spawn.bundle.dir())?)
+            .env_clear()
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(complaints)
+            .spawn()?;
+        let pid = Pid::from_child(&child);
+        // The child is ours and not reaped yet: its pid cannot mean another process.
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        Ok(ShimProcess {
+            pid: pid.as_raw_nonzero().get(),
+            pidfd,
+            connection: Connection { fd: ours },
+        })
+    };
+    let exe = spawn.exe.to_path_buf();
+    start().map_err(|source| ClientError::Spawn { exe, source })
 }
 
 /// Becomes the one who looks after the container.
 pub fn adopt(socket: &Path) -> Result<Adopted, ClientError> {
-    todo!()
+    let connection = Connection::open(socket, Request::Adopt, &[])?;
+    let message = connection.receive(None)?;
+    match message.reply {
+        Reply::Adopted { state, .. } => Ok(Adopted {
+            state,
+            dns: DnsSockets::from_fds(message.fds),
+            connection,
+        }),
+        Reply::Refused(failure) => Err(ClientError::Refused(failure)),
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// Runs a process in the container; `stdio` is ignored when the request asks for a terminal.
@@ -245,20 +372,76 @@ pub fn exec(
     request: ExecRequest,
     stdio: ExecStdio<'_>,
 ) -> Result<Exec, ClientError> {
-    todo!()
+    let fds = [stdio.stdin, stdio.stdout, stdio.stderr];
+    let fds: &[_] = if request.terminal.is_some() {
+        &[]
+    } else {
+        &fds
+    };
+    let connection = Connection::open(socket, Request::Exec(request), fds)?;
+    let message = connection.receive(None)?;
+    match message.reply {
+        Reply::ExecStarted { pid } => Ok(Exec {
+            pid,
+            terminal: message.fds.into_iter().next(),
+            connection,
+        }),
+        Reply::Refused(failure) => Err(ClientError::Refused(failure)),
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// Runs a health probe and waits for its end.
 pub fn probe(socket: &Path, request: ProbeRequest) -> Result<ProbeResult, ClientError> {
-    todo!()
+    let connection = Connection::open(socket, Request::Probe(request), &[])?;
+    match connection.receive(None)?.reply {
+        Reply::ProbeDone(result) => Ok(result),
+        Reply::Refused(failure) => Err(ClientError::Refused(failure)),
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// Connects to the program's streams.
 pub fn attach(socket: &Path, request: AttachRequest) -> Result<Attached, ClientError> {
-    todo!()
+    let (stdout, their_stdout) = io::pipe().map_err(ClientError::Io)?;
+    let (stderr, their_stderr) = io::pipe().map_err(ClientError::Io)?;
+    let fds = [their_stdout.as_fd(), their_stderr.as_fd()];
+    let input = request.input;
+    let connection = Connection::open(socket, Request::Attach(request), &fds)?;
+    let message = connection.receive(None)?;
+    match message.reply {
+        Reply::Attached { terminal } => {
+            let stdin = message.fds.into_iter().next();
+            if input != AttachInput::None && stdin.is_none() {
+                return Err(ClientError::Refused(Failure {
+                    step: "attach to standard input".into(),
+                    error: "cannot attach to the program's standard input: the container has none, or it is closed; set `stdin_open: true`".into(),
+                    exit_code: 128,
+                }));
+            }
+            Ok(Attached {
+                stdout: stdout.into(),
+                stderr: stderr.into(),
+                stdin,
+                terminal,
+                connection,
+            })
+        }
+        Reply::Refused(failure) => Err(ClientError::Refused(failure)),
+        other => Err(unexpected(&other)),
+    }
 }
 
 /// Sends a signal to PID 1 of the container.
 pub fn signal(socket: &Path, signal: i32) -> Result<(), ClientError> {
-    todo!()
+    let connection = Connection::open(socket, Request::Signal(signal), &[])?;
+    match connection.receive(None)?.reply {
+        Reply::Signalled => Ok(()),
+        Reply::Refused(failure) => Err(ClientError::Refused(failure)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn unexpected(reply: &Reply) -> ClientError {
+    ClientError::Protocol(format!("{reply:?} is no answer to what was asked"))
 }

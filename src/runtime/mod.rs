@@ -20,8 +20,18 @@ pub mod spec;
 #[cfg(test)]
 mod tests;
 pub mod client;
+pub mod client;
+pub mod container;
+pub mod exec;
 pub mod exit;
+pub mod failure;
+pub mod identity;
 pub mod init;
 pub mod log;
+mod packet;
 pub mod protocol;
+pub mod pty;
+pub mod sealed;
 pub mod shim;
+pub mod signal;
+pub mod spec;

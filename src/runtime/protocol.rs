@@ -146,9 +146,9 @@ pub enum Reply {
 /// Why something could not be started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What was being done (`mount /proc`).
+    /// What was being done (`mount`), for programs.
     pub step: String,
-    /// Why it failed.
+    /// The whole story, for people.
     pub error: String,
     /// 126: not executable; 127: not found; 128: everything else.
     pub exit_code: i32,

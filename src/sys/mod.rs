@@ -8,5 +8,7 @@ pub(crate) mod descriptors;
 pub(crate) mod execve;
 pub(crate) mod keyring;
 pub(crate) mod mount_attr;
+pub(crate) mod pidfd;
 pub(crate) mod seccomp;
+pub(crate) mod signal_queue;
 pub(crate) mod signals;

@@ -267,13 +267,22 @@ fn a_follower_can_pause_and_starts_at_the_tail() {
     assert_eq!(seen, ["7", "8", "9", "10"]);
 }
 
+/// Short lines, and pieces of very long ones.
+fn text() -> impl Strategy<Value = String> {
+    let long = (0..20_000_usize, prop_oneof!["", "\n"]);
+    prop_oneof![
+        "[a-z\n ]{0,40}",
+        long.prop_map(|(len, end)| "x".repeat(len) + &end)
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn what_is_written_is_read_back(
         chunks in prop::collection::vec(
-            (any::<bool>(), prop_oneof!["[a-z\n ]{0,40}", "[ab]{0,20000}\n?"]), 0..40),
+            (any::<bool>(), text()), 0..40),
         max_size in 100_u64..5000,
         count in 0_u64..40,
     ) {
