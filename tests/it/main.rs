@@ -1,0 +1,4 @@
+//! The one integration test binary: the real program, real containers, and nothing left behind.
+
+mod harness;
+mod shim;
