@@ -47,6 +47,10 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(
+        clippy::zombie_processes,
+        reason = "reaped by `waitpid`, which is what is tested"
+    )]
     fn an_end_is_a_code_or_a_signal() {
         for (script, expected, code) in [
             ("exit 0", ExitStatus::Code(0), 0),

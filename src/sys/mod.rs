@@ -12,3 +12,4 @@ pub(crate) mod pidfd;
 pub(crate) mod seccomp;
 pub(crate) mod signal_queue;
 pub(crate) mod signals;
+pub(crate) mod spawn;

@@ -36,7 +36,7 @@ pub(super) enum Role {
 /// What a connection that was readable had to say.
 #[derive(Debug)]
 pub(super) enum Heard {
-    Request(Hello, Vec<OwnedFd>),
+    Request(Box<Hello>, Vec<OwnedFd>),
     Nothing,
     /// It is gone, or talks nonsense, which is the same.
     Gone,
@@ -85,7 +85,7 @@ impl Clients {
         };
         match packet::receive(client.socket.as_fd(), Wait::Never) {
             Ok(Packet::Message(hello, fds)) if client.role == Role::New => {
-                Heard::Request(hello, fds)
+                Heard::Request(Box::new(hello), fds)
             }
             Ok(Packet::Nothing) => Heard::Nothing,
             Ok(Packet::Message(..) | Packet::Closed) | Err(_) => Heard::Gone,

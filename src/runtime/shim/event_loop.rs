@@ -197,7 +197,7 @@ impl Shim<'_> {
 
     fn hear(&mut self, id: u64) -> Result<(), ShimError> {
         match self.clients.hear(id) {
-            Heard::Request(hello, fds) => self.carry_out(id, hello, fds),
+            Heard::Request(hello, fds) => self.carry_out(id, *hello, fds),
             Heard::Nothing => Ok(()),
             Heard::Gone => {
                 self.clients.remove(id);

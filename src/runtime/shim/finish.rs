@@ -1,14 +1,17 @@
 //! The end: the last output, the exit record, nothing left behind.
 
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::clients::{Clients, Role};
 use super::{Container, Shim, ShimError, record};
 use crate::runtime::bundle::{Bundle, ExitRecord, RuntimeState};
+use crate::runtime::cgroup::Cgroup;
 use crate::runtime::exit::ExitStatus;
 use crate::runtime::protocol::Reply;
 
@@ -31,9 +34,7 @@ impl Shim<'_> {
             };
         if let Some(cgroup) = &cgroup {
             // With a pid namespace of its own all are dead already; in a shared one, these are not.
-            if let Err(error) = cgroup.kill_all() {
-                eprintln!("stack shim: {error}");
-            }
+            kill_all(cgroup);
         }
         self.reap_last();
         self.output.drain();
@@ -47,17 +48,30 @@ impl Shim<'_> {
             started_at: state.map(|state: RuntimeState| state.started_at),
             finished_at,
         };
-        record::write_exit(self.bundle, &record)?;
+        // What cannot be written is told all the same, and the rest is cleared up.
+        let written = record::write_exit(self.bundle, &record);
         self.tell_exited(record);
-        if let Some(cgroup) = cgroup
-            && let Err(error) = cgroup.remove()
-        {
-            // Swept by whoever looks next.
-            eprintln!("stack shim: {error}");
-        }
+        remove(cgroup);
         drop(self.listener);
         self.output.farewell();
-        Ok(())
+        Ok(written?)
+    }
+
+    /// Something else went wrong while the program ran: it must not go on without its shim.
+    pub(super) fn abandon(mut self) {
+        if let Container::Running { process, .. } =
+            std::mem::replace(&mut self.container, Container::None)
+        {
+            kill_all(&process.cgroup);
+            // The cgroup cannot be removed before.
+            let killed =
+                rustix::process::pidfd_send_signal(&process.pidfd, rustix::process::Signal::KILL);
+            if killed.is_ok() {
+                let _ = waitid(WaitId::PidFd(process.pidfd.as_fd()), WaitIdOptions::EXITED);
+            }
+            self.output.drain();
+            remove(Some(process.cgroup));
+        }
     }
 
     /// Gives the clients of processes that died with the container their exit codes.
@@ -75,6 +89,21 @@ impl Shim<'_> {
             let mut fds = [PollFd::new(&child.process.pidfd, PollFlags::IN)];
             let _ = poll(&mut fds, Timespec::try_from(left).ok().as_ref());
         }
+    }
+}
+
+fn kill_all(cgroup: &Cgroup) {
+    if let Err(error) = cgroup.kill_all() {
+        eprintln!("stack shim: {error}");
+    }
+}
+
+/// What stays is swept by whoever looks next.
+fn remove(cgroup: Option<Cgroup>) {
+    if let Some(cgroup) = cgroup
+        && let Err(error) = cgroup.remove()
+    {
+        eprintln!("stack shim: {error}");
     }
 }
 

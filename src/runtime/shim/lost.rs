@@ -1,8 +1,8 @@
 //! Calls for a new supervisor when the old one is gone.
 
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::sys;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -57,18 +57,14 @@ impl Lost {
 /// Starts the program that looks after containers without a supervisor. It is not waited for; when
 /// it ends the event loop reaps it.
 pub(super) fn call(program: &[String]) {
-    let Some((program, arguments)) = program.split_first() else {
+    if program.is_empty() {
         return;
-    };
-    let started = Command::new(program)
-        .args(arguments)
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    if let Err(error) = started {
-        eprintln!("cannot start {program} to look after the container: {error}");
+    }
+    if let Err(error) = sys::spawn::detached(program) {
+        eprintln!(
+            "stack shim: cannot start {} to look after the container: {error}",
+            program[0]
+        );
     }
 }
 

@@ -41,16 +41,19 @@ use super::bundle::{Bundle, ExitRecord, RuntimeState, ShimConfig};
 use super::container::{Created, Running};
 use super::exit::ExitStatus;
 use super::protocol::Reply;
+use super::sealed;
 
 /// Runs the shim of the container in `bundle`; its standard input is a connection of
 /// [`protocol`](super::protocol) to the process that started it.
 pub fn main(bundle: &Path) -> ExitCode {
     let bundle = Bundle::new(bundle);
+    // First of all: it executes this program again, which would lose whatever was set up before.
+    let sealed = sealed::ensure().map_err(ShimError::Process);
     let mut clients = Clients::default();
     if let Some(socket) = setup::take_standard_input() {
         clients.add(socket, Role::Supervisor);
     }
-    match run(&bundle, &mut clients) {
+    match sealed.and_then(|()| run(&bundle, &mut clients)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("stack shim: {error}");
@@ -145,14 +148,24 @@ impl Container {
 fn run(bundle: &Bundle, clients: &mut Clients) -> Result<(), ShimError> {
     let mut shim = setup::prepare(bundle, clients)?;
     shim.clients.tell(Role::Supervisor, &Reply::Created, &[]);
-    if !shim.config.wait_attach {
-        shim.start()?;
+    match shim.live() {
+        Ok(status) => shim.finish(status),
+        Err(error) => {
+            shim.abandon();
+            Err(error)
+        }
     }
-    let status = shim.serve()?;
-    shim.finish(status)
 }
 
 impl Shim<'_> {
+    /// From the program's start to its end.
+    fn live(&mut self) -> Result<ExitStatus, ShimError> {
+        if !self.config.wait_attach {
+            self.start()?;
+        }
+        self.serve()
+    }
+
     /// Lets the program run, and says so.
     fn start(&mut self) -> Result<(), ShimError> {
         let Container::Waiting(created) = std::mem::replace(&mut self.container, Container::None)
@@ -161,13 +174,13 @@ impl Shim<'_> {
         };
         let oom_kills = created.cgroup.oom_kills().unwrap_or(0);
         let process = created.start()?;
-        let state = setup::state_of(process.pid).map_err(ShimError::Process)?;
-        record::write_state(self.bundle, &state)?;
+        let state = setup::state_of(process.pid);
         self.container = Container::Running {
             process,
             state: state.clone(),
             oom_kills,
         };
+        record::write_state(self.bundle, &state)?;
         self.tell_started(state);
         Ok(())
     }

@@ -17,7 +17,7 @@ use super::{Container, Listener, Shim, ShimError, record};
 use crate::runtime::bundle::{Bundle, RuntimeState, ShimConfig};
 use crate::runtime::container::{Create, Stdio, StdioSetup, create};
 use crate::runtime::log::LogWriter;
-use crate::runtime::{identity, init, packet, pty, sealed};
+use crate::runtime::{identity, init, packet, pty};
 
 /// Takes the connection to whoever started this shim off descriptor 0, which becomes `/dev/null`.
 pub(super) fn take_standard_input() -> Option<OwnedFd> {
@@ -86,7 +86,6 @@ fn become_shim() -> io::Result<SignalFd> {
     rustix::thread::set_name(c"stack-shim")?;
     // Orphans of the container's processes come here when they share the host's pid namespace.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    sealed::ensure()?;
     let mut caught = SigSet::empty();
     for signal in [
         Signal::SIGCHLD,
@@ -96,7 +95,7 @@ fn become_shim() -> io::Result<SignalFd> {
     ] {
         caught.add(signal);
     }
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&caught), None)?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&caught), None)?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     Ok(SignalFd::with_flags(&caught, flags)?)
 }
@@ -161,16 +160,18 @@ impl Streams {
 }
 
 /// What `state.json` says about a program that has just been started.
-pub(super) fn state_of(pid: i32) -> io::Result<RuntimeState> {
+pub(super) fn state_of(pid: i32) -> RuntimeState {
     let shim_pid = rustix::process::getpid().as_raw_nonzero().get();
-    Ok(RuntimeState {
+    // Both exist, the program as a zombie at least: it is this process that has to reap it.
+    let start = |pid| identity::start_ticks(pid).unwrap_or_default();
+    RuntimeState {
         version: 1,
         pid,
-        pid_start: identity::start_ticks(pid)?,
+        pid_start: start(pid),
         shim_pid,
-        shim_start: identity::start_ticks(shim_pid)?,
+        shim_start: start(shim_pid),
         started_at: Timestamp::now(),
-    })
+    }
 }
 
 impl Shim<'_> {
