@@ -1,7 +1,6 @@
 //! `stack` reads a Compose file and makes the machine match it.
 //!
 //! See `docs/ARCHITECTURE.md` for the way of the data and the map of the folders.
-
 pub mod compose;
 pub mod control;
 pub mod engine;

@@ -1,7 +1,6 @@
 //! Every `unsafe` block and raw system call, each with its SAFETY note. No policy.
 
 #![allow(unsafe_code, reason = "the one place for it; denied everywhere else")]
-
 pub(crate) mod async_fd;
 pub(crate) mod bpf;
 pub(crate) mod clone;
