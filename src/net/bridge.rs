@@ -180,7 +180,7 @@ fn check_kind(connection: &Connection, index: u32, name: &str) -> Result<(), Err
     let replies = connection
         .ask(question)?
         .map_err(|refusal| refusal.into_error(&question(), "bridge"))?;
-    match replies.first().and_then(|reply| kind_of(reply)) {
+    match replies.first().and_then(kind_of) {
         Some(kind) if kind == "bridge" => Ok(()),
         kind => Err(Error::NotABridge {
             name: name.to_owned(),

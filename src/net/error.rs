@@ -100,6 +100,8 @@ pub enum Error {
 pub enum Hint {
     /// A kernel module is missing.
     Module(&'static str),
+    /// A part of nftables is missing.
+    Nftables,
     /// The caller lacks `CAP_NET_ADMIN`.
     Privilege,
 }
@@ -110,6 +112,10 @@ impl fmt::Display for Hint {
             Hint::Module(name) => write!(
                 f,
                 "the kernel has no {name} support: load it with `modprobe {name}`, or use a kernel that has it"
+            ),
+            Hint::Nftables => f.write_str(
+                "a part of nftables is missing from the kernel: nf_tables, nft_chain_nat, nft_ct, \
+                 nft_fib_inet and nft_masq are needed, load them with `modprobe`",
             ),
             Hint::Privilege => f.write_str("CAP_NET_ADMIN is needed: run as root"),
         }

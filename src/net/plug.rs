@@ -238,4 +238,29 @@ mod tests {
         assert_eq!(missing.to_string(), "there is no interface stk-gone");
         assert!(matches!(name, Error::InterfaceName { .. }));
     }
+
+    #[test]
+    #[ignore = "a measurement: run with --ignored --nocapture"]
+    fn measure() {
+        let host = Namespace::with_loopback();
+        let net = bridge("stk-test", &["10.9.0.1/24"]);
+        let shape = net.clone();
+        host.run(move || ensure_bridge(&shape).unwrap());
+        for number in 2..12 {
+            let inner = Namespace::new();
+            let end = endpoint(&net, &[&format!("10.9.0.{number}/24")]);
+            let (copy, pid) = (end.clone(), inner.pid());
+            let plugged = host.run(move || {
+                let start = std::time::Instant::now();
+                plug(pid, &[copy]).unwrap();
+                start.elapsed()
+            });
+            let configured = inner.run(move || {
+                let start = std::time::Instant::now();
+                configure(&[end]).unwrap();
+                start.elapsed()
+            });
+            eprintln!("plug {plugged:?} configure {configured:?}");
+        }
+    }
 }

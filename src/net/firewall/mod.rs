@@ -20,14 +20,15 @@
 
 mod foreign;
 mod model;
+mod parked;
 mod skeleton;
 
 use std::fmt;
 use std::net::IpAddr;
 
-use super::netlink::{Connection, Family, find, u32_be};
+use super::netlink::{Connection, find, u32_be};
 use super::nft::{HEADER, MSG_GETGEN, Transaction, question};
-use super::{Error, Protocol};
+use super::{Error, Hint, Protocol};
 use model::{Model, Sets};
 
 /// How often an update is tried when others change the rule set at the same time.
@@ -131,30 +132,37 @@ pub fn apply(changes: &[Change]) -> Result<Vec<Warning>, Error> {
     if changes.is_empty() {
         return Ok(Vec::new());
     }
-    let connection = Connection::open(Family::Netfilter)?;
-    if publish_blindly(&connection, changes)? {
+    parked::with_connection(|connection| update(connection, changes))
+}
+
+fn update(connection: &Connection, changes: &[Change]) -> Result<Vec<Warning>, Error> {
+    if publish_blindly(connection, changes)? {
         return Ok(Vec::new());
     }
     let adds_network = changes
         .iter()
         .any(|change| matches!(change, Change::AddNetwork { .. }));
     for _ in 0..ATTEMPTS {
-        let mut transaction = Transaction::since(generation(&connection)?);
-        let (present, table) = skeleton::read(&connection)?;
+        let mut transaction = Transaction::since(generation(connection)?);
+        let (present, table) = skeleton::read(connection)?;
         let mut model = Model::decode(&present);
         model.edit(changes);
         rewrite(&mut transaction, &model, (&present, table));
         let mut warnings = Vec::new();
         // Only the first and the last network, and an explicit new one, concern other tables.
         if adds_network || model.is_empty() {
-            let chains = foreign::chains(&connection)?;
-            foreign::adapt(&connection, &mut transaction, (&chains, !model.is_empty()))?;
+            let chains = foreign::chains(connection)?;
+            foreign::adapt(connection, &mut transaction, (&chains, !model.is_empty()))?;
             warnings = foreign::warnings(&chains);
         }
-        match transaction.commit(&connection)? {
+        match transaction.commit(connection)? {
             Ok(()) => return Ok(warnings),
             Err((refusal, _)) if refusal.errno == libc::ERESTART => {}
-            Err((refusal, batch)) => return Err(refusal.into_error(&batch, "nft_chain_nat")),
+            // A chain type or an expression that the kernel does not have is `not found`.
+            Err((refusal, batch)) if refusal.errno == libc::ENOENT => {
+                return Err(refusal.into_error_with(&batch, Hint::Nftables));
+            }
+            Err((refusal, batch)) => return Err(refusal.into_error(&batch, "nf_tables")),
         }
     }
     Err(Error::Contended { attempts: ATTEMPTS })
@@ -217,9 +225,10 @@ fn publish_blindly(connection: &Connection, changes: &[Change]) -> Result<bool, 
 
 /// Reads back what the table holds; empty when there is no table.
 pub fn snapshot() -> Result<Snapshot, Error> {
-    let connection = Connection::open(Family::Netfilter)?;
-    let (present, _) = skeleton::read(&connection)?;
-    Ok(Model::decode(&present).into_snapshot())
+    parked::with_connection(|connection| {
+        let (present, _) = skeleton::read(connection)?;
+        Ok(Model::decode(&present).into_snapshot())
+    })
 }
 
 /// Number of the rule set's last change.

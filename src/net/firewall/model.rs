@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Change, PortRule, Reach, Snapshot};
 use crate::net::Protocol;
+use crate::net::nft::Element;
 
 pub(super) const BRIDGES: &str = "bridges";
 pub(super) const INTERNAL: &str = "internal";
@@ -17,9 +18,6 @@ pub(super) const OWN4: &str = "own4";
 pub(super) const OWN6: &str = "own6";
 /// `IFNAMSIZ`: names are compared with all their padding.
 const NAME: usize = 16;
-
-/// A key and, in maps, its value.
-pub(super) type Element = (Vec<u8>, Option<Vec<u8>>);
 
 /// Elements of all sets, by set and key; the value is empty where the set is no map.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,7 +59,10 @@ impl Sets {
             let left: Vec<Element> = elements
                 .iter()
                 .filter(|(key, value)| !other.has(set, key, value))
-                .map(|(key, value)| (key.clone(), (!value.is_empty()).then(|| value.clone())))
+                .map(|(key, value)| Element {
+                    key: key.clone(),
+                    data: value.clone(),
+                })
                 .collect();
             if !left.is_empty() {
                 edits.push((set, left));

@@ -148,8 +148,8 @@ pub(super) fn read(connection: &Connection) -> Result<(Sets, State), Error> {
     let mut sets = Sets::default();
     if state != State::Missing {
         for set in SETS {
-            for (key, value) in elements(connection, TABLE, set.name)? {
-                sets.insert(set.name, key, value);
+            for element in elements(connection, TABLE, set.name)? {
+                sets.insert(set.name, element.key, element.data);
             }
         }
     }

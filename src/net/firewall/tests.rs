@@ -566,3 +566,30 @@ fn many_processes_can_change_it_at_the_same_time() {
     });
     assert_eq!(host.sh("nft list ruleset"), "");
 }
+
+#[test]
+#[ignore = "a measurement: run with --ignored --nocapture"]
+fn measure() {
+    Namespace::with_loopback().run(|| {
+        let timed = |what: &str, changes: &[Change]| {
+            let start = std::time::Instant::now();
+            apply(changes).unwrap();
+            eprintln!("{what}: {:?}", start.elapsed());
+        };
+        let add = |name: &str| Change::AddNetwork {
+            bridge: name.to_owned(),
+            reach: Reach::Outside,
+        };
+        let ports: Vec<Change> = (1..=50)
+            .map(|n| publish(Protocol::Tcp, 8000 + n, "10.9.0.2"))
+            .collect();
+        timed("first network", &[add("stk-1")]);
+        timed("second network", &[add("stk-2")]);
+        timed("one port", &[publish(Protocol::Tcp, 80, "10.9.0.2")]);
+        timed("fifty ports", &ports);
+        timed(
+            "one port back",
+            &[Change::Unpublish(rule(Protocol::Tcp, 80, "10.9.0.2"))],
+        );
+    });
+}

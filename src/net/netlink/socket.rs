@@ -71,6 +71,15 @@ impl Refusal {
             }
             _ => None,
         };
+        self.explain(batch, hint)
+    }
+
+    /// The error for a message of `batch`, with this hint.
+    pub(in crate::net) fn into_error_with(self, batch: &Batch, hint: Hint) -> Error {
+        self.explain(batch, Some(hint))
+    }
+
+    fn explain(self, batch: &Batch, hint: Option<Hint>) -> Error {
         Error::Kernel {
             action: batch
                 .action(self.sequence)

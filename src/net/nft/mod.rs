@@ -11,7 +11,7 @@ pub(super) use expression::{
     CmpOp, CtKey, Expression, Field, Found, MetaKey, Nat, Register, Verdict,
 };
 pub(super) use transaction::{
-    BaseChain, ChainKind, Hook, Set, Table, Transaction, elements, question,
+    BaseChain, ChainKind, Element, Hook, Set, Table, Transaction, elements, question,
 };
 
 /// `NFPROTO_INET`.

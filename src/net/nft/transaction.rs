@@ -70,6 +70,13 @@ pub(in crate::net) struct Set {
     pub(in crate::net) value: Option<(u32, u32)>,
 }
 
+/// An element of a set; its data is empty where the set is no map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::net) struct Element {
+    pub(in crate::net) key: Vec<u8>,
+    pub(in crate::net) data: Vec<u8>,
+}
+
 /// Changes that happen together or not at all.
 #[derive(Debug)]
 pub(in crate::net) struct Transaction {
@@ -236,7 +243,7 @@ impl Transaction {
         &mut self,
         table: Table<'_>,
         set: &str,
-        elements: &[(Vec<u8>, Option<Vec<u8>>)],
+        elements: &[Element],
     ) {
         let action = format!("add to nftables set {} {set}", table.name);
         self.element_messages((MSG_NEWSETELEM, CREATE), table, (set, elements), &action);
@@ -247,7 +254,7 @@ impl Transaction {
         &mut self,
         table: Table<'_>,
         set: &str,
-        elements: &[(Vec<u8>, Option<Vec<u8>>)],
+        elements: &[Element],
     ) {
         let action = format!("remove from nftables set {} {set}", table.name);
         self.element_messages((MSG_DELSETELEM, 0), table, (set, elements), &action);
@@ -257,17 +264,17 @@ impl Transaction {
         &mut self,
         kind: (u16, u16),
         table: Table<'_>,
-        (set, elements): (&str, &[(Vec<u8>, Option<Vec<u8>>)]),
+        (set, elements): (&str, &[Element]),
         action: &str,
     ) {
         for chunk in elements.chunks(ELEMENTS_PER_MESSAGE) {
             let mut message = self.message(kind, table.family, action);
             message.text(1, table.name).text(2, set);
             message.nest(NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
-                for (key, data) in chunk {
+                for Element { key, data } in chunk {
                     list.nest(NFTA_LIST_ELEM, |element| {
                         value(element, NFTA_SET_ELEM_KEY, key);
-                        if let Some(data) = data {
+                        if !data.is_empty() {
                             value(element, NFTA_SET_ELEM_DATA, data);
                         }
                     });
@@ -313,7 +320,7 @@ pub(in crate::net) fn elements(
     connection: &Connection,
     table: Table<'_>,
     set: &str,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+) -> Result<Vec<Element>, Error> {
     let ask = || {
         let action = format!("read nftables set {} {set}", table.name);
         question((MSG_GETSETELEM, DUMP), table.family, &action, |message| {
@@ -332,7 +339,8 @@ pub(in crate::net) fn elements(
         for element in attributes(list) {
             let part = |kind| find(find(element.value, kind)?, NFTA_DATA_VALUE).map(<[u8]>::to_vec);
             if let Some(key) = part(NFTA_SET_ELEM_KEY) {
-                found.push((key, part(NFTA_SET_ELEM_DATA).unwrap_or_default()));
+                let data = part(NFTA_SET_ELEM_DATA).unwrap_or_default();
+                found.push(Element { key, data });
             }
         }
     }

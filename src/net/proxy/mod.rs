@@ -1,10 +1,30 @@
 //! A published port's holder: keeps the host's port taken, and carries what the firewall cannot.
+//!
+//! The firewall translates what comes for an address of the host. What it cannot: connections to
+//! 127.0.0.1 and ::1, from IPv6 to a container that has none, of a container to its own published
+//! port. Those reach a socket of the host, and this is it. It also makes other programs see that the
+//! port is taken, and this program see who has it.
+//!
+//! Invariant: as long as a [`Published`] lives, nobody else can bind its port, whether or not its
+//! container runs.
 
+mod bind;
+mod holder;
+mod tcp;
+mod udp;
+
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio_util::sync::CancellationToken;
 
 use super::Protocol;
+use bind::Socket;
+pub use holder::Holder;
 
 /// Which port of the host is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +41,7 @@ pub enum HostPort {
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
     /// Somebody has it.
-    #[error("port {} is {}", address.port(), Holder::describe(holder.as_ref(), *address))]
+    #[error("port {} is {}", address.port(), Held(holder.as_ref(), *address))]
     Taken {
         /// Where it was tried.
         address: SocketAddr,
@@ -29,13 +49,16 @@ pub enum PortError {
         holder: Option<Holder>,
     },
     /// Nothing free in the range.
-    #[error("no free {protocol} port in {}-{}", range.start(), range.end())]
+    #[error("all {protocol} ports from {} to {} are in use", range.start(), range.end())]
     NoneFree {
         /// The protocol.
         protocol: Protocol,
         /// The range.
         range: RangeInclusive<u16>,
     },
+    /// The address is not one of this host.
+    #[error("this host has no address {0}: publish the port on one that it has, or on all")]
+    NoSuchAddress(IpAddr),
     /// Binding failed otherwise.
     #[error("cannot listen on {protocol} {address}")]
     Bind {
@@ -48,27 +71,58 @@ pub enum PortError {
     },
 }
 
-/// The process that has a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
-    /// Its id.
-    pub pid: i32,
-    /// Its program's name (`comm`).
-    pub program: String,
-}
+struct Held<'a>(Option<&'a Holder>, SocketAddr);
 
-impl Holder {
-    fn describe(holder: Option<&Holder>, address: SocketAddr) -> String {
-        match holder {
-            Some(Holder { pid, program }) => format!("held by {program} (pid {pid})"),
-            None => format!("already in use on {}", address.ip()),
+impl fmt::Display for Held<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(Holder { pid, program }) => write!(f, "held by {program} (pid {pid})"),
+            None => write!(f, "already in use on {}", self.1.ip()),
         }
     }
 }
 
-/// A port of the host that is ours until this is dropped.
+/// Where connections go, in turn.
+#[derive(Debug, Default)]
+struct Backends {
+    addresses: RwLock<Vec<SocketAddr>>,
+    next: AtomicUsize,
+}
+
+impl Backends {
+    fn set(&self, addresses: Vec<SocketAddr>) {
+        *self
+            .addresses
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    /// All of them, beginning with whose turn it is.
+    fn in_turn(&self) -> Vec<SocketAddr> {
+        let mut addresses = self
+            .addresses
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if !addresses.is_empty() {
+            let turn = self.next.fetch_add(1, Ordering::Relaxed) % addresses.len();
+            addresses.rotate_left(turn);
+        }
+        addresses
+    }
+}
+
+/// A port of the host that is ours until this is dropped; with it end all connections that it
+/// carries.
 #[derive(Debug)]
-pub struct Published {}
+pub struct Published {
+    protocol: Protocol,
+    port: u16,
+    /// Sockets that are not served yet.
+    waiting: Mutex<Vec<Socket>>,
+    backends: Arc<Backends>,
+    token: CancellationToken,
+}
 
 impl Published {
     /// Takes the port: on all addresses (IPv4 and IPv6) when `host_ip` is `None`. Needs no runtime.
@@ -77,19 +131,51 @@ impl Published {
         host_ip: Option<IpAddr>,
         port: HostPort,
     ) -> Result<Published, PortError> {
-        let _ = (protocol, host_ip, port);
-        todo!()
+        let (port, sockets) = bind::bind(protocol, host_ip, port)?;
+        Ok(Published {
+            protocol,
+            port,
+            waiting: Mutex::new(sockets),
+            backends: Arc::default(),
+            token: CancellationToken::new(),
+        })
     }
 
     /// The port that was taken.
     pub fn port(&self) -> u16 {
-        todo!()
+        self.port
     }
 
-    /// Where connections go, in turn; none means that they are refused. The first call starts
-    /// serving on the tokio runtime that it is made on.
+    /// The protocol.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Where new connections go, in turn; with none they are reset. The first call starts serving on
+    /// the tokio runtime that it is made on, and fails when there is none; until then connections
+    /// wait.
     pub fn set_backends(&self, backends: Vec<SocketAddr>) -> io::Result<()> {
-        let _ = backends;
-        todo!()
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waiting.is_empty() {
+            tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
+        }
+        self.backends.set(backends);
+        for socket in waiting.drain(..) {
+            let backends = Arc::clone(&self.backends);
+            match socket {
+                Socket::Listener(listener) => tcp::serve(listener, backends, &self.token)?,
+                Socket::Datagrams(socket) => udp::serve(socket, backends, &self.token)?,
+            }
+        }
+        Ok(())
     }
 }
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        self.token.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests;

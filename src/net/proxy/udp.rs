@@ -1,0 +1,223 @@
+//! Carries datagrams: each caller gets a socket towards the container, and answers go back from the
+//! address that the caller asked.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket};
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg,
+};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Backends;
+
+/// How long a caller may be silent before its socket is closed; Docker's proxy waits as long.
+const IDLE: Duration = Duration::from_secs(90);
+/// Callers at a time; those beyond are not heard until others fall silent.
+const MOST_CALLERS: usize = 1024;
+const LARGEST: usize = 65_535;
+
+/// Who calls, and which address of the host was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Caller {
+    peer: SocketAddr,
+    local: IpAddr,
+    /// Interface, which a link-local address needs.
+    interface: u32,
+}
+
+type Callers = Arc<Mutex<HashMap<Caller, Arc<UdpSocket>>>>;
+
+/// Serves a socket until the token is cancelled.
+pub(super) fn serve(
+    socket: StdSocket,
+    backends: Arc<Backends>,
+    token: &CancellationToken,
+) -> io::Result<()> {
+    let socket = Arc::new(UdpSocket::from_std(socket)?);
+    let child = token.clone();
+    tokio::spawn(
+        token
+            .clone()
+            .run_until_cancelled_owned(receive(socket, backends, child)),
+    );
+    Ok(())
+}
+
+async fn receive(socket: Arc<UdpSocket>, backends: Arc<Backends>, token: CancellationToken) {
+    let callers = Callers::default();
+    let mut buffer = vec![0; LARGEST];
+    loop {
+        let received = socket
+            .async_io(Interest::READABLE, || receive_from(&socket, &mut buffer))
+            .await;
+        // An error here is an ICMP message to an earlier answer of ours, or a datagram without
+        // an address; neither is the next caller's fault.
+        let Ok((length, caller)) = received else {
+            continue;
+        };
+        let backends = backends.in_turn();
+        let towards = match known(&callers, &caller, &backends) {
+            Some(towards) => towards,
+            None => {
+                let Some(towards) = open(&backends).await else {
+                    continue;
+                };
+                if lock(&callers).len() >= MOST_CALLERS {
+                    continue;
+                }
+                lock(&callers).insert(caller, Arc::clone(&towards));
+                let session = answer(Arc::clone(&socket), Arc::clone(&towards), caller);
+                let (all, own) = (Arc::clone(&callers), Arc::clone(&towards));
+                tokio::spawn(token.clone().run_until_cancelled_owned(async move {
+                    session.await;
+                    forget(&all, &caller, &own);
+                }));
+                towards
+            }
+        };
+        let _ = towards.send(&buffer[..length]).await;
+    }
+}
+
+fn lock(callers: &Callers) -> std::sync::MutexGuard<'_, HashMap<Caller, Arc<UdpSocket>>> {
+    callers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The caller's socket, unless it leads to a container that serves no longer.
+fn known(callers: &Callers, caller: &Caller, backends: &[SocketAddr]) -> Option<Arc<UdpSocket>> {
+    let towards = lock(callers).get(caller).cloned()?;
+    towards
+        .peer_addr()
+        .is_ok_and(|peer| backends.contains(&peer))
+        .then_some(towards)
+}
+
+/// Removes a caller's socket, unless another has taken its place.
+fn forget(callers: &Callers, caller: &Caller, towards: &Arc<UdpSocket>) {
+    let mut callers = lock(callers);
+    if callers
+        .get(caller)
+        .is_some_and(|present| Arc::ptr_eq(present, towards))
+    {
+        callers.remove(caller);
+    }
+}
+
+/// A socket towards the first backend that there is a way to.
+async fn open(backends: &[SocketAddr]) -> Option<Arc<UdpSocket>> {
+    for backend in backends {
+        let any = match backend {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        if let Ok(socket) = UdpSocket::bind((any, 0)).await
+            && socket.connect(backend).await.is_ok()
+        {
+            return Some(Arc::new(socket));
+        }
+    }
+    None
+}
+
+/// Passes the container's datagrams on until it has been silent for long, or is gone.
+async fn answer(socket: Arc<UdpSocket>, towards: Arc<UdpSocket>, caller: Caller) {
+    let mut buffer = vec![0; LARGEST];
+    while let Ok(Ok(length)) = timeout(IDLE, towards.recv(&mut buffer)).await {
+        let _ = socket
+            .async_io(Interest::WRITABLE, || {
+                send_to(&socket, &buffer[..length], caller)
+            })
+            .await;
+    }
+}
+
+fn receive_from(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Caller)> {
+    let mut space = nix::cmsg_space!(libc::in6_pktinfo);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<SockaddrStorage>(
+        socket.as_raw_fd(),
+        &mut parts,
+        Some(&mut space),
+        MsgFlags::empty(),
+    )?;
+    let peer = message.address.as_ref().and_then(socket_address);
+    let local = message.cmsgs()?.find_map(|part| match part {
+        ControlMessageOwned::Ipv4PacketInfo(info) => Some((
+            IpAddr::V4(Ipv4Addr::from(u32::from_be(info.ipi_spec_dst.s_addr))),
+            0,
+        )),
+        ControlMessageOwned::Ipv6PacketInfo(info) => {
+            let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+            let interface = if address.is_unicast_link_local() {
+                info.ipi6_ifindex
+            } else {
+                0
+            };
+            Some((IpAddr::V6(address), interface))
+        }
+        _ => None,
+    });
+    match (peer, local) {
+        (Some(peer), Some((local, interface))) => Ok((
+            message.bytes,
+            Caller {
+                peer,
+                local,
+                interface,
+            },
+        )),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a datagram without addresses",
+        )),
+    }
+}
+
+fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = storage
+        .as_sockaddr_in()
+        .map(|&v4| SocketAddr::V4(v4.into()));
+    v4.or_else(|| {
+        storage
+            .as_sockaddr_in6()
+            .map(|&v6| SocketAddr::V6(v6.into()))
+    })
+}
+
+fn send_to(socket: &UdpSocket, bytes: &[u8], caller: Caller) -> io::Result<usize> {
+    let parts = [IoSlice::new(bytes)];
+    let target = SockaddrStorage::from(caller.peer);
+    let send = |from: ControlMessage<'_>| {
+        sendmsg(
+            socket.as_raw_fd(),
+            &parts,
+            &[from],
+            MsgFlags::empty(),
+            Some(&target),
+        )
+        .map_err(io::Error::from)
+    };
+    match caller.local {
+        IpAddr::V4(local) => send(ControlMessage::Ipv4PacketInfo(&libc::in_pktinfo {
+            ipi_ifindex: 0,
+            ipi_spec_dst: libc::in_addr {
+                s_addr: u32::from(local).to_be(),
+            },
+            ipi_addr: libc::in_addr { s_addr: 0 },
+        })),
+        IpAddr::V6(local) => send(ControlMessage::Ipv6PacketInfo(&libc::in6_pktinfo {
+            ipi6_addr: libc::in6_addr {
+                s6_addr: local.octets(),
+            },
+            ipi6_ifindex: caller.interface,
+        })),
+    }
+}
