@@ -145,23 +145,36 @@ pack() {
 }
 
 apt_settings() {
-  apt-config dump | grep -E '^Acquire::(https?::.*[Pp]roxy|Check-Valid-Until|Check-Date|Retries)' >"$1" || true
+  {
+    apt-config dump | grep -E '^Acquire::(https?::.*[Pp]roxy|Check-Valid-Until|Check-Date|Retries)' || true
+    echo 'APT::Install-Recommends "false";'
+  } >"$1"
 }
 
 make_debian() {
-  local sources=$work/sources packages
+  local sources=$work/sources packages hook=/usr/share/mmdebstrap/hooks/merged-usr
   say "debian: the base, from $(. /etc/os-release && printf '%s' "$PRETTY_NAME") packages"
   debian_sources "$sources"
   apt_settings "$work/apt.conf"
   packages=$(grep -v '^#' "$here/debian/packages" | paste -sd,)
+  # Debian 12 merges /usr by a package that brings all of Perl; the hook lays the links itself. Later releases need neither.
+  if [ "$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")" = bookworm ] && [ -d "$hook" ]; then
+    packages+=,usr-is-merged
+    hook=--hook-dir=$hook
+  else
+    hook=
+  fi
   # Manual pages and translations are left out, here and in the layers on top (the settings stay in dpkg.cfg.d).
   mmdebstrap --quiet --mode=root --variant=minbase --include="$packages" --format=directory \
-    --aptopt="$work/apt.conf" \
+    --aptopt="$work/apt.conf" ${hook:+"$hook"} \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
     "$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")" "$work/base" \
-    $([ -s "$sources" ] && printf '%s' "$sources") </dev/null >&2
+    $([ -s "$sources" ] && printf '%s' "$sources") </dev/null >"$work/log" 2>&1 || {
+    tail -n 30 "$work/log" >&2
+    die "mmdebstrap failed; is this machine's Debian mirror in reach? (apt-get update)"
+  }
   rm -rf "$work/base/etc/apt/apt.conf.d/99mmdebstrap" "$work/base"/dev/* "$work/base"/var/log/*.log "$work/base"/var/log/apt/*
   : >"$work/base/etc/hostname"
   : >"$work/base/etc/hosts"

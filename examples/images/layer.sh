@@ -57,7 +57,7 @@ if [ -d "$recipe/files" ]; then cp -R --no-preserve=ownership,timestamps "$recip
 
 umount "$root/usr/sbin/policy-rc.d"
 rm "$root/usr/sbin/policy-rc.d"
-rm -rf "$root"/var/log/apt/* "$root"/var/log/*.log "$root"/var/lib/dpkg/*-old "$root"/var/cache/debconf/*-old
+rm -rf "$root"/run/adduser "$root"/var/log/apt/* "$root"/var/log/*.log "$root"/var/lib/dpkg/*-old "$root"/var/cache/debconf/*-old
 umount --recursive "$root" || umount --recursive --lazy "$root"
 
 # The kernel's whiteouts become the layer archive's (OCI image specification, layer.md).
@@ -70,5 +70,6 @@ done
 # `|| true`: getfattr fails where no directory has the attribute, which is the usual case.
 { getfattr --recursive --physical --absolute-names -n trusted.overlay.opaque "$layer/upper" 2>/dev/null || true; } \
   | sed -n 's/^# file: //p' | while IFS= read -r directory; do
-  : >"$directory/.wh..wh..opq"
+  # The kernel marks every directory it makes; only one that hides another needs the mark in the archive.
+  if [ -d "$work/base/${directory#"$layer/upper/"}" ]; then : >"$directory/.wh..wh..opq"; fi
 done

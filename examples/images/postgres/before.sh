@@ -6,5 +6,5 @@ install -d -o postgres -g postgres /var/lib/postgresql
 mkdir -p /etc/postgresql-common
 printf 'create_main_cluster = false\nssl = off\n' >/etc/postgresql-common/createcluster.conf
 # LLVM is more than half of the package's weight, and only for compiling very long queries; PostgreSQL does without.
-printf 'path-exclude=/usr/lib/*/libLLVM*\npath-exclude=/usr/lib/postgresql/*/lib/llvmjit*\npath-exclude=/usr/lib/postgresql/*/lib/bitcode/*\n' \
-  >/etc/dpkg/dpkg.cfg.d/postgres-without-llvm
+printf 'path-exclude=/usr/lib/*/libLLVM*\npath-exclude=/usr/lib/*/libz3*\npath-exclude=/usr/lib/postgresql/*/lib/llvmjit*\npath-exclude=/usr/lib/postgresql/*/lib/bitcode/*\npath-exclude=/usr/share/i18n/*\n' \
+  >/etc/dpkg/dpkg.cfg.d/postgres-slim

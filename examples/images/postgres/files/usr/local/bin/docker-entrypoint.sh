@@ -85,8 +85,16 @@ prepare_as_root() {
   find /var/run/postgresql \! -user postgres -exec chown postgres {} +
 }
 
+only_asks() {
+  local argument
+  for argument; do
+    case $argument in '-?' | --help | --describe-config | -V | --version) return 0 ;; esac
+  done
+  return 1
+}
+
 if [ "${1:0:1}" = - ]; then set -- postgres "$@"; fi
-if [ "$1" = postgres ]; then
+if [ "$1" = postgres ] && ! only_asks "$@"; then
   if [ "$(id -u)" = 0 ]; then
     prepare_as_root
     exec setpriv --reuid postgres --regid postgres --init-groups "$BASH_SOURCE" "$@"
