@@ -152,9 +152,11 @@ apt_settings() {
 }
 
 make_debian() {
-  local sources=$work/sources packages hook=/usr/share/mmdebstrap/hooks/merged-usr
+  local sources=$work/sources mirrors=() packages hook=/usr/share/mmdebstrap/hooks/merged-usr
   say "debian: the base, from $(. /etc/os-release && printf '%s' "$PRETTY_NAME") packages"
   debian_sources "$sources"
+  # Without any, mmdebstrap knows Debian's own.
+  if [ -s "$sources" ]; then mirrors=("$sources"); fi
   apt_settings "$work/apt.conf"
   packages=$(grep -v '^#' "$here/debian/packages" | paste -sd,)
   # Debian 12 merges /usr by a package that brings all of Perl; the hook lays the links itself. Later releases need neither.
@@ -170,8 +172,8 @@ make_debian() {
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
-    "$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")" "$work/base" \
-    $([ -s "$sources" ] && printf '%s' "$sources") </dev/null >"$work/log" 2>&1 || {
+    "$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")" "$work/base" "${mirrors[@]}" \
+    </dev/null >"$work/log" 2>&1 || {
     tail -n 30 "$work/log" >&2
     die "mmdebstrap failed; is this machine's Debian mirror in reach? (apt-get update)"
   }
@@ -196,7 +198,7 @@ make_layer() {
   unshare --mount --pid --fork --kill-child --propagation private \
     "$here/layer.sh" "$here/$name" "$work" >&2
   pack "$work/$name/upper" "$out"
-  rm -rf "$work/$name"
+  rm -rf "${work:?}/$name"
 }
 
 make() {

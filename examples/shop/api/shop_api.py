@@ -66,7 +66,8 @@ def order(order_id):
 
 @app.post("/orders")
 def place_order():
-    wanted = request.get_json()
+    # Whatever the content type says: `curl -d` calls everything a form.
+    wanted = request.get_json(force=True)
     if not isinstance(wanted, dict):
         abort(400, AN_ORDER)
     product_id, quantity = wanted.get("product"), wanted.get("quantity", 1)

@@ -97,7 +97,7 @@ if [ "${1:0:1}" = - ]; then set -- postgres "$@"; fi
 if [ "$1" = postgres ] && ! only_asks "$@"; then
   if [ "$(id -u)" = 0 ]; then
     prepare_as_root
-    exec setpriv --reuid postgres --regid postgres --init-groups "$BASH_SOURCE" "$@"
+    exec setpriv --reuid postgres --regid postgres --init-groups "${BASH_SOURCE[0]}" "$@"
   fi
   if [ ! -s "$PGDATA/PG_VERSION" ]; then
     settings
