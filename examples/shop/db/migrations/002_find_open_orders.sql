@@ -1,0 +1,1 @@
+create index orders_open on orders (id) where status = 'received';
