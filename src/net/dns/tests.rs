@@ -290,3 +290,41 @@ fn a_client_cannot_be_added_outside_a_runtime() {
     };
     assert!(DnsServer::new().add_client(client).is_err());
 }
+
+#[tokio::test]
+async fn a_container_asks_127_0_0_11_and_the_answer_comes_from_outside_its_namespace() {
+    let container = crate::net::testing::Namespace::new();
+    let sockets = container.run(|| {
+        crate::net::configure(&[]).unwrap();
+        bind_dns().unwrap()
+    });
+    let outside = upstream(ResponseCode::NoError, 1).await;
+    let server = DnsServer::new();
+    server.set_view(web([[10, 9, 1, 2]]));
+    let networks = vec!["front".to_owned()];
+    let forward = Forward::To(vec![outside.address]);
+    server
+        .add_client(Client {
+            key: "one".to_owned(),
+            sockets,
+            networks,
+            forward,
+        })
+        .unwrap();
+    let answers = tokio::task::spawn_blocking(move || {
+        container.run(|| {
+            ["web.", "example.com."].map(|name| {
+                let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+                socket.set_read_timeout(Some(PATIENCE)).unwrap();
+                socket.connect((ADDRESS, PORT)).unwrap();
+                socket.send(&query(name).to_vec().unwrap()).unwrap();
+                let mut buffer = [0; 512];
+                let length = socket.recv(&mut buffer).unwrap();
+                Message::from_vec(&buffer[..length]).unwrap().answers[0]
+                    .data
+                    .to_string()
+            })
+        })
+    });
+    assert_eq!(answers.await.unwrap(), ["10.9.1.2", "192.0.2.0"]);
+}

@@ -18,6 +18,7 @@
 //! set since it was read, so that many processes can update at the same time, and the last network
 //! that goes takes the table along without a race.
 
+mod flows;
 mod foreign;
 mod model;
 mod parked;
@@ -132,7 +133,11 @@ pub fn apply(changes: &[Change]) -> Result<Vec<Warning>, Error> {
     if changes.is_empty() {
         return Ok(Vec::new());
     }
-    parked::with_connection(|connection| update(connection, changes))
+    parked::with_connection(|connection| {
+        let warnings = update(connection, changes)?;
+        flows::forget(connection, &flows::ports(changes))?;
+        Ok(warnings)
+    })
 }
 
 fn update(connection: &Connection, changes: &[Change]) -> Result<Vec<Warning>, Error> {

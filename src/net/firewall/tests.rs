@@ -531,6 +531,36 @@ fn a_table_of_another_version_is_rebuilt_with_its_elements() {
 }
 
 #[test]
+fn a_stream_of_datagrams_follows_the_port_to_its_new_container() {
+    if !have(&TOOLS) {
+        return;
+    }
+    let world = World::new();
+    world.network(1, Reach::Outside);
+    let (_old, _new) = (world.container(1, 2), world.container(1, 3));
+    let (first, second) = (
+        rule(Protocol::Udp, 8080, "10.9.1.2"),
+        rule(Protocol::Udp, 8080, "10.9.1.3"),
+    );
+    world.apply(vec![Change::Publish(first)]);
+    let client = world.neighbour.run(|| {
+        let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.connect((HOST, 8080)).unwrap();
+        client
+    });
+    let say = || {
+        client.send(b"?").unwrap();
+        let mut buffer = [0; 64];
+        let length = client.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    assert_eq!(say(), "2 192.0.2.2");
+    world.apply(vec![Change::Unpublish(first), Change::Publish(second)]);
+    assert_eq!(say(), "3 192.0.2.2");
+}
+
+#[test]
 fn many_processes_can_change_it_at_the_same_time() {
     if !have(&TOOLS) {
         return;
