@@ -39,6 +39,7 @@ pub mod source;
 mod template;
 mod tree;
 mod typed;
+mod vocabulary;
 
 pub use diagnostic::{Color, Diagnostic, Diagnostics, Level, Location};
 pub use load::{LoadOptions, Loaded, Positions, load};

@@ -359,7 +359,7 @@ fn a_mistake_in_another_file_is_told_there() {
     2 |   a: {image: a, env_file: [a.env, none.env]}
       |                                   ^^^^^^^^
       |
-      = help: make the file, or write `- path: FILE` with `required: false`
+      = help: make the file; one that may be missing is written `{path: FILE, required: false}`
 
     error: there is no key `imagee` in `services.a`
      --> stack.override.yaml:2:7

@@ -312,6 +312,7 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
     fn key(&mut self, event: Event<'a>, span: Span, depth: usize) -> Read<Option<String>> {
         if let Event::Scalar(text, _, 0, _) = &event {
             self.count(1, span)?;
+            self.refuse_nul(text, span);
             return Ok(Some(text.clone().into_owned()));
         }
         let key = self.node(event, span, depth + 1)?.node;
@@ -350,6 +351,11 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Value {
+        if text.contains('\0') {
+            // No program, file or variable can take one.
+            self.problems
+                .error(span, "text cannot hold a NUL character");
+        }
         let wanted = tag.and_then(Tag::core_suffix);
         let value = match (wanted, style) {
             (Some("str"), _) => Value::Text(text.to_owned()),
@@ -371,6 +377,14 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             );
         }
         value
+    }
+
+    /// No program, file or variable can take a NUL.
+    fn refuse_nul(&mut self, text: &str, span: Span) {
+        if text.contains('\0') {
+            self.problems
+                .error(span, "text cannot hold a NUL character");
+        }
     }
 
     fn directive(&mut self, tag: Option<&Tag>, span: Span) -> Directive {
