@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use super::diagnostic::{Problems, Span, suggestion};
 use super::tree::{Entry, Map, Node};
+use super::vocabulary;
 
 /// The services of a tree by name.
 type Services<'a> = IndexMap<&'a str, &'a Entry>;
@@ -35,7 +36,12 @@ pub(super) fn check(tree: &Node, is_on: &dyn Fn(&str) -> bool, problems: &mut Pr
         replicas(&service, problems);
         twins(&service, problems);
         targets(&service, problems);
-        words(&service, problems);
+        vocabulary::check_service(&entry.node, problems);
+    }
+    for (kind, what) in [("networks", "network"), ("volumes", "volume")] {
+        for entry in map_of(tree, kind).values() {
+            vocabulary::check_full_name(&entry.node, what, problems);
+        }
     }
     cycles(&on, problems);
     shared_names(&on, problems);
@@ -372,48 +378,6 @@ fn targets(service: &Service<'_>, problems: &mut Problems) {
             problems
                 .error(span, format!("two things are mounted at `{target}`"))
                 .related(first, "the first");
-        }
-    }
-}
-
-/// Values that are words of a small language.
-fn words(service: &Service<'_>, problems: &mut Problems) {
-    if let Some((name, span)) = service.text("container_name") {
-        let mut characters = name.chars();
-        let first = characters.next().is_some_and(|c| c.is_ascii_alphanumeric());
-        let rest = characters
-            .as_str()
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
-        if !first || !rest || name.len() < 2 || name.len() > 128 {
-            problems
-                .error(span, format!("`{name}` is not a container's name"))
-                .help("a name has letters, digits, `_`, `.` and `-`, and starts with a letter or digit");
-        }
-    }
-    for profile in service.items("profiles") {
-        let text = profile.as_text().unwrap_or_default();
-        let first = text.starts_with(|c: char| c.is_ascii_alphanumeric());
-        let rest = text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
-        if !first || !rest {
-            problems.error(profile.span, format!("`{text}` is not a profile's name"));
-        }
-    }
-    for (label, entry) in service.map("labels") {
-        if label.starts_with("com.docker.compose.") {
-            problems
-                .warn(entry.key, format!("the label `{label}` is reserved"))
-                .label("will be overwritten");
-        }
-    }
-    for (variable, entry) in service.map("environment") {
-        if variable.is_empty() || variable.contains(['=', '\0']) {
-            problems.error(
-                entry.key,
-                format!("`{variable}` cannot be the name of a variable"),
-            );
         }
     }
 }

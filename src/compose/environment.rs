@@ -145,7 +145,7 @@ fn bytes(node: &Node, path: &str, context: &mut Context<'_>) -> Option<Vec<u8>> 
                 format!("the file {path} cannot be read: {error}"),
             );
             if error.kind() == std::io::ErrorKind::NotFound {
-                diagnostic.help("make the file, or write `- path: FILE` with `required: false`");
+                diagnostic.help("make the file; one that may be missing is written `{path: FILE, required: false}`");
             }
             None
         }

@@ -17,7 +17,7 @@ enum Merge {
     /// Lists append; items that are the same keep the first place and the last value.
     Unique(Identity),
     /// Lists append; mappings that are the same merge.
-    MergeItems(Identity),
+    Together(Identity),
 }
 
 /// What makes two items of a list the same.
@@ -102,7 +102,7 @@ static RULES: &[Rule] = &[
     ),
     rule(
         &["networks", "*", "ipam", "config"],
-        Merge::MergeItems(Identity::Keys(&["subnet"])),
+        Merge::Together(Identity::Keys(&["subnet"])),
     ),
 ];
 
@@ -220,7 +220,7 @@ fn settle_items(items: &mut Vec<Node>) {
 fn apply_identity(items: &mut Vec<Node>, rule: Option<Merge>, path: &mut Vec<String>) {
     let (identity, merges) = match rule {
         Some(Merge::Unique(identity)) => (identity, false),
-        Some(Merge::MergeItems(identity)) => (identity, true),
+        Some(Merge::Together(identity)) => (identity, true),
         _ => return,
     };
     let mut kept: IndexMap<String, Node> = IndexMap::with_capacity(items.len());
@@ -263,7 +263,7 @@ fn identity_of(item: &Node, identity: Identity) -> Option<String> {
 pub(super) fn unify(tree: &mut Node) {
     let mut path = Vec::new();
     for rule in RULES {
-        if matches!(rule.merge, Merge::Unique(_) | Merge::MergeItems(_)) {
+        if matches!(rule.merge, Merge::Unique(_) | Merge::Together(_)) {
             unify_at(tree, rule, &mut path);
         }
     }

@@ -8,6 +8,8 @@
 //! `shape` holds it against the one table of keys in `schema`, `merge` makes one tree of them; `typed`
 //! makes the [`model`] of it and [`render`] the output of `stack config`.
 
+#[cfg(test)]
+mod behaviour;
 mod bytes;
 mod check;
 #[cfg(test)]
@@ -25,6 +27,8 @@ pub mod model;
 mod mounts;
 mod paths;
 mod ports;
+#[cfg(test)]
+mod problems;
 mod project;
 mod reader;
 pub mod render;
@@ -35,6 +39,7 @@ pub mod source;
 mod template;
 mod tree;
 mod typed;
+mod vocabulary;
 
 pub use diagnostic::{Color, Diagnostic, Diagnostics, Level, Location};
 pub use load::{LoadOptions, Loaded, Positions, load};

@@ -208,7 +208,9 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             Event::UnresolvedAlias(name) => {
                 self.problems
                     .error(span, format!("there is no anchor `&{name}` before this"));
-                let node = Node::new(Value::Null, span);
+                let mut node = Node::new(Value::Null, span);
+                // Not there for the later phases: one message is enough.
+                node.directive = Directive::Reset;
                 return Ok(Sized { node, height: 0 });
             }
             _ => return Err(Unreadable),
@@ -310,6 +312,7 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
     fn key(&mut self, event: Event<'a>, span: Span, depth: usize) -> Read<Option<String>> {
         if let Event::Scalar(text, _, 0, _) = &event {
             self.count(1, span)?;
+            self.refuse_nul(text, span);
             return Ok(Some(text.clone().into_owned()));
         }
         let key = self.node(event, span, depth + 1)?.node;
@@ -348,6 +351,11 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Value {
+        if text.contains('\0') {
+            // No program, file or variable can take one.
+            self.problems
+                .error(span, "text cannot hold a NUL character");
+        }
         let wanted = tag.and_then(Tag::core_suffix);
         let value = match (wanted, style) {
             (Some("str"), _) => Value::Text(text.to_owned()),
@@ -369,6 +377,14 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             );
         }
         value
+    }
+
+    /// No program, file or variable can take a NUL.
+    fn refuse_nul(&mut self, text: &str, span: Span) {
+        if text.contains('\0') {
+            self.problems
+                .error(span, "text cannot hold a NUL character");
+        }
     }
 
     fn directive(&mut self, tag: Option<&Tag>, span: Span) -> Directive {
@@ -398,5 +414,166 @@ fn enclosing(start: Span, end: Span) -> Span {
         file: start.file,
         start: start.start,
         end: end.end.max(start.start),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::compose::diagnostic::Diagnostics;
+
+    fn read_text(text: &str) -> (Vec<Node>, Diagnostics) {
+        let mut problems = Problems::default();
+        let file = problems.sources.add("x.yaml".into(), Arc::from(text));
+        let documents = read(text, file.unwrap(), &mut problems);
+        (documents, problems.finish())
+    }
+
+    /// A tree as one line of text.
+    fn show(node: &Node) -> String {
+        match &node.value {
+            Value::List(items) => {
+                let items: Vec<String> = items.iter().map(show).collect();
+                format!("[{}]", items.join(" "))
+            }
+            Value::Map(map) => {
+                let entries = map.iter();
+                let entries: Vec<String> = entries
+                    .map(|(key, entry)| format!("{key}={}", show(&entry.node)))
+                    .collect();
+                format!("{{{}}}", entries.join(" "))
+            }
+            Value::Null => "null".to_owned(),
+            _ => node.scalar_text().unwrap_or_default(),
+        }
+    }
+
+    #[test]
+    fn anchors_and_merge_keys_are_resolved() {
+        let table = [
+            ("a: &x {b: 1}\nc: *x", "{a={b=1} c={b=1}}"),
+            ("<<: {a: 1, b: 2}\nb: 3", "{b=3 a=1}"),
+            ("b: 3\n<<: [{a: 1}, {a: 2, c: 3}]", "{b=3 a=1 c=3}"),
+            ("\"<<\": 1", "{<<=1}"),
+            ("a: &x 1\nb: &x 2\nc: *x", "{a=1 b=2 c=2}"),
+            ("1: a\ntrue: b", "{1=a true=b}"),
+            (
+                "a: !!str 5\nb: !!int \"7\"\nc: !!null \"\"",
+                "{a=5 b=7 c=null}",
+            ),
+            ("a: |\n  x\n  y\nb: >-\n  x\n  y", "{a=x\ny\n b=x y}"),
+        ];
+        for (text, expected) in table {
+            let (documents, problems) = read_text(text);
+            assert!(!problems.has_errors(), "{text}: {problems}");
+            assert_eq!(show(&documents[0]), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn directives_are_kept_and_unknown_tags_named() {
+        let (documents, problems) = read_text("a: !reset null\nb: !override [1]\nc: !what 1");
+        let directive = |key: &str| documents[0].get(key).map(|node| node.directive);
+        assert_eq!(directive("a"), Some(Directive::Reset));
+        assert_eq!(directive("b"), Some(Directive::Override));
+        assert_eq!(directive("c"), Some(Directive::Merge));
+        assert_eq!(
+            problems.to_string(),
+            "x.yaml:3:10: warning: the tag `!what` has no meaning here \
+             (a stack file knows `!reset` and `!override`)"
+        );
+    }
+
+    #[test]
+    fn a_few_lines_cannot_stand_for_billions() {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..12 {
+            let alias = format!("*a{}", level - 1);
+            text += &format!("a{level}: &a{level} [{}]\n", vec![alias; 10].join(", "));
+        }
+        let (_, problems) = read_text(&text);
+        assert!(
+            problems.to_string().contains("stands for more than"),
+            "{problems}"
+        );
+    }
+
+    #[test]
+    fn depth_is_bounded_also_through_aliases() {
+        let mut text = "a0: &a0 [x]\n".to_owned();
+        for level in 1..300 {
+            text += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
+        }
+        let deep = [
+            "[".repeat(5000),
+            "{a: ".repeat(5000),
+            "- ".repeat(5000),
+            text,
+        ];
+        for text in deep {
+            let (_, problems) = read_text(&text);
+            assert!(problems.has_errors());
+        }
+    }
+
+    #[test]
+    fn an_alias_inside_of_its_own_anchor_is_refused() {
+        for text in ["a: &a [*a]", "a: &a {b: *a}"] {
+            let (_, problems) = read_text(text);
+            assert!(problems.has_errors(), "{text}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_named() {
+        let table: [(&[u8], &str); 4] = [
+            (
+                b"a\nb: \xff\n",
+                "line 2 is not UTF-8; save the file as UTF-8",
+            ),
+            (b"\xff\xfea\0", "the file is UTF-16; save it as UTF-8"),
+            (b"\x7fELF\0", "the file is binary"),
+            (b"\x7fELF\0\xff", "the file is binary"),
+        ];
+        for (bytes, expected) in table {
+            assert_eq!(decode(bytes), Err(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn spans_cover_what_was_written() {
+        let text = "services:\n  web:\n    image: \"nginx\"\n    ports: [80, 81]\n";
+        let mut problems = Problems::default();
+        let file = problems.sources.add("x".into(), Arc::from(text)).unwrap();
+        let tree = read(text, file, &mut problems).remove(0);
+        let covered = |path: &[&str]| {
+            let node = tree.at(path).unwrap();
+            problems.sources.text(node.span).unwrap()
+        };
+        assert_eq!(covered(&["services", "web", "image"]), "\"nginx\"");
+        assert_eq!(covered(&["services", "web", "ports"]), "[80, 81]");
+        let location = problems
+            .sources
+            .locate(tree.at(&["services", "web"]).unwrap().span);
+        assert_eq!(location.unwrap().line, 3);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_fail_badly(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(text) = decode(&bytes) {
+                read_text(text);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_it_fail_badly(text in "[-a:&*!<{}\\[\\],#|>\"' \n\t]{0,60}") {
+            let (_, problems) = read_text(&text);
+            problems.render(crate::compose::Color::Never, 80);
+        }
     }
 }
