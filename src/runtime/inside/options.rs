@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn bind_options() {
-        let table: &[(&[&str], Option<Reach>, u64, u64, Option<(u64, Reach)>)] = &[
+        type Row<'a> = (&'a [&'a str], Option<Reach>, u64, u64, Option<(u64, Reach)>);
+        let table: &[Row<'_>] = &[
             (&["bind"], Some(Reach::One), 0, 0, None),
             (&["rbind", "ro"], Some(Reach::Tree), RDONLY, 0, None),
             (&["rbind", "rro"], Some(Reach::Tree), 0, RDONLY, None),

@@ -231,7 +231,15 @@ mod tests {
 
     #[test]
     fn users_are_found_as_docker_finds_them() {
-        let table: &[(Option<&str>, &[&str], u32, u32, &[u32], Option<&str>)] = &[
+        type Row<'a> = (
+            Option<&'a str>,
+            &'a [&'a str],
+            u32,
+            u32,
+            &'a [u32],
+            Option<&'a str>,
+        );
+        let table: &[Row<'_>] = &[
             (None, &[], 7, 8, &[], None),
             (Some(""), &[], 0, 0, &[10], Some("/root")),
             (Some("root"), &[], 0, 0, &[10], Some("/root")),

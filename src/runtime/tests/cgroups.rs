@@ -127,7 +127,7 @@ fn what_a_killed_shim_left_is_swept() {
         assert_eq!(reaper, 137);
         assert!(Cgroup::open(&path).is_err());
         remove_stale(&path).unwrap();
-        std::mem::forget(live);
+        live.abandon();
     });
 }
 

@@ -319,6 +319,11 @@ impl Live {
         Ok(self.outcome("exec", code))
     }
 
+    /// Leaves it to others to kill, or to have killed.
+    pub(super) fn abandon(mut self) {
+        self.ended = Some(0);
+    }
+
     /// Waits until the program's output has this text.
     pub(super) fn until(&self, text: &str) {
         eventually(text, || self.outcome("main", 0).stdout.contains(text));
