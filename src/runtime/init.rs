@@ -5,9 +5,9 @@
 //! orphans, and ends with the program's exit code.
 //!
 //! So `/proc/1/exe` inside the container is our own program (CVE-2019-5736). It cannot be written
-//! to: the shim, and with it everything it clones, runs from a file on a read-only mount of its own
-//! or from a sealed copy in memory, see [`sealed`](super::sealed). Opening it for writing fails
-//! whatever privileges the container has, and reading it gives away nothing but a public binary.
+//! to: the shim, and with it everything it clones, runs from a read-only file system or a sealed copy
+//! in memory, see [`sealed`](super::sealed). Opening it for writing fails whatever privileges the
+//! container has, and reading it gives away nothing but a public program.
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use rustix::process::{Pid, WaitOptions, getpid, setpgid, waitpid};
@@ -35,22 +35,24 @@ pub fn prepare_program() {
     }
 }
 
-/// PID 1's life after the fork, until the program has ended: its exit code.
-///
-/// Signals that came between the fork and this call are not lost when they were blocked before the
-/// fork; the program's half restores its mask.
-pub fn supervise(program: i32) -> i32 {
-    let Some(program) = Pid::from_raw(program) else {
-        return 128;
-    };
-    let all = SigSet::all();
-    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None);
+/// PID 1's life after the fork, with every signal blocked since before: ends with the program's exit
+/// code.
+pub fn supervise(program: i32) -> ! {
     let _ = rustix::thread::set_name(c"stack-init");
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let hidden = rustix::process::DumpableBehavior::NotDumpable;
+    let _ = rustix::process::set_dumpable_behavior(hidden);
     close_streams();
+    let code = match Pid::from_raw(program) {
+        Some(program) => watch(program).exit_code(),
+        None => 128,
+    };
+    sys::clone::exit_now(code)
+}
+
+fn watch(program: Pid) -> ExitStatus {
     loop {
         if let Some(status) = reap(program) {
-            return status.exit_code();
+            return status;
         }
         match sys::signal_queue::wait_any() {
             Ok(signal) if is_forwarded(signal) => {

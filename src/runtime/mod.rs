@@ -6,26 +6,24 @@
 pub mod bundle;
 mod capabilities;
 pub mod cgroup;
-pub mod client;
 mod channel;
+pub mod client;
 pub mod container;
 pub mod exec;
 pub mod exit;
 pub mod failure;
 pub mod identity;
 pub mod init;
+mod inside;
 pub mod log;
+mod namespaces;
 mod packet;
 pub mod protocol;
 pub mod pty;
 pub mod sealed;
-pub mod shim;
-mod inside;
-mod namespaces;
-pub mod sealed;
 mod seccomp;
+pub mod shim;
 pub mod signal;
 pub mod spec;
-
 #[cfg(test)]
 mod tests;

@@ -168,7 +168,6 @@ impl Shim<'_> {
         }
         let start = Start {
             target: &running.pidfd,
-            target_pid: running.pid,
             process,
             user,
             spec: &self.spec,

@@ -15,12 +15,20 @@ use super::lost::Lost;
 use super::output::Output;
 use super::{Container, Listener, Shim, ShimError, record};
 use crate::runtime::bundle::{Bundle, RuntimeState, ShimConfig};
-use crate::runtime::container::{Create, Stdio, StdioSetup, create};
+use crate::runtime::container::{Create, Init, Stdio, StdioSetup, create};
 use crate::runtime::log::LogWriter;
 use crate::runtime::{identity, init, packet, pty};
+use crate::sys;
+
+const INIT: Init = Init {
+    prepare_program: init::prepare_program,
+    supervise: init::supervise,
+};
 
 /// Takes the connection to whoever started this shim off descriptor 0, which becomes `/dev/null`.
 pub(super) fn take_standard_input() -> Option<OwnedFd> {
+    // Whatever a careless caller has left open is none of this process's business, nor the container's.
+    let _ = sys::descriptors::close_from(3);
     let null = File::open("/dev/null").ok()?;
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).ok()?;
     rustix::stdio::dup2_stdin(&null).ok()?;
@@ -44,7 +52,7 @@ pub(super) fn prepare<'a>(
         spec: &spec,
         config: &config,
         stdio: streams.theirs,
-        init: config.init.then_some(init::supervise),
+        init: config.init.then_some(INIT),
     })?;
     let (output, terminal, stdin) = match streams.ours {
         Ours::Pipes {
