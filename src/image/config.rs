@@ -1,5 +1,8 @@
 //! The configuration of an image: reading it, and changing it on import.
 
+use std::path::Path;
+
+use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 
 /// A health check as images carry it: Docker's extension of the OCI image configuration.
@@ -71,6 +74,35 @@ impl ConfigChange {
     /// Reads one instruction in the words of a Dockerfile; `ENV`, `LABEL`, `EXPOSE` and `VOLUME` may
     /// hold several settings, so one line gives a list.
     pub fn parse(line: &str) -> super::Result<Vec<Self>> {
-        todo!("{line}")
+        super::change::parse(line).map_err(|reason| super::Error::Change {
+            line: line.trim().to_owned(),
+            reason,
+        })
     }
+}
+
+/// Reads an image's configuration, with the part that OCI has no words for.
+pub(super) fn parse_config(
+    path: &Path,
+    bytes: &[u8],
+) -> super::Result<(ImageConfiguration, Option<Healthcheck>)> {
+    let wrong = |source| super::Error::Corrupt {
+        path: path.to_owned(),
+        source,
+    };
+    let config = serde_json::from_slice(bytes).map_err(wrong)?;
+    let docker: DockerDocument = serde_json::from_slice(bytes).map_err(wrong)?;
+    let healthcheck = docker.config.and_then(|config| config.healthcheck);
+    Ok((config, healthcheck.filter(|check| !check.test.is_empty())))
+}
+
+#[derive(Deserialize)]
+struct DockerDocument {
+    config: Option<DockerConfig>,
+}
+
+#[derive(Deserialize)]
+struct DockerConfig {
+    #[serde(rename = "Healthcheck")]
+    healthcheck: Option<Healthcheck>,
 }

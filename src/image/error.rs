@@ -1,9 +1,12 @@
 //! What can go wrong with images.
 
+use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::digest::{Digest, DigestError};
+use super::layer::LayerError;
+use super::pull::RegistryError;
 use super::reference::{Reference, ReferenceError};
 
 /// What can go wrong with images.
@@ -31,4 +34,98 @@ pub enum Error {
         /// The name.
         reference: Reference,
     },
+    /// The first digits of several IDs.
+    #[error("`{text}` is the beginning of {count} image IDs: give more of its digits")]
+    Ambiguous {
+        /// What was given.
+        text: String,
+        /// How many images it may mean.
+        count: usize,
+    },
+    /// A document of the store or of an archive cannot be understood.
+    #[error("{} is damaged: remove the image and bring it in again", path.display())]
+    Corrupt {
+        /// The document.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A layer that may not be unpacked, or cannot.
+    #[error("the layer {layer} cannot be unpacked")]
+    Layer {
+        /// Which one.
+        layer: LayerSource,
+        /// What is wrong with it.
+        source: LayerError,
+    },
+    /// An image has come in by another tool, or its layer was deleted.
+    #[error(
+        "the image {image} is not complete, its layer {diff_id} is not unpacked: pull, load or import it again"
+    )]
+    LayerMissing {
+        /// Its name or ID.
+        image: String,
+        /// The layer.
+        diff_id: Digest,
+    },
+    /// Two documents of an image contradict each other.
+    #[error(
+        "the image's configuration names {config} layers, its manifest {manifest}: it is damaged"
+    )]
+    LayerCount {
+        /// Layers of the configuration.
+        config: usize,
+        /// Layers of the manifest.
+        manifest: usize,
+    },
+    /// A change of a configuration that is none.
+    #[error("`{line}` is no change of an image's configuration: {reason}")]
+    Change {
+        /// What was given.
+        line: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// An archive or directory that holds no images.
+    #[error("{what} holds no image: {reason}")]
+    NotAnImage {
+        /// The archive or directory.
+        what: String,
+        /// What is missing or wrong.
+        reason: String,
+    },
+    /// The registry did not give the image.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// Where a layer came from, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LayerSource {
+    /// A blob of a registry or layout.
+    Blob(Digest),
+    /// A file in an archive.
+    File(String),
+    /// The archive of an import.
+    Import(Reference),
+}
+
+impl fmt::Display for LayerSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blob(digest) => digest.fmt(f),
+            Self::File(name) => write!(f, "`{name}`"),
+            Self::Import(reference) => write!(f, "of {}", reference.familiar()),
+        }
+    }
+}
+
+/// An error of the system with what was tried and on what.
+pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io {
+        action,
+        path,
+        source,
+    }
 }

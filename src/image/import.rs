@@ -1,13 +1,22 @@
 //! A root file system archive becomes an image.
 
-use std::io::Read;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
+use super::Result;
+use super::change::apply;
 use super::config::ConfigChange;
-use super::progress::ProgressSink;
+use super::digest::Digest;
+use super::error::{Error, LayerSource};
+use super::layer::{Blob, Ingested};
+use super::oci::{CONFIG, Descriptor, MANIFEST, Manifest};
+use super::progress::{Phase, Progress, ProgressSink};
+use super::pull::Platform;
 use super::reference::Reference;
-use super::store::{Image, ImageStore};
+use super::store::{Image, ImageStore, NewImage};
 
 /// How an archive becomes an image.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +31,12 @@ pub struct ImportOptions {
     pub created: Option<Timestamp>,
 }
 
+/// The documents that an image is made of, open for changes.
+struct Draft {
+    config: Map<String, Value>,
+    layers: Vec<Descriptor>,
+}
+
 impl ImageStore {
     /// Makes an image of a root file system archive (tar; plain, gzip or zstd) and names it.
     ///
@@ -33,8 +48,179 @@ impl ImageStore {
         reference: &Reference,
         options: &ImportOptions,
         progress: ProgressSink<'_>,
-    ) -> super::Result<Image> {
-        let _ = (archive, reference, options, progress);
-        todo!()
+    ) -> Result<Image> {
+        let _coming = self.begin()?;
+        let mut draft = match &options.base {
+            Some(base) => self.draft_of(base)?,
+            None => Draft::empty(),
+        };
+        let counted = Counted {
+            input: archive,
+            layer: None,
+            total: None,
+            done: AtomicU64::new(0),
+            progress,
+        };
+        let source = LayerSource::Import(reference.clone());
+        let (unfinished, layer) = self.receive(counted, Blob::Compressed, &source)?;
+        self.install(&unfinished, &layer)?;
+        progress(Progress {
+            layer: Some(layer.digest),
+            phase: Phase::Unpacked,
+        });
+        draft.push(&layer, options);
+        let (manifest, config) = draft.finish()?;
+        progress(Progress {
+            layer: None,
+            phase: Phase::Syncing,
+        });
+        let image = self.commit(&NewImage {
+            manifest: &manifest,
+            media_type: None,
+            config: &config,
+            references: std::slice::from_ref(reference),
+            repo_digest: None,
+        })?;
+        progress(Progress {
+            layer: None,
+            phase: Phase::Done,
+        });
+        Ok(image)
+    }
+
+    fn draft_of(&self, base: &Reference) -> Result<Draft> {
+        let image = self.get(base)?.ok_or_else(|| Error::NoSuchImage {
+            reference: base.clone(),
+        })?;
+        let corrupt = |digest: Digest| {
+            let path = self.blob(&digest);
+            move |source| Error::Corrupt { path, source }
+        };
+        let manifest: Manifest = serde_json::from_slice(&self.read_blob(&image.manifest)?)
+            .map_err(corrupt(image.manifest))?;
+        let config =
+            serde_json::from_slice(&self.read_blob(&image.id)?).map_err(corrupt(image.id))?;
+        let mut layers = manifest.layers;
+        for layer in &mut layers {
+            layer.media_type = oci_layer_type(&layer.media_type);
+        }
+        Ok(Draft { config, layers })
+    }
+}
+
+/// The manifest is an OCI one, whatever the base image's was: its layers are to be called so too.
+fn oci_layer_type(media_type: &str) -> String {
+    match media_type {
+        "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
+            "application/vnd.oci.image.layer.v1.tar+gzip"
+        }
+        "application/vnd.docker.image.rootfs.diff.tar.zstd" => {
+            "application/vnd.oci.image.layer.v1.tar+zstd"
+        }
+        "application/vnd.docker.image.rootfs.diff.tar" => "application/vnd.oci.image.layer.v1.tar",
+        other => other,
+    }
+    .to_owned()
+}
+
+impl Draft {
+    fn empty() -> Self {
+        let platform = Platform::this();
+        let mut config = Map::new();
+        config.insert("architecture".to_owned(), json!(platform.architecture));
+        config.insert("os".to_owned(), json!(platform.os));
+        if let Some(variant) = platform.variant {
+            config.insert("variant".to_owned(), json!(variant));
+        }
+        // Docker gives a container this path when an image has none; better in plain sight.
+        let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        config.insert("config".to_owned(), json!({ "Env": [path] }));
+        config.insert(
+            "rootfs".to_owned(),
+            json!({ "type": "layers", "diff_ids": [] }),
+        );
+        Self {
+            config,
+            layers: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, layer: &Ingested, options: &ImportOptions) {
+        let created = options.created.unwrap_or_else(Timestamp::now).to_string();
+        let comment = options
+            .message
+            .as_deref()
+            .unwrap_or("imported from an archive");
+        self.config.insert("created".to_owned(), json!(created));
+        push(
+            &mut self.config,
+            "history",
+            json!({ "created": created, "comment": comment }),
+        );
+        if let Some(Value::Object(rootfs)) = self.config.get_mut("rootfs") {
+            push(rootfs, "diff_ids", json!(layer.diff_id));
+        }
+        let settings = self.config.entry("config").or_insert(Value::Null);
+        if !settings.is_object() {
+            *settings = json!({});
+        }
+        if let Value::Object(settings) = settings {
+            apply(settings, &options.changes);
+        }
+        self.layers.push(Descriptor::new(
+            layer.compression.media_type(),
+            layer.digest,
+            layer.size,
+        ));
+    }
+
+    /// The bytes of the manifest and the configuration.
+    fn finish(self) -> Result<(Vec<u8>, Vec<u8>)> {
+        let corrupt = |source| Error::Corrupt {
+            path: "image configuration".into(),
+            source,
+        };
+        let config = serde_json::to_vec(&self.config).map_err(corrupt)?;
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: Some(MANIFEST.to_owned()),
+            config: Descriptor::new(CONFIG, Digest::of(&config), config.len() as u64),
+            layers: self.layers,
+        };
+        Ok((serde_json::to_vec(&manifest).map_err(corrupt)?, config))
+    }
+}
+
+fn push(map: &mut Map<String, Value>, key: &str, value: Value) {
+    match map.entry(key).or_insert(Value::Null) {
+        Value::Array(list) => list.push(value),
+        other => *other = json!([value]),
+    }
+}
+
+/// Tells how many bytes have come in, about every MiB.
+pub(super) struct Counted<'a, R> {
+    pub(super) input: R,
+    pub(super) layer: Option<Digest>,
+    pub(super) total: Option<u64>,
+    pub(super) done: AtomicU64,
+    pub(super) progress: ProgressSink<'a>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        let before = self.done.fetch_add(count as u64, Ordering::Relaxed);
+        let done = before + count as u64;
+        if before >> 20 != done >> 20 || count == 0 {
+            (self.progress)(Progress {
+                layer: self.layer,
+                phase: Phase::Transfer {
+                    done,
+                    total: self.total,
+                },
+            });
+        }
+        Ok(count)
     }
 }

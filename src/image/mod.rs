@@ -11,11 +11,14 @@
 //! after its digest was verified; the index is replaced by rename, as the last step. So readers need
 //! no lock, and whatever a killed process leaves behind is garbage that the index does not name.
 
+mod change;
 mod config;
 mod digest;
 mod error;
 mod import;
+mod layer;
 mod load;
+mod oci;
 mod progress;
 mod pull;
 mod reference;
@@ -23,10 +26,11 @@ mod store;
 
 pub use config::{ConfigChange, Healthcheck};
 pub use digest::{Digest, DigestError};
-pub use error::Error;
+pub use error::{Error, LayerSource};
 pub use import::ImportOptions;
+pub use layer::{ArchiveError, EntryError, LayerError};
 pub use progress::{Phase, Progress, ProgressSink, no_progress};
-pub use pull::{Credentials, Platform, PullOptions, pull};
+pub use pull::{Credentials, Platform, PullOptions, RegistryError, pull};
 pub use reference::{Reference, ReferenceError};
 pub use store::{Image, ImageStore, ImageSummary, Removed};
 

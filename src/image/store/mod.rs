@@ -1,15 +1,44 @@
 //! The content store: an OCI image layout and the unpacked layers beside it.
+//!
+//! ```text
+//! <root>/images/oci-layout index.json blobs/sha256/<hex>
+//!        layers/<diff id>/…   see layers.rs
+//!        layers/index.lock    exclusive while index.json is replaced
+//!        layers/ingest.lock   shared while something comes in, exclusive while something is deleted
+//! ```
+//!
+//! Readers take no lock. Whoever brings something in holds `ingest.lock` shared from its first file to
+//! the index, so that nobody takes its blobs for garbage; when nobody holds it, all that the index
+//! does not name is garbage.
+
+mod commit;
+mod disk;
+mod garbage;
+mod index;
+mod layers;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use oci_spec::image::ImageConfiguration;
 
 use super::Result;
-use super::config::Healthcheck;
+use super::config::{Healthcheck, parse_config};
 use super::digest::Digest;
+use super::error::{Error, io_error};
+use super::oci::{Descriptor, Index, Manifest};
 use super::reference::Reference;
+use index::{IMAGE_ID, UNPACKED_SIZE};
+
+pub(super) use commit::NewImage;
+use disk::Durability;
+pub(super) use disk::{Lock, Temporary};
 
 /// The images of one stack root.
 #[derive(Debug, Clone)]
@@ -67,55 +96,250 @@ pub struct Removed {
 impl ImageStore {
     /// Opens the store below `root`, the directory with everything of stack, and makes it if need be.
     pub fn open(root: &Path) -> Result<Self> {
-        Ok(Self {
+        let store = Self {
             root: root.to_owned(),
-        })
+        };
+        if !store.index_path().exists() {
+            store.create()?;
+        }
+        Ok(store)
+    }
+
+    fn create(&self) -> Result<()> {
+        for directory in [self.images().join("blobs/sha256"), self.layers()] {
+            fs::create_dir_all(&directory).map_err(io_error("create", &directory))?;
+        }
+        // Set-uid programs of images are in there: users of the host must not get at them.
+        let private = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(self.layers(), private).map_err(io_error("protect", &self.layers()))?;
+        let _lock = Lock::exclusive(&self.index_lock())?;
+        let layout = self.images().join("oci-layout");
+        disk::replace(
+            &layout,
+            br#"{"imageLayoutVersion":"1.0.0"}"#,
+            disk::Durability::Now,
+        )?;
+        if !self.index_path().exists() {
+            self.write_index(&Index::new())?;
+        }
+        Ok(())
+    }
+
+    fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    fn layers(&self) -> PathBuf {
+        self.root.join("layers")
+    }
+
+    fn index_path(&self) -> PathBuf {
+        self.images().join("index.json")
+    }
+
+    fn index_lock(&self) -> PathBuf {
+        self.layers().join("index.lock")
+    }
+
+    pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.images().join("blobs/sha256").join(digest.hex())
+    }
+
+    fn read_index(&self) -> Result<Index> {
+        Ok(disk::read_json(&self.index_path())?.unwrap_or_else(Index::new))
+    }
+
+    fn write_index(&self, index: &Index) -> Result<()> {
+        let path = self.index_path();
+        let bytes = serde_json::to_vec(index).map_err(|source| Error::Corrupt {
+            path: path.clone(),
+            source,
+        })?;
+        disk::replace(&path, &bytes, disk::Durability::Now)
+    }
+
+    pub(super) fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let path = self.blob(digest);
+        fs::read(&path).map_err(io_error("read", &path))
     }
 
     /// The image a name stands for. A few small reads, no lock.
+    ///
+    /// # Errors
+    /// When the store is damaged, or the image has come in by another tool and is not unpacked.
     pub fn get(&self, reference: &Reference) -> Result<Option<Image>> {
-        let _ = (reference, &self.root);
-        todo!()
+        let index = self.read_index()?;
+        index
+            .find(reference)
+            .map(|found| self.image(&index, found))
+            .transpose()
     }
 
     /// The image with this ID (digest of its configuration).
     pub fn get_by_id(&self, id: &Digest) -> Result<Option<Image>> {
-        let _ = id;
-        todo!()
+        let index = self.read_index()?;
+        for descriptor in index.manifests.iter().filter(|found| found.is_manifest()) {
+            if self.id_of(descriptor)? == *id {
+                return self.image(&index, descriptor).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// The image that a user means by a name, an ID, or the first digits of one.
+    ///
+    /// # Errors
+    /// As [`ImageStore::get`], and when several images have an ID that begins so.
     pub fn find(&self, text: &str) -> Result<Option<Image>> {
-        let _ = text;
-        todo!()
+        if let Ok(reference) = text.parse()
+            && let Some(image) = self.get(&reference)?
+        {
+            return Ok(Some(image));
+        }
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
+        let mut ids = HashSet::new();
+        for descriptor in self
+            .read_index()?
+            .manifests
+            .iter()
+            .filter(|found| found.is_manifest())
+        {
+            ids.insert(self.id_of(descriptor)?);
+        }
+        ids.retain(|id| id.hex().starts_with(digits));
+        match ids.len() {
+            0 | 1 => ids
+                .into_iter()
+                .next()
+                .map_or(Ok(None), |id| self.get_by_id(&id)),
+            count => Err(Error::Ambiguous {
+                text: text.to_owned(),
+                count,
+            }),
+        }
     }
 
     /// Every image, the newest first.
     pub fn list(&self) -> Result<Vec<ImageSummary>> {
-        todo!()
+        let index = self.read_index()?;
+        let mut seen = HashSet::new();
+        let mut list = Vec::new();
+        for descriptor in index.manifests.iter().filter(|found| found.is_manifest()) {
+            if !seen.insert(descriptor.digest) {
+                continue;
+            }
+            let (manifest, config) = self.documents(descriptor)?;
+            let created = config
+                .created()
+                .as_deref()
+                .and_then(|text| text.parse().ok());
+            list.push(ImageSummary {
+                id: manifest.config.digest,
+                manifest: descriptor.digest,
+                references: index.names(&descriptor.digest),
+                size: self.size_of(descriptor, &config)?,
+                created,
+            });
+        }
+        list.sort_by(|a, b| b.created.cmp(&a.created).then(a.id.cmp(&b.id)));
+        Ok(list)
+    }
+
+    fn image(&self, index: &Index, descriptor: &Descriptor) -> Result<Image> {
+        let path = self.blob(&descriptor.digest);
+        let manifest: Manifest = disk::parse(&path, &self.read_blob(&descriptor.digest)?)?;
+        let (config, healthcheck) = parse_config(
+            &self.blob(&manifest.config.digest),
+            &self.read_blob(&manifest.config.digest)?,
+        )?;
+        let references = index.names(&descriptor.digest);
+        let mut layers = Vec::new();
+        for diff_id in diff_ids(&config)? {
+            let layer = self.layer_files(&diff_id);
+            if !layer.is_dir() {
+                let name = references
+                    .first()
+                    .map_or(manifest.config.digest.to_string(), Reference::familiar);
+                return Err(Error::LayerMissing {
+                    image: name,
+                    diff_id,
+                });
+            }
+            layers.push(layer);
+        }
+        Ok(Image {
+            id: manifest.config.digest,
+            manifest: descriptor.digest,
+            references,
+            size: self.size_of(descriptor, &config)?,
+            created: config
+                .created()
+                .as_deref()
+                .and_then(|text| text.parse().ok()),
+            config,
+            healthcheck,
+            layers,
+        })
+    }
+
+    fn documents(&self, descriptor: &Descriptor) -> Result<(Manifest, ImageConfiguration)> {
+        let path = self.blob(&descriptor.digest);
+        let manifest: Manifest = disk::parse(&path, &self.read_blob(&descriptor.digest)?)?;
+        let path = self.blob(&manifest.config.digest);
+        let (config, _) = parse_config(&path, &self.read_blob(&manifest.config.digest)?)?;
+        Ok((manifest, config))
+    }
+
+    /// The annotation saves reading the manifest; other tools do not write it.
+    fn id_of(&self, descriptor: &Descriptor) -> Result<Digest> {
+        if let Some(id) = descriptor
+            .annotations
+            .get(IMAGE_ID)
+            .and_then(|text| text.parse().ok())
+        {
+            return Ok(id);
+        }
+        let manifest: Manifest = disk::parse(
+            &self.blob(&descriptor.digest),
+            &self.read_blob(&descriptor.digest)?,
+        )?;
+        Ok(manifest.config.digest)
+    }
+
+    fn size_of(&self, descriptor: &Descriptor, config: &ImageConfiguration) -> Result<u64> {
+        if let Some(size) = descriptor
+            .annotations
+            .get(UNPACKED_SIZE)
+            .and_then(|text| text.parse().ok())
+        {
+            return Ok(size);
+        }
+        diff_ids(config)?.iter().map(|id| self.layer_size(id)).sum()
     }
 
     /// Gives the image `source` one more name.
     pub fn tag(&self, source: &Reference, target: &Reference) -> Result<()> {
-        let _ = (source, target);
-        todo!()
+        let _lock = Lock::exclusive(&self.index_lock())?;
+        let mut index = self.read_index()?;
+        let Some(descriptor) = index.find(source).cloned() else {
+            return Err(Error::NoSuchImage {
+                reference: source.clone(),
+            });
+        };
+        index.set(target, descriptor);
+        self.write_index(&index)
     }
+}
 
-    /// Takes a name away, and with the last one the blobs and layers that no other image needs and
-    /// that are not `in_use` (paths as in [`Image::layers`]).
-    pub fn remove(&self, reference: &Reference, in_use: &HashSet<PathBuf>) -> Result<Removed> {
-        let _ = (reference, in_use);
-        todo!()
-    }
-
-    /// Takes away every image without a name, and blobs and layers that nobody needs.
-    pub fn prune(&self, in_use: &HashSet<PathBuf>) -> Result<Removed> {
-        let _ = in_use;
-        todo!()
-    }
-
-    /// Takes away what killed imports and pulls have left behind. Cheap when there is nothing.
-    pub fn sweep(&self) -> Result<()> {
-        todo!()
-    }
+/// The layers of an image, the bottom one first.
+pub(super) fn diff_ids(config: &ImageConfiguration) -> Result<Vec<Digest>> {
+    Ok(config
+        .rootfs()
+        .diff_ids()
+        .iter()
+        .map(|id| id.parse())
+        .collect::<Result<_, _>>()?)
 }

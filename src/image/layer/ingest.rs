@@ -1,0 +1,197 @@
+//! A stream of bytes becomes a verified blob and an unpacked directory, in one pass.
+//!
+//! ```text
+//! input ─► size limit ─┬─► decompress ─► hash (diff id) ─► unpack       (this thread)
+//!                      └─► [compress] ─► hash (digest) ─► blob file     (its own thread)
+//! ```
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use sha2::{Digest as _, Sha256};
+
+use super::super::digest::Digest;
+use super::archive::Archive;
+use super::compression::{Compression, decoder, detect};
+use super::error::{ArchiveError, LayerError};
+use super::unpack::{Limits, unpack};
+
+/// Fast, and about as small as gzip's best.
+const ZSTD_LEVEL: i32 = 1;
+/// Chunks on their way to the blob's thread.
+const CHUNKS: usize = 8;
+/// An archive may be this much longer than the files in it: headers, and blanks at its end.
+const OVERHEAD: u64 = 4 << 30;
+
+/// What to do with the bytes as they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::image) enum Blob {
+    /// Keep them: a manifest names them by their digest.
+    AsIs,
+    /// Keep them if they are compressed, else compress them.
+    Compressed,
+}
+
+/// A layer that has come in, not yet in its place.
+#[derive(Debug)]
+pub(in crate::image) struct Ingested {
+    pub(in crate::image) compression: Compression,
+    /// Digest and length of the blob.
+    pub(in crate::image) digest: Digest,
+    pub(in crate::image) size: u64,
+    /// Digest of the archive, decompressed.
+    pub(in crate::image) diff_id: Digest,
+    /// Bytes of the unpacked files.
+    pub(in crate::image) bytes: u64,
+    /// Directories that no entry has described.
+    pub(in crate::image) implied: Vec<Vec<u8>>,
+}
+
+/// Reads a layer to its end: the blob goes to the file `blob`, the files into the empty directory
+/// `directory`.
+pub(in crate::image) fn ingest(
+    input: impl Read,
+    mode: Blob,
+    (blob, directory): (&Path, &Path),
+    limits: Limits,
+) -> Result<Ingested, LayerError> {
+    let (compression, input) = detect(input)?;
+    let file = File::create_new(blob).map_err(|source| LayerError::Io {
+        action: "create",
+        path: blob.to_owned(),
+        source,
+    })?;
+    let kept = match (mode, compression) {
+        (Blob::Compressed, Compression::None) => Compression::Zstd,
+        (_, compression) => compression,
+    };
+    let (sender, receiver) = sync_channel(CHUNKS);
+    std::thread::scope(|scope| {
+        let compress = kept != compression;
+        let writer = scope.spawn(move || write_blob(file, &receiver, compress));
+        let unpacked = read_archive(Tee { input, sender }, compression, directory, limits);
+        let written = writer
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the blob's thread panicked")));
+        // A full disk stops both sides: the writer knows why.
+        let (digest, size) = written.map_err(|source| LayerError::Io {
+            action: "write",
+            path: blob.to_owned(),
+            source,
+        })?;
+        let (diff_id, unpacked) = unpacked?;
+        let (bytes, implied) = (unpacked.bytes, unpacked.implied);
+        Ok(Ingested {
+            compression: kept,
+            digest,
+            size,
+            diff_id,
+            bytes,
+            implied,
+        })
+    })
+}
+
+fn read_archive(
+    mut input: impl Read,
+    compression: Compression,
+    directory: &Path,
+    limits: Limits,
+) -> Result<(Digest, super::unpack::Unpacked), LayerError> {
+    let found = read_decoded(decoder(compression, &mut input)?, directory, limits)?;
+    // Whatever stands behind the compressed stream belongs to the blob too.
+    io::copy(&mut input, &mut io::sink()).map_err(ArchiveError::Read)?;
+    Ok(found)
+}
+
+fn read_decoded(
+    decoded: impl Read,
+    directory: &Path,
+    limits: Limits,
+) -> Result<(Digest, super::unpack::Unpacked), LayerError> {
+    let most = limits.bytes.saturating_add(OVERHEAD);
+    let mut hashing = Hashing {
+        input: decoded.take(most + 1),
+        hasher: Sha256::new(),
+    };
+    let mut archive = Archive::new(&mut hashing);
+    let unpacked = unpack(&mut archive, directory, limits)?;
+    archive.drain()?;
+    if hashing.input.limit() == 0 {
+        return Err(LayerError::Limit {
+            what: "bytes",
+            limit: most,
+        });
+    }
+    Ok((Digest::from_hasher(hashing.hasher), unpacked))
+}
+
+struct Hashing<R> {
+    input: R,
+    hasher: Sha256,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// Hands every byte that is read to the blob's thread as well.
+struct Tee<R> {
+    input: R,
+    sender: SyncSender<Vec<u8>>,
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        if count > 0 && self.sender.send(buffer[..count].to_vec()).is_err() {
+            return Err(io::Error::other("the blob cannot be written"));
+        }
+        Ok(count)
+    }
+}
+
+fn write_blob(file: File, chunks: &Receiver<Vec<u8>>, compress: bool) -> io::Result<(Digest, u64)> {
+    let mut out = HashedFile {
+        file,
+        hasher: Sha256::new(),
+        size: 0,
+    };
+    if compress {
+        let mut encoder = zstd::stream::write::Encoder::new(&mut out, ZSTD_LEVEL)?;
+        while let Ok(chunk) = chunks.recv() {
+            encoder.write_all(&chunk)?;
+        }
+        encoder.finish()?;
+    } else {
+        while let Ok(chunk) = chunks.recv() {
+            out.write_all(&chunk)?;
+        }
+    }
+    Ok((Digest::from_hasher(out.hasher), out.size))
+}
+
+struct HashedFile {
+    file: File,
+    hasher: Sha256,
+    size: u64,
+}
+
+impl Write for HashedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

@@ -1,0 +1,32 @@
+//! One layer: an archive that becomes a directory for overlayfs, and a blob.
+//!
+//! Owns the reading of hostile archives. Knows nothing of images, names or registries.
+//!
+//! Invariant: whatever an archive says, nothing outside the directory that was given is read, made,
+//! changed or removed, and no more is written than the limits allow. Every path is resolved by the
+//! kernel beneath that directory (`openat2`, `RESOLVE_IN_ROOT`), never by string arithmetic alone.
+
+mod archive;
+mod attributes;
+mod compression;
+mod error;
+mod ingest;
+mod pax;
+mod remove;
+mod sparse;
+mod tree;
+mod unpack;
+
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod unpack_tests;
+
+pub use error::{ArchiveError, EntryError, LayerError};
+
+pub(super) use archive::{Archive, Kind};
+pub(super) use attributes::{Attributes, inherit};
+pub(super) use compression::{Compression, decoder};
+pub(super) use ingest::{Blob, Ingested, ingest};
+pub(super) use remove::remove_tree;
+pub(super) use unpack::Limits;

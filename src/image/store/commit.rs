@@ -1,0 +1,120 @@
+//! An image whose layers are in the store gets its name.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use super::super::Result;
+use super::super::config::parse_config;
+use super::super::digest::Digest;
+use super::super::error::{Error, LayerSource, io_error};
+use super::super::layer::{Blob, Ingested, Limits, ingest};
+use super::super::oci::{Descriptor, MANIFEST, Manifest};
+use super::super::reference::Reference;
+use super::index::{IMAGE_ID, REPO_DIGEST, UNPACKED_SIZE};
+use super::{Durability, Image, ImageStore, Lock, Temporary, diff_ids, disk};
+
+/// An image to be named. Its manifest and configuration are given as bytes: their digests are what
+/// the outside knows them by.
+pub(in crate::image) struct NewImage<'a> {
+    pub(in crate::image) manifest: &'a [u8],
+    /// `None` = the OCI one.
+    pub(in crate::image) media_type: Option<&'a str>,
+    pub(in crate::image) config: &'a [u8],
+    /// None = it can only be found by its ID.
+    pub(in crate::image) references: &'a [Reference],
+    /// What the registry calls it, if that is not the manifest's digest.
+    pub(in crate::image) repo_digest: Option<Digest>,
+}
+
+impl ImageStore {
+    /// Says that something is coming in: until the lock is dropped nothing is deleted.
+    pub(in crate::image) fn begin(&self) -> Result<Lock> {
+        self.sweep()?;
+        Lock::shared(&self.ingest_lock())
+    }
+
+    pub(super) fn ingest_lock(&self) -> PathBuf {
+        self.layers().join("ingest.lock")
+    }
+
+    /// Reads a layer into a new unfinished directory.
+    pub(in crate::image) fn receive(
+        &self,
+        input: impl std::io::Read,
+        mode: Blob,
+        layer: &LayerSource,
+    ) -> Result<(Temporary, Ingested)> {
+        let unfinished = Temporary::new(&self.layers())?;
+        let files = unfinished.path().join("fs");
+        std::fs::create_dir(&files).map_err(io_error("create", &files))?;
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&files, open).map_err(io_error("protect", &files))?;
+        let blob = unfinished.path().join("blob");
+        let ingested =
+            ingest(input, mode, (&blob, &files), Limits::default()).map_err(|source| {
+                Error::Layer {
+                    layer: layer.clone(),
+                    source,
+                }
+            })?;
+        Ok((unfinished, ingested))
+    }
+
+    /// Stores a document under its digest.
+    pub(in crate::image) fn put_blob(&self, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digest::of(bytes);
+        disk::replace(&self.blob(&digest), bytes, Durability::WithTheNextSync)?;
+        Ok(digest)
+    }
+
+    /// Names an image whose layers are all in the store: one sync for all of it, then the index.
+    pub(in crate::image) fn commit(&self, new: &NewImage<'_>) -> Result<Image> {
+        let config_digest = self.put_blob(new.config)?;
+        let manifest_digest = self.put_blob(new.manifest)?;
+        let config_path = self.blob(&config_digest);
+        let (config, _) = parse_config(&config_path, new.config)?;
+        let manifest: Manifest = disk::parse(&self.blob(&manifest_digest), new.manifest)?;
+        let diff_ids = diff_ids(&config)?;
+        if diff_ids.len() != manifest.layers.len() {
+            return Err(Error::LayerCount {
+                config: diff_ids.len(),
+                manifest: manifest.layers.len(),
+            });
+        }
+        let media_type = new.media_type.unwrap_or(MANIFEST);
+        let mut descriptor =
+            Descriptor::new(media_type, manifest_digest, new.manifest.len() as u64);
+        let size = diff_ids
+            .iter()
+            .map(|id| self.layer_size(id))
+            .sum::<Result<u64>>()?;
+        let notes = &mut descriptor.annotations;
+        notes.insert(IMAGE_ID.to_owned(), config_digest.to_string());
+        notes.insert(UNPACKED_SIZE.to_owned(), size.to_string());
+        if let Some(digest) = new.repo_digest {
+            notes.insert(REPO_DIGEST.to_owned(), digest.to_string());
+        }
+        let _lock = Lock::exclusive(&self.index_lock())?;
+        self.inherit_attributes(&diff_ids)?;
+        let layers = self.layers();
+        let synced = File::open(&layers)
+            .and_then(|directory| rustix::fs::syncfs(directory).map_err(Into::into));
+        synced.map_err(io_error("sync", &layers))?;
+        if !self.all_synced(&diff_ids) {
+            self.mark_synced(&diff_ids)?;
+        }
+        let mut index = self.read_index()?;
+        for reference in new.references {
+            index.set(reference, descriptor.clone());
+        }
+        if new.references.is_empty() {
+            index.add(descriptor.clone());
+        }
+        self.write_index(&index)?;
+        let found = index
+            .manifests
+            .iter()
+            .find(|found| found.digest == manifest_digest);
+        self.image(&index, found.unwrap_or(&descriptor))
+    }
+}
