@@ -4,6 +4,7 @@
 
 pub mod compose;
 pub mod control;
+pub mod graph;
 pub mod image;
 pub mod net;
 pub mod plan;

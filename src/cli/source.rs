@@ -1,0 +1,55 @@
+//! The loader's [`Source`] on the real machine.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::compose::source::Source;
+
+/// Files of the disk and the environment as it was when the program started.
+#[derive(Debug, Clone)]
+pub struct DiskSource {
+    env: HashMap<String, String>,
+}
+
+impl DiskSource {
+    /// Takes a copy of the environment; variables that are not UTF-8 are left out, since neither a
+    /// stack file nor a container's configuration could hold them.
+    pub fn capture() -> Self {
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self { env }
+    }
+
+    /// A source with this environment instead of the process's own.
+    pub fn with_env(env: HashMap<String, String>) -> Self {
+        Self { env }
+    }
+}
+
+impl Source for DiskSource {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        // A named pipe counts: `-f <(generate)` hands one over.
+        path.metadata().is_ok_and(|found| !found.is_dir())
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        self.env.get(name).cloned()
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        self.env
+            .get("HOME")
+            .filter(|home| !home.is_empty())
+            .map(PathBuf::from)
+    }
+}
