@@ -44,6 +44,29 @@ pub struct ShimConfig {
     pub socket: PathBuf,
     /// Program and arguments to start when the process that looks after this container is gone.
     pub on_lost: Vec<String>,
+    /// `user[:group]`, names or numbers, looked up in the image's `/etc/passwd` and `/etc/group`;
+    /// `None` = the numbers in the spec's `process.user`.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Further groups, names or numbers.
+    #[serde(default)]
+    pub group_add: Vec<String>,
+    /// Which system calls the program may make.
+    #[serde(default)]
+    pub seccomp: Seccomp,
+}
+
+/// Which system calls a program may make.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seccomp {
+    /// Docker's default profile, for the capabilities that the process has.
+    #[default]
+    Default,
+    /// All of them.
+    Unconfined,
+    /// What `linux.seccomp` of the spec says; all of them when it says nothing.
+    Spec,
 }
 
 /// An overlay root file system.

@@ -4,3 +4,10 @@
 //! Never knows what a service, a project or an image is.
 
 pub mod bundle;
+pub mod cgroup;
+pub mod container;
+pub mod exec;
+pub mod failure;
+pub mod sealed;
+pub mod signal;
+pub mod spec;
