@@ -1,4 +1,34 @@
 //! Images: references, the content store, layers, the registry client, import.
 //!
-//! Owns everything below `images/` and `layers/`. Never starts a process and never trusts a byte
-//! it has not verified.
+//! Owns everything below `images/` (an OCI image layout that other tools can read) and `layers/`
+//! (one unpacked directory for each layer, shared by every image that has it).
+//!
+//! Never starts a container, never reads the environment, never trusts a byte it has not verified:
+//! what comes from an archive or a registry is hostile until its digest fits, and even then its
+//! names, links, sizes and devices may not reach outside the layer's own directory.
+//!
+//! Invariant: what the index names is complete and on the disk. A layer or blob appears by rename
+//! after its digest was verified; the index is replaced by rename, as the last step. So readers need
+//! no lock, and whatever a killed process leaves behind is garbage that the index does not name.
+
+mod config;
+mod digest;
+mod error;
+mod import;
+mod load;
+mod progress;
+mod pull;
+mod reference;
+mod store;
+
+pub use config::{ConfigChange, Healthcheck};
+pub use digest::{Digest, DigestError};
+pub use error::Error;
+pub use import::ImportOptions;
+pub use progress::{Phase, Progress, ProgressSink, no_progress};
+pub use pull::{Credentials, Platform, PullOptions, pull};
+pub use reference::{Reference, ReferenceError};
+pub use store::{Image, ImageStore, ImageSummary, Removed};
+
+/// What the functions of this module return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
