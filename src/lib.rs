@@ -4,6 +4,7 @@
 
 pub mod compose;
 pub mod control;
+pub mod engine;
 pub mod graph;
 pub mod image;
 pub mod net;
