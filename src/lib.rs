@@ -2,6 +2,7 @@
 //!
 //! See `docs/ARCHITECTURE.md` for the way of the data and the map of the folders.
 
+pub mod cli;
 pub mod compose;
 pub mod control;
 pub mod engine;
@@ -12,3 +13,4 @@ pub mod plan;
 pub mod runtime;
 pub mod state;
 mod sys;
+mod ui;

@@ -15,5 +15,5 @@ fn main() -> ExitCode {
             }
         };
     }
-    ExitCode::SUCCESS
+    stack::cli::main()
 }
