@@ -1,6 +1,7 @@
 //! `stack` reads a Compose file and makes the machine match it.
 //!
 //! See `docs/ARCHITECTURE.md` for the way of the data and the map of the folders.
+pub mod cli;
 pub mod compose;
 pub mod control;
 pub mod engine;
@@ -11,3 +12,4 @@ pub mod plan;
 pub mod runtime;
 pub mod state;
 mod sys;
+pub mod ui;

@@ -4,17 +4,20 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    // Before anything else is set up: a shim is on the way of every container's start.
-    match arguments.split_first() {
-        Some((first, rest)) if first == "shim" => match rest {
-            [bundle] => stack::runtime::shim::main(Path::new(bundle)),
+    let mut arguments = std::env::args_os().skip(1);
+    // Before anything else is set up: these are on the way of every start.
+    match arguments.next() {
+        Some(first) if first == "shim" => match (arguments.next(), arguments.next()) {
+            (Some(bundle), None) => stack::runtime::shim::main(Path::new(&bundle)),
             _ => {
                 eprintln!("usage: stack shim BUNDLE (started by a supervisor)");
                 ExitCode::from(2)
             }
         },
-        Some((first, rest)) if first == "supervise" => stack::control::supervisor::main(rest),
-        _ => ExitCode::SUCCESS,
+        Some(first) if first == "supervise" => {
+            let rest: Vec<_> = arguments.collect();
+            stack::control::supervisor::main(&rest)
+        }
+        _ => stack::cli::main(),
     }
 }

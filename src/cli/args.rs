@@ -1,0 +1,171 @@
+//! The arguments of the program: flags that come before the sub-command, and the sub-commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::context::Context;
+use super::error::{Error, Result};
+use super::{
+    completions, config, create, down, exec, image, images, inspect, kill, logs, ls, pause, plan,
+    ps, pull, restart, run, start, stop, up, version,
+};
+use crate::ui::{Ansi, ProgressMode};
+
+/// Compose files on a daemonless container runtime of their own.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stack",
+    version,
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Print the version.
+    #[arg(short = 'v', long = "version", action = clap::ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Global {
+    /// Stack file; can be given several times, later files are merged onto earlier ones; `-` is
+    /// standard input.
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Name of the project.
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) project_name: Option<String>,
+    /// Profile to switch on; can be given several times.
+    #[arg(long = "profile", value_name = "PROFILE")]
+    pub(crate) profiles: Vec<String>,
+    /// File with variables for the stack file, instead of `.env`.
+    #[arg(long = "env-file", value_name = "FILE")]
+    pub(crate) env_files: Vec<PathBuf>,
+    /// Directory that relative paths start from; that of the first stack file unless given.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) project_directory: Option<PathBuf>,
+    /// How progress is shown.
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub(crate) progress: Option<ProgressMode>,
+    /// When to write colours and control sequences.
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) ansi: Option<Ansi>,
+    /// Most images to fetch at once; -1 = no limit.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = -1,
+        allow_negative_numbers = true,
+        hide_default_value = true
+    )]
+    pub(crate) parallel: i32,
+    /// Show what would be done and why, and do nothing.
+    #[arg(long, global = true)]
+    pub(crate) dry_run: bool,
+    /// Include resources that no service uses.
+    #[arg(long)]
+    pub(crate) all_resources: bool,
+    /// Behave as old versions did.
+    #[arg(long, hide = true)]
+    pub(crate) compatibility: bool,
+}
+
+/// The sub-commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make containers and start them.
+    Up(up::Up),
+    /// Stop and remove containers and networks.
+    Down(down::Down),
+    /// List containers.
+    Ps(ps::Ps),
+    /// Show the output of containers.
+    Logs(logs::Logs),
+    /// Run a program in a container that runs.
+    Exec(exec::Exec),
+    /// Run a program in a new container of a service.
+    Run(run::Run),
+    /// Start services.
+    Start(start::Start),
+    /// Stop services.
+    Stop(stop::Stop),
+    /// Stop services and start them again.
+    Restart(restart::Restart),
+    /// Send a signal to the containers of services.
+    Kill(kill::Kill),
+    /// Freeze the processes of services.
+    Pause(pause::Pause),
+    /// Let the processes of services go on.
+    Unpause(pause::Unpause),
+    /// Make containers without starting them.
+    Create(create::Create),
+    /// Fetch the images of services.
+    Pull(pull::Pull),
+    /// Show what `up` would do, and why.
+    Plan(plan::Plan),
+    /// Check the stack file and print it in its full form.
+    Config(config::Config),
+    /// List the images that containers are made of.
+    Images(images::Images),
+    /// Work with images.
+    #[command(subcommand)]
+    Image(image::Image),
+    /// Show all that is known of containers, as JSON.
+    Inspect(inspect::Inspect),
+    /// List projects.
+    Ls(ls::Ls),
+    /// Print the version.
+    Version(version::Version),
+    /// Print the completion script of a shell.
+    Completions(completions::Completions),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        if context.global.compatibility {
+            return Err(Error::unsupported("--compatibility"));
+        }
+        if context.global.all_resources {
+            return Err(Error::unsupported("--all-resources"));
+        }
+        match self {
+            Self::Up(up) => up.run(context),
+            Self::Down(down) => down.run(context),
+            Self::Ps(ps) => ps.run(context),
+            Self::Logs(logs) => logs.run(context),
+            Self::Exec(exec) => exec.run(context),
+            Self::Run(run) => run.run(context),
+            Self::Start(start) => start.run(context),
+            Self::Stop(stop) => stop.run(context),
+            Self::Restart(restart) => restart.run(context),
+            Self::Kill(kill) => kill.run(context),
+            Self::Pause(pause) => pause.run(context),
+            Self::Unpause(unpause) => unpause.run(context),
+            Self::Create(create) => create.run(context),
+            Self::Pull(pull) => pull.run(context),
+            Self::Plan(plan) => plan.run(context),
+            Self::Config(config) => config.run(context),
+            Self::Images(images) => images.run(context),
+            Self::Image(image) => image.run(context),
+            Self::Inspect(inspect) => inspect.run(context),
+            Self::Ls(ls) => ls.run(context),
+            Self::Version(version) => version.run(),
+            Self::Completions(completions) => completions.run(),
+        }
+    }
+}
+
+/// Refuses flags of Docker Compose that are known and not done.
+pub(crate) fn refuse(flags: &[(&str, bool)]) -> Result<()> {
+    match flags.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(Error::unsupported(flag)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,503 @@
+//! Containers as people and other programs see them: names, states, ports.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::context::Context;
+use super::error::Result;
+use crate::compose::model::ServiceName;
+use crate::engine::native::observe;
+use crate::plan::{Cause, Desired, Exit, Observed, ObservedContainer, Op, Phase, plan};
+use crate::runtime::bundle::{Bundle, ShimConfig};
+use crate::runtime::cgroup::{Cgroup, CgroupError};
+use crate::state::read_json;
+use crate::state::records::{ContainerRecord, HealthStatus, PortRecord};
+use crate::ui::words;
+
+/// A container's state in Docker's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum State {
+    /// Made, never started.
+    Created,
+    /// It runs.
+    Running,
+    /// Its processes are frozen.
+    Paused,
+    /// It ended and is about to be started again.
+    Restarting,
+    /// It ended.
+    Exited,
+    /// It could not be started.
+    Dead,
+}
+
+impl State {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Created,
+        Self::Running,
+        Self::Paused,
+        Self::Restarting,
+        Self::Exited,
+        Self::Dead,
+    ];
+
+    /// Docker's word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Exited => "exited",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Whether Docker Compose lists it without `--all`.
+    pub(crate) fn is_active(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Restarting)
+    }
+}
+
+/// A container with its state.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    /// The container.
+    pub(crate) container: ObservedContainer,
+    /// Its state.
+    pub(crate) state: State,
+}
+
+/// The containers of a project with their states, by name.
+pub(crate) fn list(context: &Context, project: &str) -> Result<Vec<Listed>> {
+    let observed = observe(&context.paths, Some(project))?;
+    let desired = context.desired(project)?;
+    Ok(listed(&observed, desired.as_ref()))
+}
+
+/// The same, of what has been observed.
+pub(crate) fn listed(observed: &Observed, desired: Option<&Desired>) -> Vec<Listed> {
+    let restarting = restarting(observed, desired);
+    let mut list: Vec<Listed> = observed
+        .containers
+        .values()
+        .map(|container| Listed {
+            state: state(container, restarting.contains(&container.record.id)),
+            container: container.clone(),
+        })
+        .collect();
+    list.sort_by(|a, b| natural(&a.container.record.name).cmp(&natural(&b.container.record.name)));
+    list
+}
+
+/// A name with its number apart, so that `web-10` comes after `web-9`.
+fn natural(name: &str) -> (&str, u64, &str) {
+    let stem = name.trim_end_matches(|char: char| char.is_ascii_digit());
+    (stem, name[stem.len()..].parse().unwrap_or(0), name)
+}
+
+/// Ids of containers that ended and that the plan is going to start again by their policy.
+fn restarting(observed: &Observed, desired: Option<&Desired>) -> Vec<String> {
+    let ended = |container: &ObservedContainer| matches!(container.phase, Phase::Exited(_));
+    let Some(desired) = desired.filter(|_| observed.containers.values().any(ended)) else {
+        return Vec::new();
+    };
+    let plan = plan(desired, observed, Timestamp::now());
+    plan.steps
+        .into_iter()
+        .filter_map(|step| match (step.op, step.cause) {
+            (Op::StartContainer { id: Some(id), .. }, Cause::Restart { .. }) => Some(id),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether the plan is going to start an ended container again by its policy.
+pub(crate) fn restarts(context: &Context, project: &str, container: &ObservedContainer) -> bool {
+    let Ok(desired) = context.desired(project) else {
+        return false;
+    };
+    let mut observed = Observed::default();
+    let id = container.record.id.clone();
+    observed.containers.insert(id.clone(), container.clone());
+    restarting(&observed, desired.as_ref()).contains(&id)
+}
+
+fn state(container: &ObservedContainer, restarting: bool) -> State {
+    match &container.phase {
+        Phase::Created => State::Created,
+        Phase::Running { .. } => State::Running,
+        Phase::Paused { .. } => State::Paused,
+        Phase::Exited(_) if restarting => State::Restarting,
+        Phase::Exited(_) => State::Exited,
+    }
+}
+
+impl Listed {
+    /// Docker's status: `Up 5 seconds (healthy)`, `Exited (0) 3 minutes ago`.
+    pub(crate) fn status(&self, now: Timestamp) -> String {
+        let up = |since: &Timestamp| words::duration(words::between(*since, now));
+        match (&self.container.phase, self.state) {
+            (Phase::Created, _) => "Created".to_owned(),
+            (Phase::Paused { started_at, .. }, _) => format!("Up {} (Paused)", up(started_at)),
+            (Phase::Running { started_at, .. }, _) => {
+                let health = match self.container.health() {
+                    None => "",
+                    Some(HealthStatus::Starting) => " (health: starting)",
+                    Some(HealthStatus::Healthy) => " (healthy)",
+                    Some(HealthStatus::Unhealthy) => " (unhealthy)",
+                };
+                format!("Up {}{health}", up(started_at))
+            }
+            (
+                Phase::Exited(Exit {
+                    code, finished_at, ..
+                }),
+                state,
+            ) => {
+                let word = match state {
+                    State::Restarting => "Restarting",
+                    _ => "Exited",
+                };
+                format!("{word} ({code}) {}", words::ago(*finished_at, now))
+            }
+        }
+    }
+
+    /// Docker Compose's word for its health; empty without a check.
+    pub(crate) fn health(&self) -> &'static str {
+        match self.container.health() {
+            Some(_) if !self.container.is_up() => "",
+            None => "",
+            Some(HealthStatus::Starting) => "starting",
+            Some(HealthStatus::Healthy) => "healthy",
+            Some(HealthStatus::Unhealthy) => "unhealthy",
+        }
+    }
+
+    /// The code it ended with; 0 while it runs.
+    pub(crate) fn exit_code(&self) -> i32 {
+        match &self.container.phase {
+            Phase::Exited(exit) => exit.code,
+            _ => 0,
+        }
+    }
+
+    /// What it was made from.
+    pub(crate) fn record(&self) -> &ContainerRecord {
+        &self.container.record
+    }
+
+    /// Its ports while it runs.
+    pub(crate) fn ports(&self) -> &[PortRecord] {
+        match self.container.is_up() {
+            true => &self.container.status.ports,
+            false => &[],
+        }
+    }
+}
+
+/// Ports as Docker's listings have them: `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp`.
+pub(crate) fn ports_text(listed: &Listed) -> String {
+    let mut parts = Vec::new();
+    for publisher in publishers(listed) {
+        let (target, protocol) = (publisher.target, publisher.protocol);
+        parts.push(match publisher.published {
+            0 => format!("{target}/{protocol}"),
+            port if publisher.url.contains(':') => {
+                format!("[{}]:{port}->{target}/{protocol}", publisher.url)
+            }
+            port => format!("{}:{port}->{target}/{protocol}", publisher.url),
+        });
+    }
+    parts.join(", ")
+}
+
+/// One address that a port is published on; `published` is 0 for a port that is only announced.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Publisher {
+    /// Port in the container.
+    pub(crate) target: u16,
+    /// `tcp` or `udp`.
+    pub(crate) protocol: String,
+    /// Address on the host; empty when not published.
+    pub(crate) url: String,
+    /// Port on the host.
+    pub(crate) published: u16,
+}
+
+/// The ports of a container, one entry for each address; announced ones too.
+pub(crate) fn publishers(listed: &Listed) -> Vec<Publisher> {
+    let mut publishers = Vec::new();
+    for port in listed.ports() {
+        let urls = match port.host_ip {
+            Some(ip) => vec![ip.to_string()],
+            None => vec!["0.0.0.0".to_owned(), "::".to_owned()],
+        };
+        publishers.extend(urls.into_iter().map(|url| Publisher {
+            target: port.target,
+            protocol: port.protocol.to_string(),
+            url,
+            published: port.host_port,
+        }));
+    }
+    if listed.container.is_up() {
+        for expose in &listed.record().template.expose {
+            let (range, protocol) = expose.split_once('/').unwrap_or((expose, "tcp"));
+            for target in port_range(range) {
+                let known = publishers.iter().any(|publisher: &Publisher| {
+                    publisher.target == target && publisher.protocol == protocol
+                });
+                if !known {
+                    publishers.push(Publisher {
+                        target,
+                        protocol: protocol.to_owned(),
+                        url: String::new(),
+                        published: 0,
+                    });
+                }
+            }
+        }
+    }
+    publishers.sort();
+    publishers
+}
+
+/// `8080` or `7000-7010`.
+fn port_range(text: &str) -> std::ops::RangeInclusive<u16> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) => first..=last,
+        _ => 1..=0,
+    }
+}
+
+/// The containers of services, one-offs left out; no service = all.
+pub(crate) fn of_services(
+    context: &Context,
+    project: &str,
+    services: &[ServiceName],
+) -> Result<Vec<ObservedContainer>> {
+    let observed = observe(&context.paths, Some(project))?;
+    let wanted = |container: &ObservedContainer| {
+        !container.record.one_off
+            && (services.is_empty() || services.contains(&container.record.service))
+    };
+    let mut containers: Vec<ObservedContainer> =
+        observed.containers.into_values().filter(wanted).collect();
+    containers.sort_by(|a, b| {
+        let key = |container: &ObservedContainer| {
+            (container.record.service.clone(), container.record.number)
+        };
+        key(a).cmp(&key(b))
+    });
+    Ok(containers)
+}
+
+/// The name without the project in front: what prefixes of output show.
+pub(crate) fn strip_project<'a>(name: &'a str, project: &str) -> &'a str {
+    name.strip_prefix(project)
+        .and_then(|rest| rest.strip_prefix('-'))
+        .filter(|rest| !rest.is_empty())
+        .unwrap_or(name)
+}
+
+/// Where the output of a container is written; `None` when it is not.
+pub(crate) fn log_dir(context: &Context, record: &ContainerRecord) -> Option<PathBuf> {
+    let bundle = Bundle::new(context.paths.container(&record.id));
+    match read_json::<ShimConfig>(&bundle.shim_config()) {
+        Ok(Some(config)) => config.log.map(|log| log.dir),
+        _ => Some(
+            context
+                .paths
+                .logs(&record.project, record.service.as_str(), record.number),
+        ),
+    }
+}
+
+/// The cgroup of a container.
+pub(crate) fn cgroup(record: &ContainerRecord) -> Result<Cgroup, CgroupError> {
+    Cgroup::open(&Path::new("/stack").join(&record.project).join(&record.id))
+}
+
+/// The first twelve digits of an id.
+pub(crate) fn short_id(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::compose::model::{Protocol, Published, Service};
+    use crate::state::records::{ContainerStatus, HealthRecord, HealthState};
+
+    pub(crate) fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    pub(crate) fn container(service: &str, number: u32, phase: Phase) -> ObservedContainer {
+        let record = ContainerRecord {
+            version: 1,
+            id: format!("{number:0>64}"),
+            name: format!("shop-{service}-{number}"),
+            project: "shop".to_owned(),
+            service: ServiceName::new(service),
+            number,
+            one_off: false,
+            auto_remove: false,
+            created: at(0),
+            config_hash: String::new(),
+            image: "nginx:1".to_owned(),
+            image_id: format!("sha256:{}", "a".repeat(64)),
+            template: Service {
+                expose: vec!["9000".to_owned(), "80/tcp".to_owned()],
+                ..Service::default()
+            },
+            labels: BTreeMap::new(),
+            anonymous_volumes: BTreeMap::new(),
+            mounts: Vec::new(),
+            command: vec![
+                "nginx".to_owned(),
+                "-g".to_owned(),
+                "daemon off;".to_owned(),
+            ],
+            health: None,
+            stop_signal: 15,
+            stop_grace: Duration::from_secs(10),
+            networks: Vec::new(),
+        };
+        ObservedContainer {
+            record: Arc::new(record),
+            status: ContainerStatus {
+                ports: vec![PortRecord {
+                    protocol: Protocol::Tcp,
+                    host_ip: None,
+                    host_port: 8080,
+                    target: 80,
+                    requested: Published::Port(8080),
+                }],
+                ..ContainerStatus::default()
+            },
+            phase,
+        }
+    }
+
+    pub(crate) fn running() -> Phase {
+        Phase::Running {
+            pid: 7,
+            started_at: at(0),
+        }
+    }
+
+    pub(crate) fn exited(code: i32) -> Phase {
+        Phase::Exited(Exit {
+            code,
+            signal: None,
+            oom_killed: false,
+            error: None,
+            started_at: Some(at(0)),
+            finished_at: at(10),
+        })
+    }
+
+    fn one(container: ObservedContainer, state: State) -> Listed {
+        Listed { container, state }
+    }
+
+    #[test]
+    fn the_status_is_docker_s() {
+        let with_health = |status| {
+            let mut container = container("web", 1, running());
+            let record = Arc::make_mut(&mut container.record);
+            record.health = Some(HealthRecord {
+                command: vec!["true".to_owned()],
+                interval: Duration::from_secs(30),
+                timeout: Duration::from_secs(30),
+                retries: 3,
+                start_period: Duration::ZERO,
+                start_interval: Duration::from_secs(5),
+            });
+            container.status.health = Some(HealthState {
+                status,
+                failing_streak: 0,
+                log: Vec::new(),
+            });
+            one(container, State::Running)
+        };
+        let plain = |phase, state| one(container("web", 1, phase), state);
+        let paused = Phase::Paused {
+            pid: 7,
+            started_at: at(0),
+        };
+        for (listed, status) in [
+            (plain(Phase::Created, State::Created), "Created"),
+            (plain(running(), State::Running), "Up 5 minutes"),
+            (
+                with_health(HealthStatus::Starting),
+                "Up 5 minutes (health: starting)",
+            ),
+            (with_health(HealthStatus::Healthy), "Up 5 minutes (healthy)"),
+            (
+                with_health(HealthStatus::Unhealthy),
+                "Up 5 minutes (unhealthy)",
+            ),
+            (plain(paused, State::Paused), "Up 5 minutes (Paused)"),
+            (plain(exited(3), State::Exited), "Exited (3) 4 minutes ago"),
+            (
+                plain(exited(1), State::Restarting),
+                "Restarting (1) 4 minutes ago",
+            ),
+        ] {
+            assert_eq!(listed.status(at(300)), status);
+        }
+    }
+
+    #[test]
+    fn ports_are_listed_for_each_address_while_the_container_runs() {
+        let listed = one(container("web", 1, running()), State::Running);
+        assert_eq!(
+            ports_text(&listed),
+            "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp"
+        );
+        let listed = one(container("web", 1, exited(0)), State::Exited);
+        assert_eq!(ports_text(&listed), "");
+    }
+
+    #[test]
+    fn containers_are_listed_by_name_and_number() {
+        let mut observed = Observed::default();
+        for number in [10, 9, 2] {
+            let container = container("web", number, running());
+            observed
+                .containers
+                .insert(container.record.id.clone(), container);
+        }
+        let names: Vec<String> = listed(&observed, None)
+            .iter()
+            .map(|listed| listed.record().name.clone())
+            .collect();
+        assert_eq!(names, ["shop-web-2", "shop-web-9", "shop-web-10"]);
+    }
+
+    #[test]
+    fn a_prefix_is_the_name_without_the_project() {
+        assert_eq!(strip_project("shop-web-1", "shop"), "web-1");
+        assert_eq!(strip_project("database", "shop"), "database");
+        assert_eq!(strip_project("shopping-1", "shop"), "shopping-1");
+        assert_eq!(strip_project("shop-", "shop"), "shop-");
+    }
+
+    #[test]
+    fn a_bad_port_range_is_no_port() {
+        assert_eq!(port_range("80").count(), 1);
+        assert_eq!(port_range("7000-7010").count(), 11);
+        assert_eq!(port_range("x").count(), 0);
+        assert_eq!(port_range("9-1").count(), 0);
+    }
+}

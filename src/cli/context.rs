@@ -1,0 +1,172 @@
+//! What every command has at hand: flags, environment, paths, the terminal.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use nix::unistd::geteuid;
+
+use super::args::Global;
+use super::error::{Error, Result};
+use super::source::DiskSource;
+use crate::compose::source::Source;
+use crate::compose::{LoadOptions, Loaded, load};
+use crate::image::ImageStore;
+use crate::plan::Desired;
+use crate::state::{Paths, read_json};
+use crate::ui::{Progress, ProgressMode, Terminal};
+
+/// What every command has at hand. Environment and working directory are read here, once.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Flags before the sub-command.
+    pub(crate) global: Global,
+    /// Files and environment.
+    pub(crate) source: DiskSource,
+    /// Where everything lies.
+    pub(crate) paths: Paths,
+    /// What the output can show.
+    pub(crate) terminal: Terminal,
+    progress: ProgressMode,
+    working_dir: PathBuf,
+}
+
+/// Whether warnings of the stack file are shown: by commands that act on what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Warnings {
+    /// They are.
+    Shown,
+    /// The command only needs names.
+    Hidden,
+}
+
+impl Context {
+    /// Captures the environment.
+    pub(crate) fn new(global: Global) -> Result<Self> {
+        let source = DiskSource::capture();
+        let env = |name: &str| source.env(name).filter(|value| !value.is_empty());
+        let ansi = choice(global.ansi, "COMPOSE_ANSI", &env)?;
+        let progress = choice(global.progress, "COMPOSE_PROGRESS", &env)?;
+        let working_dir = std::env::current_dir()
+            .map_err(|error| Error::new("cannot find the current directory").because(error))?;
+        Ok(Self {
+            paths: Paths::resolve(env, geteuid().is_root()),
+            terminal: Terminal::detect(ansi, env),
+            progress,
+            working_dir,
+            global,
+            source,
+        })
+    }
+
+    /// A variable of the environment that says yes.
+    pub(crate) fn env_flag(&self, name: &str) -> bool {
+        let value = self.source.env(name);
+        value.is_some_and(|value| matches!(value.as_str(), "1" | "true" | "TRUE" | "yes" | "on"))
+    }
+
+    /// The name of the project that was given, by flag or environment.
+    pub(crate) fn given_name(&self) -> Option<String> {
+        let given = self.global.project_name.clone();
+        given
+            .or_else(|| self.source.env("COMPOSE_PROJECT_NAME"))
+            .filter(|name| !name.is_empty())
+    }
+
+    /// Loads the stack file.
+    pub(crate) fn load(&self, warnings: Warnings) -> Result<Loaded> {
+        let global = &self.global;
+        let stdin = match global.files.iter().any(|file| file.as_os_str() == "-") {
+            true => Some(read_stdin()?),
+            false => None,
+        };
+        let options = LoadOptions {
+            files: global.files.clone(),
+            project_name: global.project_name.clone(),
+            project_directory: global.project_directory.clone(),
+            profiles: global.profiles.clone(),
+            env_files: global.env_files.clone(),
+            working_dir: self.working_dir.clone(),
+            stdin,
+        };
+        let loaded = load(&self.source, &options)?;
+        if warnings == Warnings::Shown && !loaded.warnings.is_empty() {
+            use crate::compose::diagnostic::Color;
+            let color = match self.terminal.stderr {
+                crate::ui::Paint::On => Color::Always,
+                crate::ui::Paint::Off => Color::Never,
+            };
+            let width = crate::ui::terminal::size().0;
+            Terminal::say(loaded.warnings.render(color, width).trim_end());
+        }
+        Ok(loaded)
+    }
+
+    /// What a project is to look like, as recorded; `None` when nothing was brought up.
+    pub(crate) fn desired(&self, project: &str) -> Result<Option<Desired>> {
+        Ok(read_json(
+            &self.paths.project(project).join("desired.json"),
+        )?)
+    }
+
+    /// The image store.
+    pub(crate) fn images(&self) -> Result<ImageStore> {
+        Ok(ImageStore::open(self.paths.root())?)
+    }
+
+    /// Progress under this title.
+    pub(crate) fn progress(&self, title: &str) -> Progress {
+        Progress::new(self.progress, self.terminal, title)
+    }
+
+    /// Refuses to go on without the rights that containers need.
+    pub(crate) fn require_root(&self) -> Result<()> {
+        if geteuid().is_root() {
+            return Ok(());
+        }
+        Err(Error::new(
+            "containers can only be run by root: namespaces, mounts and networks need it",
+        )
+        .hint("run it with `sudo`; running without root is not supported yet"))
+    }
+
+    /// Refuses `--dry-run` where nothing can be shown.
+    pub(crate) fn refuse_dry_run(&self, command: &str) -> Result<()> {
+        match self.global.dry_run {
+            true => Err(Error::unsupported(&format!("--dry-run of `{command}`"))),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The flag, else the variable, else the default.
+fn choice<T: ValueEnum + Default>(
+    flag: Option<T>,
+    variable: &str,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<T> {
+    match (flag, env(variable)) {
+        (Some(value), _) => Ok(value),
+        (None, Some(text)) => T::from_str(&text, true).map_err(|_| {
+            Error::new(format!("`{text}` is no value of {variable}")).hint(format!(
+                "unset it, or see `stack --help` for the values of --{}",
+                variable.trim_start_matches("COMPOSE_").to_lowercase()
+            ))
+        }),
+        (None, None) => Ok(T::default()),
+    }
+}
+
+fn read_stdin() -> Result<Vec<u8>> {
+    use std::io::Read as _;
+    // No stack file is near this; an endless stream must not fill the memory.
+    const LIMIT: u64 = 64 << 20;
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .take(LIMIT)
+        .read_to_end(&mut bytes)
+        .map_err(|error| {
+            Error::new("cannot read the stack file from standard input").because(error)
+        })?;
+    Ok(bytes)
+}

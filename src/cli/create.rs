@@ -1,0 +1,29 @@
+//! `stack create`.
+
+use clap::Args;
+
+use super::context::{Context, Warnings};
+use super::drive::drive;
+use super::error::Result;
+use super::up::{Shared, Traits};
+
+/// Flags of `create`.
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    shared: Shared,
+}
+
+impl Create {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        let loaded = context.load(Warnings::Shown)?;
+        let traits = Traits {
+            no_start: true,
+            dry_run: context.global.dry_run,
+            ..Traits::default()
+        };
+        let prepared = self.shared.prepare(context, &loaded, traits)?;
+        drive(context, &prepared.project, &prepared.command, "create")
+    }
+}

@@ -1,0 +1,131 @@
+//! `stack down`.
+
+use std::collections::HashSet;
+
+use clap::{Args, ValueEnum};
+
+use super::choice::timeout;
+use super::context::Context;
+use super::drive::{drive, warn};
+use super::error::Result;
+use super::images::layers_in_use;
+use super::project::Project;
+use crate::control::Command;
+use crate::engine::native::observe;
+use crate::image::Reference;
+
+/// Flags of `down`.
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    /// Services whose containers are removed; none = the whole project.
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    /// Remove named and unnamed volumes, too.
+    #[arg(short, long)]
+    volumes: bool,
+    /// Time that containers are given to stop, in seconds.
+    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true)]
+    timeout: Option<i64>,
+    /// Remove containers of services that the stack file does not have; `down` always does.
+    #[arg(long)]
+    remove_orphans: bool,
+    /// Remove the images of the services: all, or those without a name of their own.
+    #[arg(long, value_enum, value_name = "WHICH")]
+    rmi: Option<Rmi>,
+}
+
+/// `--rmi`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Rmi {
+    /// Every image that a service uses.
+    All,
+    /// Only those without an `image:` in the stack file.
+    Local,
+}
+
+impl Down {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        let project = Project::find(context)?;
+        let services = project.named(&self.services)?;
+        let observed = observe(&context.paths, Some(&project.name))?;
+        let owned = observed
+            .networks
+            .values()
+            .any(|network| network.project == project.name)
+            || self.volumes
+                && observed
+                    .volumes
+                    .values()
+                    .any(|owner| *owner == project.name);
+        let nothing = observed.containers.is_empty() && !owned && project.desired.is_none();
+        let images = self.images(&project, observed.containers.values());
+        if !nothing {
+            let command = Command::Down {
+                volumes: self.volumes,
+                timeout: timeout(self.timeout),
+                services,
+            };
+            drive(context, &project.name, &command, "down")?;
+        }
+        if context.global.dry_run {
+            return Ok(());
+        }
+        remove_images(context, &images)
+    }
+
+    /// The images that go too.
+    fn images<'a>(
+        &self,
+        project: &Project,
+        containers: impl Iterator<Item = &'a crate::plan::ObservedContainer>,
+    ) -> HashSet<String> {
+        let Some(which) = self.rmi else {
+            return HashSet::new();
+        };
+        let mut images: HashSet<String> = containers
+            .filter(|container| which == Rmi::All || container.record.template.image.is_none())
+            .map(|container| container.record.image.clone())
+            .collect();
+        if let Some(loaded) = &project.loaded {
+            let services = loaded.stack.services.iter();
+            let wanted =
+                services.filter(|(_, service)| which == Rmi::All || service.image.is_none());
+            images.extend(wanted.map(|(name, service)| {
+                super::image_phase::image_text(&project.name, name, service)
+            }));
+        }
+        images
+    }
+}
+
+fn remove_images(context: &Context, images: &HashSet<String>) -> Result<()> {
+    if images.is_empty() {
+        return Ok(());
+    }
+    let store = context.images()?;
+    let in_use = layers_in_use(context, &store)?;
+    let mut progress = context.progress("down");
+    for text in images {
+        let Ok(reference) = text.parse::<Reference>() else {
+            continue;
+        };
+        if store.get(&reference)?.is_none() {
+            continue;
+        }
+        match store.remove(&reference, &in_use) {
+            Ok(_) => progress.update(&crate::control::Progress {
+                kind: crate::control::Kind::Image,
+                name: text.clone(),
+                state: crate::control::ProgressState::Removed,
+                detail: None,
+            }),
+            // Another project may have begun to use it: that is no failure of `down`.
+            Err(error) => {
+                let message = format!("image {text} stays: {error}");
+                progress.above(|| warn(&message, context.terminal.stderr));
+            }
+        }
+    }
+    Ok(())
+}

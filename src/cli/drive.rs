@@ -1,0 +1,136 @@
+//! Hands a command to the project's supervisor and shows what comes of it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::context::Context;
+use super::error::{Error, Result};
+use super::plan;
+use crate::control::{Client, Command, Event, Events};
+use crate::ui::{Paint, Progress, Style, Terminal};
+
+/// Gives the command, shows its progress, and returns when it has been carried out. With
+/// `--dry-run` shows what it would do.
+pub(crate) fn drive(
+    context: &Context,
+    project: &str,
+    command: &Command,
+    title: &str,
+) -> Result<()> {
+    if context.global.dry_run {
+        return plan::show(context, project, command);
+    }
+    context.require_root()?;
+    let client = Client::new(&context.paths, project);
+    let mut progress = context.progress(title);
+    block_on(async {
+        let mut events = client.command(command).await?;
+        to_done(&mut events, &mut progress, context.terminal.stderr).await
+    })
+}
+
+/// The same, for so long at the most; what was given goes on after that.
+pub(crate) fn drive_within(
+    context: &Context,
+    project: &str,
+    command: &Command,
+    (title, timeout): (&str, Option<Duration>),
+) -> Result<()> {
+    let Some(timeout) = timeout.filter(|_| !context.global.dry_run) else {
+        return drive(context, project, command, title);
+    };
+    context.require_root()?;
+    let client = Client::new(&context.paths, project);
+    let mut progress = context.progress(title);
+    block_on(async {
+        let mut events = client.command(command).await?;
+        let done = to_done(&mut events, &mut progress, context.terminal.stderr);
+        match tokio::time::timeout(timeout, done).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(format!(
+                "project {project} was not ready within {} s",
+                timeout.as_secs()
+            ))
+            .hint("see `stack ps -a` and `stack logs`; what was started goes on")),
+        }
+    })
+}
+
+/// Shows a command's events up to the last.
+pub(crate) async fn to_done(
+    events: &mut Events,
+    progress: &mut Progress,
+    paint: Paint,
+) -> Result<()> {
+    loop {
+        let Some(event) = next(events, progress).await? else {
+            return Err(broken_off());
+        };
+        if let Some(result) = show(&event, progress, paint) {
+            progress.finish();
+            return result;
+        }
+    }
+}
+
+/// The next event; the progress is kept moving meanwhile.
+pub(crate) async fn next(events: &mut Events, progress: &mut Progress) -> Result<Option<Event>> {
+    loop {
+        let frame = progress.frame();
+        tokio::select! {
+            event = events.next() => return Ok(event?),
+            () = pause(frame) => progress.tick(),
+        }
+    }
+}
+
+/// Sleeps so long; for ever when there is nothing to wait for.
+pub(crate) async fn pause(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Shows one event of a command; its result when it was the last.
+pub(crate) fn show(event: &Event, progress: &mut Progress, paint: Paint) -> Option<Result<()>> {
+    match event {
+        Event::Progress(change) => progress.update(change),
+        Event::Warning { message } => progress.above(|| warn(message, paint)),
+        Event::Done { errors } if errors.is_empty() => return Some(Ok(())),
+        Event::Done { errors } => return Some(Err(Error::several(errors.clone()))),
+        Event::Accepted | Event::Exited { .. } | Event::Started { .. } | Event::OneOff { .. } => {}
+    }
+    None
+}
+
+/// Writes a warning.
+pub(crate) fn warn(message: &str, paint: Paint) {
+    let head = paint.paint(Style::CARE_BOLD, "warning:");
+    let message = crate::ui::text::printable(message);
+    Terminal::say(&format!("{head} {message}"));
+}
+
+/// The supervisor went away in the middle. What was accepted is on disk.
+pub(crate) fn broken_off() -> Error {
+    Error::new("the project's supervisor ended before the command was carried out")
+        .hint("run the command again: it goes on from where it was")
+}
+
+/// Runs async work to its end.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(work);
+    // A thread that still waits for something must not keep the caller's prompt away.
+    runtime.shutdown_background();
+    result
+}
+
+fn runtime() -> Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new("cannot set up timers and sockets").because(error))
+}

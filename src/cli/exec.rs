@@ -1,0 +1,306 @@
+//! `stack exec`.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+
+use clap::Args;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use oci_spec::runtime::{Process, Spec};
+
+use super::attach::{Signals, Streams, To, conclude, join, not_started};
+use super::containers;
+use super::context::Context;
+use super::error::{Error, Result};
+use super::project::Project;
+use crate::compose::model::ServiceName;
+use crate::plan::{ObservedContainer, Phase};
+use crate::runtime::bundle::{Bundle, ShimConfig};
+use crate::runtime::client::{ClientError, Exec as Program, ExecStdio, exec};
+use crate::runtime::protocol::{ExecRequest, TerminalSize};
+use crate::runtime::spec::{Settings, default_spec};
+use crate::state::read_json;
+use crate::ui::raw_mode::{RawMode, window_size};
+
+/// Flags of `exec`.
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    /// Service whose container runs the program.
+    #[arg(value_name = "SERVICE")]
+    service: String,
+    /// Program and arguments.
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    command: Vec<String>,
+    /// Run it in the background.
+    #[arg(short, long)]
+    detach: bool,
+    /// Set a variable, or pass on the caller's.
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Run in the container with this number.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    index: u32,
+    /// Do not give the program a terminal.
+    #[arg(short = 'T', long, visible_alias = "no-TTY")]
+    no_tty: bool,
+    /// Keep standard input open; it always is.
+    #[arg(short, long, hide = true)]
+    interactive: bool,
+    /// Give the program a terminal; the default where there is one.
+    #[arg(short, long, hide = true)]
+    tty: bool,
+    /// Give the program all capabilities.
+    #[arg(long)]
+    privileged: bool,
+    /// Run as this user.
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+    /// Directory to run in.
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+}
+
+impl Exec {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        context.refuse_dry_run("exec")?;
+        context.require_root()?;
+        let project = Project::find(context)?;
+        let container = self.container(context, &project)?;
+        let id = &container.record.id;
+        let has_terminal =
+            !self.no_tty && !self.detach && io::stdin().is_terminal() && io::stdout().is_terminal();
+        let request = self.request(context, &container, has_terminal)?;
+        let socket = context.paths.shim_socket(id);
+        match (self.detach, has_terminal) {
+            (true, _) => detached(&socket, request),
+            (_, true) => on_terminal(&socket, request),
+            (_, false) => on_streams(&socket, request),
+        }
+    }
+
+    /// The container: the one with the number, else the first that runs.
+    fn container(&self, context: &Context, project: &Project) -> Result<ObservedContainer> {
+        let service = project
+            .service(&self.service)
+            .or_else(|error| match &project.desired {
+                None if project.loaded.is_none() => Ok(ServiceName::new(&self.service)),
+                _ => Err(error),
+            })?;
+        let found =
+            containers::of_services(context, &project.name, std::slice::from_ref(&service))?;
+        let wanted = |container: &&ObservedContainer| match self.index {
+            0 => container.is_up(),
+            index => container.record.number == index,
+        };
+        let Some(container) = found.iter().find(wanted) else {
+            let which = match self.index {
+                0 => format!("service \"{service}\" is not running"),
+                index => format!("service \"{service}\" has no container with number {index}"),
+            };
+            let hint = format!("start it with `stack up -d {service}`");
+            return Err(Error::new(which).hint(hint));
+        };
+        match &container.phase {
+            Phase::Running { .. } => Ok(container.clone()),
+            Phase::Paused { .. } => Err(Error::new(format!(
+                "container {} is paused",
+                container.record.name
+            ))
+            .hint(format!("let it go on with `stack unpause {service}`"))),
+            Phase::Created | Phase::Exited(_) => Err(Error::new(format!(
+                "container {} is not running",
+                container.record.name
+            ))),
+        }
+    }
+
+    /// The program with the container's own environment, directory and rights, and the flags' changes.
+    fn request(
+        &self,
+        context: &Context,
+        container: &ObservedContainer,
+        has_terminal: bool,
+    ) -> Result<ExecRequest> {
+        let bundle = Bundle::new(context.paths.container(&container.record.id));
+        let gone = || Error::new(format!("container {} has just gone", container.record.name));
+        let spec: Spec = read_json(&bundle.spec())?.ok_or_else(gone)?;
+        let config: ShimConfig = read_json(&bundle.shim_config())?.ok_or_else(gone)?;
+        let mut process: Process = spec.process().clone().ok_or_else(gone)?;
+        process.set_args(Some(self.command.clone()));
+        process.set_terminal(Some(has_terminal));
+        let env = process.env().clone().unwrap_or_default();
+        process.set_env(Some(self.environment(env, has_terminal)));
+        if let Some(workdir) = &self.workdir {
+            process.set_cwd(workdir.into());
+        }
+        if self.privileged {
+            let settings = Settings {
+                privileged: true,
+                ..Settings::default()
+            };
+            let all = default_spec(settings)
+                .map_err(|error| Error::new("cannot give all capabilities").because(error))?;
+            let all = all
+                .process()
+                .as_ref()
+                .and_then(|process| process.capabilities().clone());
+            process.set_capabilities(all);
+        }
+        let terminal = has_terminal.then(|| {
+            window_size().map_or(
+                TerminalSize {
+                    rows: 24,
+                    columns: 80,
+                },
+                |size| TerminalSize {
+                    rows: size.ws_row,
+                    columns: size.ws_col,
+                },
+            )
+        });
+        Ok(ExecRequest {
+            process,
+            user: self.user.clone().or(config.user),
+            terminal,
+        })
+    }
+
+    fn environment(&self, env: Vec<String>, has_terminal: bool) -> Vec<String> {
+        merged_environment(env, &self.env, has_terminal, |name| {
+            std::env::var(name).ok()
+        })
+    }
+}
+
+/// The container's variables with those of the command line; `NAME` alone passes on the caller's.
+fn merged_environment(
+    mut env: Vec<String>,
+    changes: &[String],
+    has_terminal: bool,
+    caller: impl Fn(&str) -> Option<String>,
+) -> Vec<String> {
+    let name_of = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    for change in changes {
+        let name = name_of(change);
+        let entry = match change.contains('=') {
+            true => Some(change.clone()),
+            false => caller(&name).map(|value| format!("{name}={value}")),
+        };
+        env.retain(|old| name_of(old) != name);
+        env.extend(entry);
+    }
+    // As Docker: programs on a terminal want to know what kind it is.
+    if has_terminal && !env.iter().any(|entry| entry.starts_with("TERM=")) {
+        env.push("TERM=xterm".to_owned());
+    }
+    env
+}
+
+fn start(socket: &std::path::Path, request: ExecRequest, stdio: ExecStdio<'_>) -> Result<Program> {
+    exec(socket, request, stdio).map_err(|error| match error {
+        ClientError::Refused(failure) => not_started(&failure),
+        error => error.into(),
+    })
+}
+
+fn detached(socket: &std::path::Path, request: ExecRequest) -> Result<()> {
+    let null = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(|error| Error::new("cannot open /dev/null").because(error))?;
+    let stdio = ExecStdio {
+        stdin: null.as_fd(),
+        stdout: null.as_fd(),
+        stderr: null.as_fd(),
+    };
+    start(socket, request, stdio)?;
+    Ok(())
+}
+
+fn on_streams(socket: &std::path::Path, request: ExecRequest) -> Result<()> {
+    let signals = Signals::take()?;
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let stdio = ExecStdio {
+        stdin: stdin.as_fd(),
+        stdout: stdout.as_fd(),
+        stderr: stderr.as_fd(),
+    };
+    let program = start(socket, request, stdio)?;
+    let mut send = |signal| pass_on(program.pid, signal);
+    conclude(join(
+        Streams::default(),
+        &program.connection,
+        &signals,
+        &mut send,
+    )?)
+}
+
+fn on_terminal(socket: &std::path::Path, request: ExecRequest) -> Result<()> {
+    let signals = Signals::take()?;
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let stdio = ExecStdio {
+        stdin: stdin.as_fd(),
+        stdout: stdout.as_fd(),
+        stderr: stderr.as_fd(),
+    };
+    let program = start(socket, request, stdio)?;
+    let Some(terminal) = &program.terminal else {
+        return Err(Error::new(
+            "the container's shim gave the program no terminal",
+        ));
+    };
+    let copy = || {
+        terminal
+            .try_clone()
+            .map_err(|error| Error::new("cannot use the program's terminal").because(error))
+    };
+    let streams = Streams {
+        input: Some(copy()?),
+        outputs: vec![(copy()?, To::Stdout)],
+        terminal: Some(copy()?),
+    };
+    let raw = RawMode::enter()
+        .map_err(|error| Error::new("cannot put the terminal into raw mode").because(error))?;
+    let mut send = |signal| pass_on(program.pid, signal);
+    let end = join(streams, &program.connection, &signals, &mut send);
+    drop(raw);
+    conclude(end?)
+}
+
+/// Sends a signal to the program; it may have ended by now, and then there is nobody to tell.
+fn pass_on(pid: i32, signal: i32) {
+    if let Ok(signal) = Signal::try_from(signal) {
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_set_passed_on_and_taken_away() {
+        let env = vec!["A=1".to_owned(), "B=2".to_owned(), "C=3".to_owned()];
+        let changes = ["A=one=two", "B", "NEW", "PASSED"].map(str::to_owned);
+        let caller = |name: &str| (name == "PASSED").then(|| "yes".to_owned());
+        let merged = merged_environment(env.clone(), &changes, false, caller);
+        assert_eq!(merged, ["C=3", "A=one=two", "PASSED=yes"]);
+        let merged = merged_environment(env, &[], true, caller);
+        assert_eq!(merged.last().unwrap(), "TERM=xterm");
+        let own = merged_environment(vec!["TERM=vt100".to_owned()], &[], true, caller);
+        assert_eq!(own, ["TERM=vt100"]);
+    }
+}

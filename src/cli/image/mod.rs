@@ -1,0 +1,124 @@
+//! `stack image …`: images, apart from any project.
+
+mod import;
+mod inspect;
+mod list;
+mod load;
+mod remove;
+mod tag;
+
+use clap::Subcommand;
+
+use super::context::Context;
+use super::error::{Error, Result};
+use crate::image::{Digest, Phase, Progress as Step, Reference};
+use crate::ui::Progress;
+use crate::ui::progress::Transfer;
+
+/// The sub-commands of `image`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Image {
+    /// Make an image of a root file system archive.
+    Import(import::Import),
+    /// Load images that another tool saved.
+    Load(load::Load),
+    /// List images.
+    #[command(visible_alias = "list")]
+    Ls(list::List),
+    /// Take names of images away, and what no name stands for any more.
+    #[command(visible_alias = "remove")]
+    Rm(remove::Remove),
+    /// Give an image one more name.
+    Tag(tag::Tag),
+    /// Show all that is known of images, as JSON.
+    Inspect(inspect::Inspect),
+}
+
+impl Image {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        match self {
+            Self::Import(import) => import.run(context),
+            Self::Load(load) => load.run(context),
+            Self::Ls(list) => list.run(context),
+            Self::Rm(remove) => remove.run(context),
+            Self::Tag(tag) => tag.run(context),
+            Self::Inspect(inspect) => inspect.run(context),
+        }
+    }
+}
+
+/// Reads the name of an image.
+fn reference(text: &str) -> Result<Reference> {
+    text.parse()
+        .map_err(|error| Error::new("bad image name").because(error))
+}
+
+/// The name that a user means, which may be an id or its first digits.
+fn meant(context: &Context, text: &str) -> Result<Reference> {
+    let store = context.images()?;
+    if let Ok(reference) = text.parse::<Reference>()
+        && store.get(&reference)?.is_some()
+    {
+        return Ok(reference);
+    }
+    let image = store.find(text)?.ok_or_else(|| no_such_image(text))?;
+    match &image.references[..] {
+        [reference] => Ok(reference.clone()),
+        [] => Err(Error::new(format!("image {text} has no name"))),
+        several => {
+            let names: Vec<String> = several.iter().map(Reference::familiar).collect();
+            Err(Error::new(format!(
+                "image {text} has several names: {}",
+                names.join(", ")
+            ))
+            .hint("give the name"))
+        }
+    }
+}
+
+fn no_such_image(text: &str) -> Error {
+    Error::new(format!("no such image: {text}"))
+        .hint("see `stack image ls` for those that are here")
+}
+
+/// Shows bytes as they come while the work is done in this thread.
+struct Shown {
+    progress: std::sync::Mutex<Progress>,
+    name: String,
+}
+
+impl Shown {
+    fn new(context: &Context, title: &str, name: &str) -> Self {
+        Self {
+            progress: std::sync::Mutex::new(context.progress(title)),
+            name: name.to_owned(),
+        }
+    }
+
+    fn step(&self, step: &Step) {
+        use crate::control::{Kind, Progress as Change, ProgressState};
+        let mut progress = self
+            .progress
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        match step.phase {
+            Phase::Transfer { done, total } => {
+                progress.update(&Change {
+                    kind: Kind::Image,
+                    name: self.name.clone(),
+                    state: ProgressState::Pulling,
+                    detail: None,
+                });
+                let total = total.unwrap_or(0);
+                progress.transfer(&self.name, Transfer { done, total });
+            }
+            _ => progress.tick(),
+        }
+    }
+}
+
+/// Twelve digits, as Docker prints ids in tables.
+fn short(id: &Digest) -> String {
+    id.short()
+}

@@ -1,0 +1,436 @@
+//! Sees to it that the images of services are here before anything is started.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use indexmap::IndexMap;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::context::Context;
+use super::drive::{block_on, pause};
+use super::error::{Error, Result};
+use crate::compose::Positions;
+use crate::compose::model::{PullPolicy, Service, ServiceName, Stack};
+use crate::control;
+use crate::control::{Kind, ProgressState};
+use crate::image::{Digest, Image, ImageStore, Phase, Platform, PullOptions, Reference, pull};
+use crate::ui::Progress;
+use crate::ui::progress::Transfer;
+
+/// `--pull`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Pull {
+    /// Fetch, also what is here.
+    Always,
+    /// Fetch what is not here.
+    Missing,
+    /// Fetch nothing.
+    Never,
+    /// As each service's `pull_policy` says.
+    #[default]
+    Policy,
+}
+
+/// Which images are wanted, and how.
+pub(crate) struct Wanted<'a> {
+    /// The stack.
+    pub(crate) stack: &'a Stack,
+    /// Its services whose images are wanted.
+    pub(crate) services: &'a [ServiceName],
+    /// Where they were written.
+    pub(crate) positions: Option<&'a Positions>,
+    /// `--pull`.
+    pub(crate) pull: Pull,
+    /// What becomes of an image that cannot be fetched.
+    pub(crate) failures: Failures,
+    /// Fetching is shown.
+    pub(crate) quiet: bool,
+}
+
+/// What becomes of an image that cannot be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failures {
+    /// The command fails.
+    Fatal,
+    /// The command says so and goes on (`pull --ignore-pull-failures`).
+    Ignored,
+}
+
+/// What is to be done about an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// It is used as it is.
+    Use,
+    /// It is fetched.
+    Fetch,
+    /// It is not here and may not be fetched.
+    Absent,
+}
+
+/// The decision about one image. `age` is the time since it was made or fetched, when it is here.
+fn need(policy: PullPolicy, pull: Pull, age: Option<Duration>) -> Need {
+    let policy = match pull {
+        Pull::Policy => policy,
+        Pull::Always => PullPolicy::Always,
+        Pull::Missing => PullPolicy::Missing,
+        Pull::Never => PullPolicy::Never,
+    };
+    match (policy, age) {
+        (PullPolicy::Always, _) => Need::Fetch,
+        (PullPolicy::Every(limit), Some(age)) if age >= limit => Need::Fetch,
+        (_, Some(_)) => Need::Use,
+        (PullPolicy::Missing | PullPolicy::Every(_), None) => Need::Fetch,
+        (PullPolicy::Never | PullPolicy::Build, None) => Need::Absent,
+    }
+}
+
+/// An image to fetch and the services that want it.
+#[derive(Debug)]
+struct Fetch {
+    reference: Reference,
+    text: String,
+    platform: Option<Platform>,
+    services: Vec<ServiceName>,
+}
+
+/// Makes sure of the images; gives the id of each service's.
+pub(crate) fn ensure(
+    context: &Context,
+    wanted: &Wanted<'_>,
+) -> Result<IndexMap<ServiceName, String>> {
+    let store = context.images()?;
+    let mut ids = IndexMap::new();
+    let mut fetches: BTreeMap<String, Fetch> = BTreeMap::new();
+    for name in wanted.services {
+        let Some(service) = wanted.stack.services.get(name) else {
+            continue;
+        };
+        let (text, reference) = reference_of(wanted, name, service)?;
+        let image = store.get(&reference)?;
+        match need(
+            service.pull_policy,
+            wanted.pull,
+            age(&store, image.as_ref()),
+        ) {
+            Need::Use => {
+                if let Some(image) = image {
+                    ids.insert(name.clone(), image.id.to_string());
+                }
+            }
+            Need::Absent => return Err(absent(wanted, name, service, &text)),
+            Need::Fetch if service.has_build => {
+                return Err(cannot_build(wanted, name, &text));
+            }
+            Need::Fetch => fetches
+                .entry(text.clone())
+                .or_insert_with(|| Fetch {
+                    reference,
+                    text,
+                    platform: service.platform.as_deref().map(platform),
+                    services: Vec::new(),
+                })
+                .services
+                .push(name.clone()),
+        }
+    }
+    if !fetches.is_empty() {
+        let fetches: Vec<Fetch> = fetches.into_values().collect();
+        ids.extend(fetch_all(context, wanted, &store, fetches)?);
+    }
+    Ok(ids)
+}
+
+/// The reference of a service's image, as written and as read.
+fn reference_of(
+    wanted: &Wanted<'_>,
+    name: &ServiceName,
+    service: &Service,
+) -> Result<(String, Reference)> {
+    let text = image_text(&wanted.stack.name.to_string(), name, service);
+    let reference = text.parse::<Reference>().map_err(|error| {
+        let message = format!("service {name}{}: bad image name", place(wanted, name));
+        Error::new(message).because(error)
+    })?;
+    Ok((text, reference))
+}
+
+/// The image of a service; one that is built without a name is called after project and service.
+pub(crate) fn image_text(project: &str, name: &ServiceName, service: &Service) -> String {
+    service
+        .image
+        .clone()
+        .unwrap_or_else(|| format!("{project}-{name}"))
+}
+
+fn place(wanted: &Wanted<'_>, name: &ServiceName) -> String {
+    wanted
+        .positions
+        .and_then(|positions| positions.of(&format!("services.{name}.image")))
+        .map(|place| format!(" ({}:{})", place.file.display(), place.line))
+        .unwrap_or_default()
+}
+
+fn absent(wanted: &Wanted<'_>, name: &ServiceName, service: &Service, text: &str) -> Error {
+    if service.has_build {
+        return cannot_build(wanted, name, text);
+    }
+    let place = place(wanted, name);
+    Error::new(format!(
+        "service {name}{place}: image {text} is not here, and its pull policy says not to fetch it"
+    ))
+    .hint(format!(
+        "fetch it with `stack pull --policy always {name}`, or bring it in with `stack image import` or `stack image load`"
+    ))
+}
+
+fn cannot_build(wanted: &Wanted<'_>, name: &ServiceName, text: &str) -> Error {
+    let place = place(wanted, name);
+    Error::new(format!(
+        "service {name}{place}: image {text} is not here, and building images is not supported yet"
+    ))
+    .hint(format!(
+        "build it with another tool and bring it in with `stack image load`, under the name {text}"
+    ))
+}
+
+/// Time since an image came into the store. Its own date is the builder's; a store that cannot say
+/// when it came makes `pull_policy: daily` look at that one.
+fn age(_store: &ImageStore, image: Option<&Image>) -> Option<Duration> {
+    let image = image?;
+    let now = Timestamp::now();
+    let written = image
+        .layers
+        .last()
+        .and_then(|layer| layer.metadata().ok())
+        .and_then(|metadata| metadata.modified().ok())
+        .and_then(|time| Timestamp::try_from(time).ok());
+    let since = written.or(image.created).unwrap_or(now);
+    Some(crate::ui::words::between(since, now))
+}
+
+fn platform(text: &str) -> Platform {
+    let mut parts = text.splitn(3, '/').map(str::to_owned);
+    let os = parts.next().unwrap_or_default();
+    Platform {
+        os,
+        architecture: parts.next().unwrap_or_default(),
+        variant: parts.next(),
+    }
+}
+
+/// What a fetch tells about itself.
+enum Said {
+    Progress(String, Transfer),
+    End(Box<Fetch>, Result<Image, crate::image::Error>),
+}
+
+/// Fetches images at the same time and shows it.
+fn fetch_all(
+    context: &Context,
+    wanted: &Wanted<'_>,
+    store: &ImageStore,
+    fetches: Vec<Fetch>,
+) -> Result<IndexMap<ServiceName, String>> {
+    let mut progress = match wanted.quiet {
+        true => Progress::Quiet,
+        false => context.progress("pull"),
+    };
+    let total = fetches.len();
+    let at_once = usize::try_from(context.global.parallel)
+        .unwrap_or(total)
+        .max(1);
+    for fetch in &fetches {
+        progress.update(&change(&fetch.text, ProgressState::Pulling, None));
+    }
+    block_on(async {
+        let (sender, mut said) = mpsc::unbounded_channel();
+        let work = stream::iter(fetches)
+            .map(|fetch| fetch_one(store, fetch, sender.clone()))
+            .buffer_unordered(at_once)
+            .for_each(|()| std::future::ready(()));
+        let watch = async {
+            let mut ids = IndexMap::new();
+            let mut errors = Vec::new();
+            let mut ended = 0;
+            while ended < total {
+                let frame = progress.frame();
+                tokio::select! {
+                    Some(message) = said.recv() => match message {
+                        Said::Progress(text, transfer) => progress.transfer(&text, transfer),
+                        Said::End(fetch, result) => {
+                            ended += 1;
+                            fetched(wanted, (*fetch, result), &mut progress, (&mut ids, &mut errors));
+                        }
+                    },
+                    () = pause(frame) => progress.tick(),
+                }
+            }
+            (ids, errors)
+        };
+        let ((), (ids, mut errors)) = tokio::join!(work, watch);
+        progress.finish();
+        match errors.pop() {
+            Some(error) if wanted.failures == Failures::Fatal => Err(error),
+            _ => Ok(ids),
+        }
+    })
+}
+
+async fn fetch_one(store: &ImageStore, fetch: Fetch, sender: mpsc::UnboundedSender<Said>) {
+    let options = PullOptions {
+        platform: fetch.platform.clone(),
+        ..PullOptions::default()
+    };
+    let layers: Mutex<BTreeMap<Digest, Transfer>> = Mutex::new(BTreeMap::new());
+    let tell = |step: crate::image::Progress| {
+        let mut layers = layers
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(sum) = account(&mut layers, &step) {
+            let _ = sender.send(Said::Progress(fetch.text.clone(), sum));
+        }
+    };
+    let result = pull(store, &fetch.reference, &options, &tell).await;
+    let _ = sender.send(Said::End(Box::new(fetch), result));
+}
+
+/// Takes a step into account; the sum over all layers when it changed.
+fn account(
+    layers: &mut BTreeMap<Digest, Transfer>,
+    step: &crate::image::Progress,
+) -> Option<Transfer> {
+    let layer = layers.entry(step.layer?).or_default();
+    match step.phase {
+        Phase::Waiting { total } => layer.total = total.unwrap_or(layer.total),
+        Phase::Transfer { done, total } => {
+            layer.done = done;
+            layer.total = total.unwrap_or(layer.total).max(done);
+        }
+        Phase::Unpacked | Phase::Present => layer.done = layer.total,
+        Phase::Resolving | Phase::Retrying { .. } | Phase::Syncing | Phase::Done => return None,
+    }
+    let sum = |part: fn(&Transfer) -> u64| {
+        layers
+            .values()
+            .fold(0_u64, |sum, layer| sum.saturating_add(part(layer)))
+    };
+    Some(Transfer {
+        done: sum(|layer| layer.done),
+        total: sum(|layer| layer.total),
+    })
+}
+
+fn fetched(
+    wanted: &Wanted<'_>,
+    (fetch, result): (Fetch, Result<Image, crate::image::Error>),
+    progress: &mut Progress,
+    (ids, errors): (&mut IndexMap<ServiceName, String>, &mut Vec<Error>),
+) {
+    match result {
+        Ok(image) => {
+            progress.update(&change(&fetch.text, ProgressState::Pulled, None));
+            for service in fetch.services {
+                ids.insert(service, image.id.to_string());
+            }
+        }
+        Err(error) => {
+            let why = error.to_string();
+            progress.update(&change(&fetch.text, ProgressState::Error, Some(why)));
+            errors.push(not_fetched(wanted, &fetch, error));
+        }
+    }
+}
+
+fn not_fetched(wanted: &Wanted<'_>, fetch: &Fetch, error: crate::image::Error) -> Error {
+    let services: Vec<String> = fetch
+        .services
+        .iter()
+        .map(|name| format!("{name}{}", place(wanted, name)))
+        .collect();
+    let word = if services.len() == 1 {
+        "service"
+    } else {
+        "services"
+    };
+    let text = &fetch.text;
+    Error::new(format!(
+        "{word} {}: image {text} is not here and cannot be fetched",
+        services.join(", ")
+    ))
+    .because(error)
+    .hint(format!(
+        "bring it in with `stack image import FILE {text}` or `stack image load -i FILE`, or see to it that its registry can be reached"
+    ))
+}
+
+fn change(image: &str, state: ProgressState, detail: Option<String>) -> control::Progress {
+    control::Progress {
+        kind: Kind::Image,
+        name: image.to_owned(),
+        state,
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flag_wins_over_the_policy_and_the_policy_over_what_is_here() {
+        let day = Duration::from_secs(86_400);
+        let here = Some(Duration::from_secs(60));
+        let old = Some(day * 2);
+        for (policy, pull, age, expected) in [
+            (PullPolicy::Missing, Pull::Policy, here, Need::Use),
+            (PullPolicy::Missing, Pull::Policy, None, Need::Fetch),
+            (PullPolicy::Always, Pull::Policy, here, Need::Fetch),
+            (PullPolicy::Never, Pull::Policy, None, Need::Absent),
+            (PullPolicy::Never, Pull::Policy, here, Need::Use),
+            (PullPolicy::Build, Pull::Policy, None, Need::Absent),
+            (PullPolicy::Every(day), Pull::Policy, here, Need::Use),
+            (PullPolicy::Every(day), Pull::Policy, old, Need::Fetch),
+            (PullPolicy::Every(day), Pull::Policy, None, Need::Fetch),
+            (PullPolicy::Never, Pull::Always, here, Need::Fetch),
+            (PullPolicy::Always, Pull::Never, None, Need::Absent),
+            (PullPolicy::Always, Pull::Missing, here, Need::Use),
+            (PullPolicy::Never, Pull::Missing, None, Need::Fetch),
+        ] {
+            assert_eq!(
+                need(policy, pull, age),
+                expected,
+                "{policy:?} {pull:?} {age:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_all_layers_add_up_and_hostile_numbers_do_not_overflow() {
+        let mut layers = BTreeMap::new();
+        let mut step = |layer: &[u8], phase| {
+            let step = crate::image::Progress {
+                layer: Some(Digest::of(layer)),
+                phase,
+            };
+            account(&mut layers, &step)
+        };
+        step(b"a", Phase::Waiting { total: Some(100) });
+        step(b"b", Phase::Waiting { total: Some(50) });
+        let transfer = Phase::Transfer {
+            done: 30,
+            total: Some(100),
+        };
+        let sum = step(b"a", transfer).unwrap();
+        assert_eq!((sum.done, sum.total), (30, 150));
+        let sum = step(b"b", Phase::Present).unwrap();
+        assert_eq!((sum.done, sum.total), (80, 150));
+        let endless = Phase::Waiting {
+            total: Some(u64::MAX),
+        };
+        assert_eq!(step(b"c", endless).unwrap().total, u64::MAX);
+        assert_eq!(step(b"c", Phase::Syncing), None);
+    }
+}

@@ -1,0 +1,410 @@
+//! `stack logs`.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::containers::{log_dir, strip_project};
+use super::context::Context;
+use super::error::{Error, Result};
+use super::follow::FollowedLogs;
+use super::project::Project;
+use super::time;
+use crate::compose::model::ServiceName;
+use crate::engine::native::observe;
+use crate::runtime::log::{Line, LogError, Range, Stream, read};
+use crate::ui::{LogOptions, LogView, Paint};
+
+/// Time between two looks for new and ended containers while following.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Flags of `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Services whose output is shown; none = all.
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    /// Go on as more comes, until all containers have ended.
+    #[arg(short, long)]
+    follow: bool,
+    /// Lines from the end of each container's output; `all` for all.
+    #[arg(short = 'n', long, value_name = "LINES", default_value = "all")]
+    tail: String,
+    /// Show the time of each line.
+    #[arg(short, long)]
+    timestamps: bool,
+    /// Only what was written since this time (2026-01-02T15:04:05Z) or so long ago (42m).
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only what was written before this time or so long ago.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Show the names without colours.
+    #[arg(long)]
+    no_color: bool,
+    /// Do not show the names.
+    #[arg(long)]
+    no_log_prefix: bool,
+    /// Only the container with this number.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    index: u32,
+}
+
+impl Logs {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        let range = self.range(Timestamp::now())?;
+        let project = Project::find(context)?;
+        let services = project.named(&self.services)?;
+        let options = LogOptions {
+            prefix: !self.no_log_prefix,
+            timestamps: self.timestamps,
+            paint: match self.no_color {
+                true => Paint::Off,
+                false => context.terminal.stdout,
+            },
+        };
+        let replicas = Replicas {
+            context,
+            project: &project.name,
+            services: &services,
+            index: self.index,
+        };
+        match self.follow {
+            true => follow(&replicas, options, range),
+            false => print(&replicas, options, range),
+        }
+    }
+
+    fn range(&self, now: Timestamp) -> Result<Range> {
+        let point = |text: &Option<String>| {
+            let text = text.as_deref().filter(|text| !text.is_empty());
+            text.map(|text| time::point(text, now)).transpose()
+        };
+        let tail = match self.tail.as_str() {
+            "all" | "" => None,
+            // Docker takes a negative number as "all".
+            text => match text.parse::<i64>() {
+                Ok(lines) => u64::try_from(lines).ok(),
+                Err(_) => {
+                    return Err(Error::new(format!("`{text}` is no number of lines"))
+                        .hint("give a number, or `all`"));
+                }
+            },
+        };
+        Ok(Range {
+            tail,
+            since: point(&self.since)?,
+            until: point(&self.until)?,
+        })
+    }
+}
+
+/// Whose output is shown.
+struct Replicas<'a> {
+    context: &'a Context,
+    project: &'a str,
+    services: &'a [ServiceName],
+    index: u32,
+}
+
+/// Logs of the project and whether something still writes to them.
+struct Found {
+    /// Name → directory.
+    logs: BTreeMap<String, PathBuf>,
+    /// A container runs, or is about to.
+    alive: bool,
+}
+
+impl Replicas<'_> {
+    /// The logs that there are: of the containers, and what replicas that are gone have left.
+    fn find(&self) -> Result<Found> {
+        let observed = observe(&self.context.paths, Some(self.project))?;
+        let desired = self.context.desired(self.project)?;
+        let mut logs = BTreeMap::new();
+        let mut alive = false;
+        for listed in super::containers::listed(&observed, desired.as_ref()) {
+            let record = listed.record();
+            if record.one_off || !self.wants(&record.service, record.number) {
+                continue;
+            }
+            alive |= listed.state.is_active();
+            if let Some(dir) = log_dir(self.context, record) {
+                let name = strip_project(&record.name, self.project).to_owned();
+                logs.insert(name, dir);
+            }
+        }
+        self.add_left_behind(&mut logs);
+        Ok(Found { logs, alive })
+    }
+
+    /// Logs belong to a replica and stay when its container is replaced or removed.
+    fn add_left_behind(&self, logs: &mut BTreeMap<String, PathBuf>) {
+        let all = self.context.paths.project(self.project).join("logs");
+        let Ok(entries) = std::fs::read_dir(&all) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some((service, number)) = name.rsplit_once('.') else {
+                continue;
+            };
+            let Ok(number) = number.parse::<u32>() else {
+                continue;
+            };
+            let known = logs.values().any(|dir| *dir == entry.path());
+            if !known && self.wants(&ServiceName::new(service), number) {
+                logs.insert(format!("{service}-{number}"), entry.path());
+            }
+        }
+    }
+
+    fn wants(&self, service: &ServiceName, number: u32) -> bool {
+        (self.services.is_empty() || self.services.contains(service))
+            && (self.index == 0 || self.index == number)
+    }
+}
+
+fn follow(replicas: &Replicas<'_>, options: LogOptions, range: Range) -> Result<()> {
+    let mut followed = FollowedLogs::new(options)?;
+    let mut range = range;
+    loop {
+        let found = replicas.find()?;
+        found.logs.keys().for_each(|name| followed.announce(name));
+        for (name, dir) in &found.logs {
+            followed.follow_range(name, dir, range)?;
+        }
+        // A container that comes later is shown from its beginning.
+        range.tail = None;
+        let past = range.until.is_some_and(|until| Timestamp::now() >= until);
+        followed.show_available()?;
+        if !found.alive || past {
+            // What it wrote last may have come after the look at it.
+            followed.wait(Duration::ZERO);
+            followed.show_available()?;
+            return followed.finish();
+        }
+        let look_again = std::time::Instant::now() + LOOK_AGAIN;
+        while let Some(left) = look_again.checked_duration_since(std::time::Instant::now()) {
+            followed.wait(left);
+            followed.show_available()?;
+        }
+    }
+}
+
+/// Lines of one log, on their way to be merged with others.
+struct Batch {
+    lines: Vec<OwnedLine>,
+}
+
+struct OwnedLine {
+    time: String,
+    stream: Stream,
+    partial: bool,
+    text: Vec<u8>,
+}
+
+/// Lines that one reader may be ahead of the merge; with the queue's two batches that bounds the
+/// memory, whatever the size of the logs.
+const BATCH: usize = 256;
+
+/// Prints what there is, all containers merged by time.
+fn print(replicas: &Replicas<'_>, options: LogOptions, range: Range) -> Result<()> {
+    let found = replicas.find()?;
+    let mut view = LogView::new(options);
+    let sources: Vec<_> = found.logs.keys().map(|name| view.add(name)).collect();
+    if let [source] = sources[..] {
+        let mut failed = None;
+        for dir in found.logs.values() {
+            read(dir, range, &mut |line| match view.line(source, &line) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            })?;
+        }
+        return match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(view.finish()?),
+        };
+    }
+    std::thread::scope(|scope| {
+        let mut logs: Vec<Queue> = found
+            .logs
+            .values()
+            .map(|dir| {
+                let (sender, receiver) = mpsc::sync_channel(2);
+                scope.spawn(move || send_lines(dir, range, &sender));
+                Queue::new(receiver)
+            })
+            .collect();
+        merge(&mut logs, |index, line| {
+            Ok(view.line(sources[index], &line)?)
+        })?;
+        Ok(view.finish()?)
+    })
+}
+
+/// Reads a log and sends its lines; ends early when nobody takes them.
+fn send_lines(dir: &Path, range: Range, sender: &mpsc::SyncSender<Result<Batch, LogError>>) {
+    let mut lines = Vec::with_capacity(BATCH);
+    let result = read(dir, range, &mut |line| {
+        lines.push(OwnedLine {
+            time: line.time.to_owned(),
+            stream: line.stream,
+            partial: line.partial,
+            text: line.text.to_vec(),
+        });
+        if lines.len() < BATCH {
+            return ControlFlow::Continue(());
+        }
+        let batch = Batch {
+            lines: std::mem::replace(&mut lines, Vec::with_capacity(BATCH)),
+        };
+        match sender.send(Ok(batch)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    });
+    let last = match result {
+        Ok(()) => Ok(Batch { lines }),
+        Err(error) => Err(error),
+    };
+    // The merge may have ended because its output is closed.
+    let _ = sender.send(last);
+}
+
+/// The lines of one log, as they come.
+struct Queue {
+    receiver: mpsc::Receiver<Result<Batch, LogError>>,
+    lines: std::vec::IntoIter<OwnedLine>,
+    next: Option<OwnedLine>,
+}
+
+impl Queue {
+    fn new(receiver: mpsc::Receiver<Result<Batch, LogError>>) -> Self {
+        Self {
+            receiver,
+            lines: Vec::new().into_iter(),
+            next: None,
+        }
+    }
+
+    /// Looks at the next line; `None` at the end.
+    fn peek(&mut self) -> Result<Option<&OwnedLine>> {
+        while self.next.is_none() {
+            self.next = self.lines.next();
+            if self.next.is_none() {
+                match self.receiver.recv() {
+                    Ok(batch) => self.lines = batch?.lines.into_iter(),
+                    Err(_) => return Ok(None),
+                }
+            }
+        }
+        Ok(self.next.as_ref())
+    }
+}
+
+/// Hands over the lines of all logs by time; time stamps of one log are trusted to be in order.
+fn merge(logs: &mut [Queue], mut sink: impl FnMut(usize, Line<'_>) -> Result<()>) -> Result<()> {
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+    let mut heap = BinaryHeap::new();
+    for (index, log) in logs.iter_mut().enumerate() {
+        if let Some(line) = log.peek()? {
+            heap.push(Reverse((line.time.clone(), index)));
+        }
+    }
+    while let Some(Reverse((_, index))) = heap.pop() {
+        if let Some(line) = logs[index].next.take() {
+            let line = Line {
+                time: &line.time,
+                stream: line.stream,
+                partial: line.partial,
+                text: &line.text,
+            };
+            sink(index, line)?;
+        }
+        if let Some(line) = logs[index].peek()? {
+            heap.push(Reverse((line.time.clone(), index)));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Wrapper {
+        #[command(flatten)]
+        logs: Logs,
+    }
+
+    fn logs(flags: &[&str]) -> Logs {
+        Wrapper::try_parse_from([&["logs"], flags].concat())
+            .unwrap()
+            .logs
+    }
+
+    #[test]
+    fn a_range_is_a_number_of_lines_and_two_points_in_time() {
+        let now = Timestamp::from_second(1000).unwrap();
+        let range = logs(&["-n", "5", "--since", "10m"]).range(now).unwrap();
+        let expected = Range {
+            tail: Some(5),
+            since: Some(Timestamp::from_second(400).unwrap()),
+            until: None,
+        };
+        assert_eq!(range, expected);
+        assert_eq!(logs(&[]).range(now).unwrap(), Range::default());
+        assert_eq!(logs(&["--tail=-1"]).range(now).unwrap().tail, None);
+        assert!(logs(&["-n", "few"]).range(now).is_err());
+        assert!(logs(&["--until", "soon"]).range(now).is_err());
+    }
+
+    #[test]
+    fn several_logs_are_merged_by_time() {
+        let queue = |lines: &[(&str, &str)], size: usize| {
+            let (sender, receiver) = mpsc::sync_channel(16);
+            for chunk in lines.chunks(size) {
+                let lines = chunk.iter().map(|(time, text)| OwnedLine {
+                    time: (*time).to_owned(),
+                    stream: Stream::Stdout,
+                    partial: false,
+                    text: text.as_bytes().to_vec(),
+                });
+                let batch = Batch {
+                    lines: lines.collect(),
+                };
+                assert!(sender.send(Ok(batch)).is_ok());
+            }
+            Queue::new(receiver)
+        };
+        let mut logs = [
+            queue(&[("1", "a"), ("4", "d"), ("5", "e")], 1),
+            queue(&[], 1),
+            queue(&[("2", "b"), ("3", "c"), ("5", "f")], 2),
+        ];
+        let mut seen = String::new();
+        merge(&mut logs, |_, line| {
+            seen.push_str(&String::from_utf8_lossy(line.text));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, "abcdef");
+    }
+}

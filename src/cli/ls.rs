@@ -1,0 +1,150 @@
+//! `stack ls`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::choice::{Format, json_line};
+use super::containers::{Listed, listed};
+use super::context::Context;
+use super::error::{Error, Result};
+use crate::engine::native::{observe, projects};
+use crate::plan::Observed;
+use crate::ui::Table;
+
+/// Flags of `ls`.
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// List projects of which nothing runs, too.
+    #[arg(short, long)]
+    all: bool,
+    /// Print names only.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Only projects whose name has this in it (`name=TEXT`).
+    #[arg(long, value_name = "FILTER")]
+    filter: Vec<String>,
+    /// Form of the list.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+}
+
+/// A project as Docker Compose's JSON has it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Row {
+    name: String,
+    status: String,
+    config_files: String,
+}
+
+impl Ls {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        let wanted = self.wanted()?;
+        let mut by_project: BTreeMap<String, Observed> = BTreeMap::new();
+        for name in projects(&context.paths)? {
+            by_project.insert(name, Observed::default());
+        }
+        for (id, container) in observe(&context.paths, None)?.containers {
+            let project = by_project
+                .entry(container.record.project.clone())
+                .or_default();
+            project.containers.insert(id, container);
+        }
+        let mut rows = Vec::new();
+        for (name, observed) in by_project {
+            if !wanted.iter().all(|part| name.contains(part)) {
+                continue;
+            }
+            let desired = context.desired(&name)?;
+            let list = listed(&observed, desired.as_ref());
+            let runs = list.iter().any(|listed| listed.state.is_active());
+            if list.is_empty() || !(runs || self.all) {
+                continue;
+            }
+            let files: Vec<String> = desired
+                .iter()
+                .flat_map(|desired| &desired.files)
+                .map(|file| file.display().to_string())
+                .collect();
+            rows.push(Row {
+                name,
+                status: status(&list),
+                config_files: files.join(","),
+            });
+        }
+        let mut out = std::io::stdout().lock();
+        self.print(&rows, &mut out)?;
+        Ok(out.flush()?)
+    }
+
+    fn wanted(&self) -> Result<Vec<&str>> {
+        let parts = self
+            .filter
+            .iter()
+            .map(|filter| match filter.split_once('=') {
+                Some(("name", part)) => Ok(part),
+                _ => Err(Error::new(format!("`{filter}` is no filter"))
+                    .hint("the only one is `name=TEXT`")),
+            });
+        parts.collect()
+    }
+
+    fn print(&self, rows: &[Row], out: &mut dyn Write) -> Result<()> {
+        if self.quiet {
+            for row in rows {
+                writeln!(out, "{}", row.name)?;
+            }
+        } else if self.format == Format::Json {
+            writeln!(out, "{}", json_line(&rows)?)?;
+        } else {
+            let mut table = Table::new(&["NAME", "STATUS", "CONFIG FILES"]);
+            for row in rows {
+                table.row(vec![
+                    row.name.clone(),
+                    row.status.clone(),
+                    row.config_files.clone(),
+                ]);
+            }
+            table.write(out)?;
+        }
+        Ok(())
+    }
+}
+
+/// `exited(1), running(3)`.
+fn status(list: &[Listed]) -> String {
+    let words: BTreeSet<&str> = list.iter().map(|listed| listed.state.word()).collect();
+    let parts = words.into_iter().map(|word| {
+        let count = list
+            .iter()
+            .filter(|listed| listed.state.word() == word)
+            .count();
+        format!("{word}({count})")
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::containers::State;
+    use crate::cli::containers::tests::{container, exited, running};
+
+    #[test]
+    fn the_status_counts_states_in_alphabetical_order() {
+        let one = |number, phase, state| Listed {
+            container: container("web", number, phase),
+            state,
+        };
+        let list = [
+            one(1, running(), State::Running),
+            one(2, exited(0), State::Exited),
+            one(3, running(), State::Running),
+        ];
+        assert_eq!(status(&list), "exited(1), running(2)");
+    }
+}

@@ -1,0 +1,98 @@
+//! The command line: one file per sub-command. Parse flags, call, print.
+//!
+//! Owns flags, messages and exit codes, which are Docker Compose's. Never decides anything about
+//! containers: what `up` does is decided by the plan, and a reading command shows what it finds on
+//! disk and in the kernel.
+//!
+//! Invariant: standard output is data, standard error is talk; every way out is an exit code and,
+//! unless it is 0, a reason.
+
+mod args;
+mod attach;
+mod choice;
+mod completions;
+mod config;
+mod containers;
+mod context;
+mod create;
+mod down;
+mod drive;
+mod error;
+mod exec;
+mod follow;
+mod foreground;
+mod image;
+mod image_phase;
+mod images;
+mod inspect;
+mod kill;
+mod logs;
+mod ls;
+mod overrides;
+mod pause;
+mod plan;
+mod project;
+mod ps;
+mod pull;
+mod restart;
+mod run;
+mod source;
+mod start;
+mod stop;
+mod time;
+mod up;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use source::DiskSource;
+
+use args::Cli;
+use context::Context;
+use error::Error;
+
+/// Runs the command that the arguments of the process name.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    start_tracing();
+    let context = match Context::new(cli.global) {
+        Ok(context) => context,
+        Err(error) => return report(&error, crate::ui::Paint::Off),
+    };
+    match cli.command.run(&context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error, context.terminal.stderr),
+    }
+}
+
+/// Prints help and versions to standard output; errors to standard error, with Docker Compose's
+/// exit code for them, which is 1.
+fn usage(error: &clap::Error) -> ExitCode {
+    // When nobody reads it there is nobody to tell.
+    let _ = error.print();
+    ExitCode::from(u8::from(error.use_stderr()))
+}
+
+fn report(error: &Error, paint: crate::ui::Paint) -> ExitCode {
+    let text = error.render(paint, crate::ui::terminal::size().0);
+    if !text.is_empty() {
+        crate::ui::Terminal::say(&text);
+    }
+    ExitCode::from(error.exit_code())
+}
+
+/// `STACK_LOG=debug` shows what the program does; setting it up costs time, so only then.
+fn start_tracing() {
+    if std::env::var_os("STACK_LOG").is_some_and(|value| !value.is_empty()) {
+        let filter = tracing_subscriber::EnvFilter::from_env("STACK_LOG");
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
+    }
+}

@@ -1,0 +1,84 @@
+//! `stack pause` and `stack unpause`.
+//!
+//! The freezer of a container's cgroup is all there is to it: no process is asked, and the
+//! supervisor sees the state where everybody else does, in the kernel.
+
+use clap::Args;
+
+use super::containers::{self, cgroup};
+use super::context::Context;
+use super::error::{Error, Result};
+use super::project::Project;
+use crate::plan::Phase;
+
+/// Flags of `pause`.
+#[derive(Debug, Args)]
+pub(crate) struct Pause {
+    /// Services to freeze; none = all.
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+}
+
+/// Flags of `unpause`.
+#[derive(Debug, Args)]
+pub(crate) struct Unpause {
+    /// Services to thaw; none = all.
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum To {
+    Frozen,
+    Thawed,
+}
+
+impl Pause {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        context.refuse_dry_run("pause")?;
+        change(context, &self.services, To::Frozen)
+    }
+}
+
+impl Unpause {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        context.refuse_dry_run("unpause")?;
+        change(context, &self.services, To::Thawed)
+    }
+}
+
+fn change(context: &Context, names: &[String], to: To) -> Result<()> {
+    context.require_root()?;
+    let project = Project::find(context)?;
+    let services = project.named(names)?;
+    let mut progress = context.progress(match to {
+        To::Frozen => "pause",
+        To::Thawed => "unpause",
+    });
+    let mut errors = Vec::new();
+    for container in containers::of_services(context, &project.name, &services)? {
+        let concerned = match to {
+            To::Frozen => matches!(container.phase, Phase::Running { .. }),
+            To::Thawed => matches!(container.phase, Phase::Paused { .. }),
+        };
+        if !concerned {
+            continue;
+        }
+        let result = cgroup(&container.record).and_then(|cgroup| match to {
+            To::Frozen => cgroup.freeze(),
+            To::Thawed => cgroup.thaw(),
+        });
+        let name = &container.record.name;
+        match (result, to) {
+            (Ok(()), To::Frozen) => progress.note(&format!("Container {name} Paused")),
+            (Ok(()), To::Thawed) => progress.note(&format!("Container {name} Unpaused")),
+            (Err(error), _) => errors.push(format!("container {name}: {error}")),
+        }
+    }
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Error::several(errors)),
+    }
+}

@@ -1,0 +1,109 @@
+//! `stack plan` and `--dry-run`: what a command would do, and why.
+
+use std::io::Write as _;
+
+use clap::Args;
+use indexmap::IndexMap;
+use jiff::Timestamp;
+
+use super::context::{Context, Warnings};
+use super::error::{Error, Result};
+use super::image_phase::image_text;
+use super::project::Selection;
+use super::up::{Shared, Traits};
+use crate::compose::model::ServiceName;
+use crate::control::Command;
+use crate::engine::native::observe;
+use crate::image::Reference;
+use crate::plan::{Desired, plan};
+
+/// Flags of `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    shared: Shared,
+    /// Do not wait for dependencies and do not start them.
+    #[arg(long)]
+    no_deps: bool,
+    /// Make containers, but do not start them.
+    #[arg(long)]
+    no_start: bool,
+}
+
+impl Plan {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        let loaded = context.load(Warnings::Shown)?;
+        let traits = Traits {
+            no_deps: self.no_deps,
+            no_start: self.no_start,
+            dry_run: true,
+            ..Traits::default()
+        };
+        let prepared = self.shared.prepare(context, &loaded, traits)?;
+        show(context, &prepared.project, &prepared.command)
+    }
+}
+
+/// Prints what a command would do to a project.
+pub(crate) fn show(context: &Context, project: &str, command: &Command) -> Result<()> {
+    let now = Timestamp::now();
+    let mut desired = context
+        .desired(project)?
+        .unwrap_or_else(|| Desired::new(project));
+    command.apply(&mut desired, now);
+    let mut observed = observe(&context.paths, Some(project))?;
+    let store = context.images()?;
+    for service in desired.services.values() {
+        let Some(text) = &service.service.image else {
+            continue;
+        };
+        if let Ok(reference) = text.parse::<Reference>()
+            && let Some(image) = store.get(&reference)?
+        {
+            observed.images.insert(text.clone(), image.id.to_string());
+        }
+    }
+    let plan = plan(&desired, &observed, now);
+    let mut out = std::io::stdout().lock();
+    if plan.is_empty() {
+        writeln!(out, "nothing to do")?;
+    } else {
+        write!(out, "{plan}")?;
+    }
+    out.flush()?;
+    let fatal: Vec<String> = plan
+        .problems
+        .iter()
+        .filter(|problem| problem.fatal)
+        .map(|problem| format!("{}: {}", problem.service, problem.message))
+        .collect();
+    match fatal.is_empty() {
+        true => Ok(()),
+        false => Err(Error::several(fatal)),
+    }
+}
+
+/// Ids of the images that are here; nothing is fetched.
+pub(crate) fn known_images(
+    context: &Context,
+    selection: &Selection,
+) -> Result<IndexMap<ServiceName, String>> {
+    let store = context.images()?;
+    let project = selection.stack.name.as_str();
+    let mut ids = IndexMap::new();
+    for name in &selection.services {
+        let Some(service) = selection.stack.services.get(name) else {
+            continue;
+        };
+        let reference: Reference = image_text(project, name, service)
+            .parse()
+            .map_err(|error| {
+                Error::new(format!("service {name}: bad image name")).because(error)
+            })?;
+        if let Some(image) = store.get(&reference)? {
+            ids.insert(name.clone(), image.id.to_string());
+        }
+    }
+    Ok(ids)
+}

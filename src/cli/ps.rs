@@ -1,0 +1,337 @@
+//! `stack ps`.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::choice::{Format, json_line};
+use super::containers::{self, Listed, State, ports_text, publishers, short_id};
+use super::context::Context;
+use super::error::{Error, Result};
+use super::project::Project;
+use crate::compose::model::ServiceName;
+use crate::ui::{Table, words};
+
+/// Flags of `ps`.
+#[derive(Debug, Args)]
+pub(crate) struct Ps {
+    /// Services whose containers are listed; none = all.
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    /// List stopped containers and those of `run`, too.
+    #[arg(short, long)]
+    all: bool,
+    /// Print ids only.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print the names of services only.
+    #[arg(long = "services")]
+    only_services: bool,
+    /// List containers in this state only (created, running, paused, restarting, exited, dead).
+    #[arg(long, value_name = "STATE")]
+    status: Vec<String>,
+    /// The same as `status=STATE`.
+    #[arg(long, value_name = "FILTER")]
+    filter: Vec<String>,
+    /// Form of the list.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+    /// Do not shorten ids and commands.
+    #[arg(long)]
+    no_trunc: bool,
+    /// List containers of services that the stack file does not have.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
+    orphans: bool,
+}
+
+impl Ps {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        let states = self.states()?;
+        let project = Project::find(context)?;
+        let services = project.named(&self.services)?;
+        let stack = project.loaded.as_ref().map(|loaded| &loaded.stack);
+        let known = |name: &ServiceName| {
+            stack.is_none_or(|stack| {
+                stack.services.contains_key(name) || stack.disabled_services.contains_key(name)
+            })
+        };
+        let mut list = containers::list(context, &project.name)?;
+        list.retain(|listed| {
+            let record = listed.record();
+            let by_state = match states.is_empty() {
+                true => self.all || listed.state.is_active(),
+                false => states.contains(&listed.state),
+            };
+            by_state
+                && (services.is_empty() || services.contains(&record.service))
+                && (self.all || !record.one_off)
+                && (self.orphans || known(&record.service))
+        });
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        self.print(&list, Timestamp::now(), &mut out)?;
+        Ok(out.flush()?)
+    }
+
+    /// The states asked for; none = what `--all` says.
+    fn states(&self) -> Result<Vec<State>> {
+        let mut texts = self.status.clone();
+        for filter in &self.filter {
+            match filter.split_once('=') {
+                Some(("status", state)) => texts.push(state.to_owned()),
+                _ => {
+                    return Err(Error::new(format!("`{filter}` is no filter"))
+                        .hint("the only one is `status=STATE`"));
+                }
+            }
+        }
+        let states = texts.iter().map(|text| {
+            let state = State::ALL.into_iter().find(|state| state.word() == text);
+            state.ok_or_else(|| {
+                let words = State::ALL.map(State::word).join(", ");
+                Error::new(format!("`{text}` is no state of a container"))
+                    .hint(format!("the states are {words}"))
+            })
+        });
+        states.collect()
+    }
+
+    fn print(&self, list: &[Listed], now: Timestamp, out: &mut dyn Write) -> Result<()> {
+        if self.quiet {
+            for listed in list {
+                writeln!(out, "{}", listed.record().id)?;
+            }
+        } else if self.only_services {
+            let names: BTreeSet<&str> = list
+                .iter()
+                .map(|listed| listed.record().service.as_str())
+                .collect();
+            for name in names {
+                writeln!(out, "{name}")?;
+            }
+        } else if self.format == Format::Json {
+            for listed in list {
+                writeln!(out, "{}", json_line(&self.row(listed, now))?)?;
+            }
+        } else {
+            let head = [
+                "NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS",
+            ];
+            let mut table = Table::new(&head);
+            for listed in list {
+                let record = listed.record();
+                table.row(vec![
+                    record.name.clone(),
+                    record.image.clone(),
+                    command_text(&record.command, self.no_trunc),
+                    record.service.to_string(),
+                    words::ago(record.created, now),
+                    listed.status(now),
+                    ports_text(listed),
+                ]);
+            }
+            table.write(out)?;
+        }
+        Ok(())
+    }
+
+    fn row(&self, listed: &Listed, now: Timestamp) -> Row {
+        let record = listed.record();
+        let labels: Vec<String> = record
+            .labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let mounts: Vec<String> = record.mounts.iter().map(mount_text).collect();
+        let local = record
+            .mounts
+            .iter()
+            .filter(|mount| mount.kind == "volume")
+            .count();
+        let networks: Vec<&str> = record
+            .networks
+            .iter()
+            .map(|network| network.network.as_str())
+            .collect();
+        let id = match self.no_trunc {
+            true => record.id.clone(),
+            false => short_id(&record.id).to_owned(),
+        };
+        Row {
+            command: command_text(&record.command, self.no_trunc),
+            created_at: words::time(record.created),
+            exit_code: listed.exit_code(),
+            health: listed.health(),
+            id,
+            image: record.image.clone(),
+            labels: labels.join(","),
+            local_volumes: local.to_string(),
+            mounts: mounts.join(","),
+            name: record.name.clone(),
+            names: record.name.clone(),
+            networks: networks.join(","),
+            ports: ports_text(listed),
+            project: record.project.clone(),
+            publishers: publishers(listed)
+                .into_iter()
+                .map(|publisher| PublisherRow {
+                    url: publisher.url,
+                    target_port: publisher.target,
+                    published_port: publisher.published,
+                    protocol: publisher.protocol,
+                })
+                .collect(),
+            running_for: words::ago(record.created, now),
+            service: record.service.to_string(),
+            size: "0B",
+            state: listed.state.word(),
+            status: listed.status(now),
+        }
+    }
+}
+
+/// A container as `docker compose ps --format json` has it: its fields in its order.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Row {
+    command: String,
+    created_at: String,
+    exit_code: i32,
+    health: &'static str,
+    #[serde(rename = "ID")]
+    id: String,
+    image: String,
+    labels: String,
+    local_volumes: String,
+    mounts: String,
+    name: String,
+    names: String,
+    networks: String,
+    ports: String,
+    project: String,
+    publishers: Vec<PublisherRow>,
+    running_for: String,
+    service: String,
+    size: &'static str,
+    state: &'static str,
+    status: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PublisherRow {
+    #[serde(rename = "URL")]
+    url: String,
+    target_port: u16,
+    published_port: u16,
+    protocol: String,
+}
+
+/// A mount in a list: a volume by its name, others by their path on the host.
+fn mount_text(mount: &crate::state::records::MountRecord) -> String {
+    match mount.name.is_empty() {
+        true => mount.source.display().to_string(),
+        false => mount.name.clone(),
+    }
+}
+
+/// Program and arguments in quotes, twenty characters of them unless asked for all.
+fn command_text(command: &[String], whole: bool) -> String {
+    const SHOWN: usize = 20;
+    let text = command.join(" ");
+    let text = match whole || text.chars().count() <= SHOWN {
+        true => text,
+        false => text.chars().take(SHOWN - 1).chain(['…']).collect(),
+    };
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::containers::tests::{at, container, exited, running};
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Wrapper {
+        #[command(flatten)]
+        ps: Ps,
+    }
+
+    fn ps(flags: &[&str]) -> Ps {
+        Wrapper::try_parse_from([&["ps"], flags].concat())
+            .unwrap()
+            .ps
+    }
+
+    fn printed(flags: &[&str]) -> String {
+        let list = [
+            Listed {
+                container: container("web", 1, running()),
+                state: State::Running,
+            },
+            Listed {
+                container: container("job", 1, exited(3)),
+                state: State::Exited,
+            },
+        ];
+        let mut out = Vec::new();
+        ps(flags).print(&list, at(65), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_table_has_docker_compose_s_columns() {
+        insta::assert_snapshot!(printed(&[]), @r#"
+        NAME         IMAGE     COMMAND                  SERVICE   CREATED              STATUS                     PORTS
+        shop-web-1   nginx:1   "nginx -g daemon off;"   web       About a minute ago   Up About a minute          0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp
+        shop-job-1   nginx:1   "nginx -g daemon off;"   job       About a minute ago   Exited (3) 55 seconds ago  
+        "#);
+        assert_eq!(printed(&["--services"]), "job\nweb\n");
+        let ids = format!("{:0>64}\n", 1).repeat(2);
+        assert_eq!(printed(&["-q"]), ids);
+    }
+
+    #[test]
+    fn json_has_docker_compose_s_fields() {
+        let text = printed(&["--format", "json"]);
+        let first = text.lines().next().unwrap();
+        insta::assert_snapshot!(first, @r#"{"Command":"\"nginx -g daemon off;\"","CreatedAt":"2023-11-14 22:13:20 +0000 UTC","ExitCode":0,"Health":"","ID":"000000000000","Image":"nginx:1","Labels":"","LocalVolumes":"0","Mounts":"","Name":"shop-web-1","Names":"shop-web-1","Networks":"","Ports":"0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp","Project":"shop","Publishers":[{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"","TargetPort":9000,"PublishedPort":0,"Protocol":"tcp"}],"RunningFor":"About a minute ago","Service":"web","Size":"0B","State":"running","Status":"Up About a minute"}"#);
+        let second: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+        assert_eq!(second["ExitCode"], 3);
+        assert_eq!(second["State"], "exited");
+    }
+
+    #[test]
+    fn states_are_checked() {
+        let states = ps(&["--status", "exited", "--filter", "status=running"]).states();
+        assert_eq!(states.unwrap(), [State::Exited, State::Running]);
+        assert!(ps(&["--status", "gone"]).states().is_err());
+        assert!(ps(&["--filter", "name=x"]).states().is_err());
+    }
+
+    #[test]
+    fn long_commands_are_shortened_and_quoted() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let long = words("docker-entrypoint.sh postgres");
+        assert_eq!(command_text(&long, false), "\"docker-entrypoint.s…\"");
+        assert_eq!(
+            command_text(&long, true),
+            "\"docker-entrypoint.sh postgres\""
+        );
+        assert_eq!(
+            command_text(&words("echo \"a\""), false),
+            "\"echo \\\"a\\\"\""
+        );
+    }
+}

@@ -1,0 +1,326 @@
+//! `stack run`: one program in a new container of a service.
+
+use std::io::{self, IsTerminal, Write as _};
+use std::time::Duration;
+
+use clap::Args;
+use indexmap::IndexMap;
+
+use super::args::refuse;
+use super::attach::{End, Signals, Streams, To, conclude, join};
+use super::context::{Context, Warnings};
+use super::drive::{block_on, broken_off, drive, pause, show, to_done};
+use super::error::{Error, Result};
+use super::image_phase::{Failures, Pull, Wanted, ensure};
+use super::overrides::Overrides;
+use super::project::{Dependencies, select};
+use crate::compose::model::{ServiceName, Stack};
+use crate::control::{Client, Command, Event, Events, OneOff, Recreate, Up};
+use crate::runtime::bundle::{Bundle, ExitRecord};
+use crate::runtime::client::{Attached, ClientError, attach, signal};
+use crate::runtime::protocol::{AttachInput, AttachRequest};
+use crate::state::read_json;
+use crate::ui::Progress;
+use crate::ui::raw_mode::RawMode;
+
+/// Time between two attempts to reach a shim that is being started.
+const RETRY: Duration = Duration::from_millis(2);
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Service whose image and configuration are used.
+    #[arg(value_name = "SERVICE")]
+    service: String,
+    /// Program and arguments; none = the service's.
+    #[arg(
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    command: Vec<String>,
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Run in the background and print the container's name.
+    #[arg(short, long)]
+    detach: bool,
+    /// Keep standard input open.
+    #[arg(
+        short,
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        hide_default_value = true,
+        hide_possible_values = true,
+        action = clap::ArgAction::Set
+    )]
+    interactive: bool,
+    /// Do not give the program a terminal.
+    #[arg(short = 'T', long, visible_alias = "no-TTY")]
+    no_tty: bool,
+    /// Give the program a terminal; the default where there is one.
+    #[arg(short, long, hide = true)]
+    tty: bool,
+    /// Remove the container when the program ends.
+    #[arg(long)]
+    rm: bool,
+    /// Name of the container.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Do not start the services that this one needs.
+    #[arg(long)]
+    no_deps: bool,
+    /// Answer to the service's name and aliases on its networks.
+    #[arg(long)]
+    use_aliases: bool,
+    /// Which images to fetch.
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "policy")]
+    pull: Pull,
+    /// Fetch without showing it.
+    #[arg(long)]
+    quiet_pull: bool,
+    /// Show nothing but the program's output.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Remove containers of services that the stack file does not have.
+    #[arg(long)]
+    remove_orphans: bool,
+    /// Build the image first.
+    #[arg(long)]
+    build: bool,
+    /// Build without showing it.
+    #[arg(long, hide = true)]
+    quiet_build: bool,
+}
+
+/// A one-off container that is to be made, and what to join it to.
+struct Prepared {
+    project: String,
+    command: Command,
+    auto_remove: bool,
+    detach: bool,
+    interactive: bool,
+}
+
+impl Run {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        refuse(&[("--build", self.build)])?;
+        context.refuse_dry_run("run")?;
+        context.require_root()?;
+        let loaded = context.load(Warnings::Shown)?;
+        let names = std::slice::from_ref(&self.service);
+        let selection = select(&loaded.stack, names, Dependencies::Included)?;
+        let service = ServiceName::new(&self.service);
+        let mut needed = selection.services.clone();
+        if self.no_deps {
+            needed.retain(|name| *name == service);
+        }
+        let wanted = Wanted {
+            stack: &selection.stack,
+            services: &needed,
+            positions: Some(&loaded.positions),
+            pull: self.pull,
+            failures: Failures::Fatal,
+            quiet: self.quiet_pull || self.quiet,
+        };
+        let mut images = ensure(context, &wanted)?;
+        let image_id = images.shift_remove(&service).unwrap_or_default();
+        needed.retain(|name| *name != service);
+        let mut stack = selection.stack;
+        if !needed.is_empty() {
+            self.bring_up(context, &stack, (needed, images))?;
+        }
+        let has_terminal = !self.no_tty
+            && !self.detach
+            && (self.tty || io::stdin().is_terminal() && io::stdout().is_terminal());
+        if let Some(model) = stack.services.get_mut(&service) {
+            self.overrides
+                .apply(model, &mut stack.volumes, &self.command)?;
+            model.tty = has_terminal;
+            model.stdin_open = self.interactive && !self.detach;
+        }
+        let prepared = Prepared {
+            project: stack.name.to_string(),
+            auto_remove: self.rm,
+            detach: self.detach,
+            interactive: self.interactive,
+            command: Command::Run(Box::new(OneOff {
+                stack,
+                service,
+                image_id,
+                name: self.name,
+                auto_remove: self.rm,
+                wait_attach: !self.detach,
+                use_aliases: self.use_aliases,
+            })),
+        };
+        let progress = match self.quiet {
+            true => Progress::Quiet,
+            false => context.progress("run"),
+        };
+        prepared.run(context, progress)
+    }
+
+    /// Brings up what the service needs, in the states that it waits for.
+    fn bring_up(
+        &self,
+        context: &Context,
+        stack: &Stack,
+        (services, image_ids): (Vec<ServiceName>, IndexMap<ServiceName, String>),
+    ) -> Result<()> {
+        let command = Command::Up(Box::new(Up {
+            stack: stack.clone(),
+            services,
+            image_ids,
+            scale: IndexMap::new(),
+            recreate: Recreate::OutOfDate,
+            no_start: false,
+            no_deps: false,
+            remove_orphans: self.remove_orphans,
+            timeout: None,
+            wait: false,
+        }));
+        drive(context, stack.name.as_str(), &command, "run")
+    }
+}
+
+impl Prepared {
+    fn run(self, context: &Context, mut progress: Progress) -> Result<()> {
+        let client = Client::new(&context.paths, &self.project);
+        let paint = context.terminal.stderr;
+        if self.detach {
+            let id = block_on(async {
+                let mut events = client.command(&self.command).await?;
+                let (id, _) = made(&mut events, &mut progress, context).await?;
+                to_done(&mut events, &mut progress, paint).await?;
+                Ok(id)
+            })?;
+            writeln!(io::stdout(), "{id}")?;
+            return Ok(());
+        }
+        let (id, attached) = block_on(async {
+            let mut events = client.command(&self.command).await?;
+            let (id, name) = made(&mut events, &mut progress, context).await?;
+            progress.finish();
+            let attached = self.reach(context, &mut events, (&id, &name)).await?;
+            Ok((id, attached))
+        })?;
+        let end = self.stay(context, &id, attached);
+        if self.auto_remove {
+            remove(context, &client, &id)?;
+        }
+        conclude(end?)
+    }
+
+    /// Attaches as soon as the shim is there; it starts the program then.
+    async fn reach(
+        &self,
+        context: &Context,
+        events: &mut Events,
+        (id, name): (&str, &str),
+    ) -> Result<Attached> {
+        let socket = context.paths.shim_socket(id);
+        let input = match self.interactive {
+            true => AttachInput::Once,
+            false => AttachInput::None,
+        };
+        let mut silent = Progress::Quiet;
+        loop {
+            match attach(&socket, AttachRequest { input }) {
+                Ok(attached) => return Ok(attached),
+                Err(ClientError::Connect { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            tokio::select! {
+                event = events.next() => {
+                    let Some(event) = event? else {
+                        return Err(broken_off());
+                    };
+                    match show(&event, &mut silent, context.terminal.stderr) {
+                        Some(Err(error)) => return Err(error),
+                        Some(Ok(())) => return Err(Error::new(format!(
+                            "container {name} ended before it could be attached to"
+                        ))),
+                        None => {}
+                    }
+                }
+                () = pause(Some(RETRY)) => {}
+            }
+        }
+    }
+
+    /// Stays with the program to its end.
+    fn stay(&self, context: &Context, id: &str, attached: Attached) -> Result<End> {
+        let signals = Signals::take()?;
+        let socket = context.paths.shim_socket(id);
+        // A program that has ended meanwhile needs no signal.
+        let mut send = |number| drop(signal(&socket, number));
+        let fault = |error| Error::new("cannot use the program's terminal").because(error);
+        let mut streams = Streams {
+            outputs: vec![(attached.stdout, To::Stdout), (attached.stderr, To::Stderr)],
+            ..Streams::default()
+        };
+        let mut raw = None;
+        if attached.terminal {
+            let master = attached.stdin.as_ref();
+            streams.terminal = master.map(|fd| fd.try_clone()).transpose().map_err(fault)?;
+            if io::stdin().is_terminal() && self.interactive {
+                raw = Some(RawMode::enter().map_err(fault)?);
+            }
+        }
+        streams.input = attached.stdin.filter(|_| self.interactive);
+        let end = join(streams, &attached.connection, &signals, &mut send);
+        drop(raw);
+        match end? {
+            End::Unknown => Ok(recorded_end(context, id)),
+            end => Ok(end),
+        }
+    }
+}
+
+/// The end of a program as its shim wrote it down, when it could not say so any more.
+fn recorded_end(context: &Context, id: &str) -> End {
+    let bundle = Bundle::new(context.paths.container(id));
+    match read_json::<ExitRecord>(&bundle.exit()) {
+        Ok(Some(record)) => End::Code(record.exit_code),
+        _ => End::Unknown,
+    }
+}
+
+/// Waits until the container has been made: its id and name.
+async fn made(
+    events: &mut Events,
+    progress: &mut Progress,
+    context: &Context,
+) -> Result<(String, String)> {
+    loop {
+        let Some(event) = super::drive::next(events, progress).await? else {
+            return Err(broken_off());
+        };
+        if let Event::OneOff { id, name } = event {
+            return Ok((id, name));
+        }
+        match show(&event, progress, context.terminal.stderr) {
+            Some(Err(error)) => return Err(error),
+            Some(Ok(())) => return Err(broken_off()),
+            None => {}
+        }
+    }
+}
+
+/// Sees to it that the container is gone before we are. The supervisor removes it by itself when the
+/// program ends; asking makes it sure, and is the way to wait for it.
+fn remove(context: &Context, client: &Client, id: &str) -> Result<()> {
+    if !context.paths.container(id).exists() {
+        return Ok(());
+    }
+    let command = Command::RemoveOneOff { id: id.to_owned() };
+    block_on(async {
+        let mut events = client.command(&command).await?;
+        to_done(&mut events, &mut Progress::Quiet, context.terminal.stderr).await
+    })
+}

@@ -1,0 +1,37 @@
+//! `stack stop`.
+
+use clap::Args;
+
+use super::choice::timeout;
+use super::context::Context;
+use super::drive::drive;
+use super::error::Result;
+use super::project::Project;
+use crate::control::Command;
+
+/// Flags of `stop`.
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    /// Services to stop; none = all.
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    /// Time that containers are given to stop, in seconds.
+    #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true)]
+    timeout: Option<i64>,
+}
+
+impl Stop {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        let project = Project::find(context)?;
+        let services = project.named(&self.services)?;
+        if project.desired.is_none() {
+            return Ok(());
+        }
+        let command = Command::Stop {
+            services,
+            timeout: timeout(self.timeout),
+        };
+        drive(context, &project.name, &command, "stop")
+    }
+}

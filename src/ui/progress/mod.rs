@@ -1,0 +1,219 @@
+//! What is happening to networks, volumes, images and containers, as it happens.
+
+mod plain;
+mod tree;
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use crate::control;
+
+use super::terminal::{Paint, Terminal, size};
+use tree::Tree;
+
+/// Time between two drawings of the tree.
+const FRAME: Duration = Duration::from_millis(80);
+
+/// `--progress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// A live tree on a terminal, lines elsewhere.
+    #[default]
+    Auto,
+    /// A live tree.
+    Tty,
+    /// A line for each change.
+    Plain,
+    /// A JSON object for each change.
+    Json,
+    /// Nothing.
+    Quiet,
+}
+
+/// Bytes that have come of those that are to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Transfer {
+    /// Bytes so far.
+    pub(crate) done: u64,
+    /// Bytes in all; 0 = not known yet.
+    pub(crate) total: u64,
+}
+
+/// Shows progress on standard error.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// A tree that is drawn over.
+    Live(Live),
+    /// Lines.
+    Plain,
+    /// JSON lines.
+    Json,
+    /// Nothing.
+    Quiet,
+}
+
+/// A tree on the terminal.
+#[derive(Debug)]
+pub(crate) struct Live {
+    tree: Tree,
+    paint: Paint,
+    began: Instant,
+    drawn: Option<Instant>,
+    /// Lines on the screen that belong to the tree.
+    lines: usize,
+    dirty: bool,
+}
+
+impl Progress {
+    /// Progress under this title (`up`).
+    pub(crate) fn new(mode: ProgressMode, terminal: Terminal, title: &str) -> Self {
+        match mode {
+            ProgressMode::Quiet => Self::Quiet,
+            ProgressMode::Json => Self::Json,
+            ProgressMode::Plain => Self::Plain,
+            ProgressMode::Auto if !terminal.live => Self::Plain,
+            ProgressMode::Auto | ProgressMode::Tty => Self::Live(Live {
+                tree: Tree::new(title),
+                paint: terminal.stderr,
+                began: Instant::now(),
+                drawn: None,
+                lines: 0,
+                dirty: false,
+            }),
+        }
+    }
+
+    /// Something changed.
+    pub(crate) fn update(&mut self, change: &control::Progress) {
+        match self {
+            Self::Live(live) => {
+                live.tree.update(change, live.began.elapsed());
+                live.dirty = true;
+                live.draw_if_due();
+            }
+            Self::Plain => Terminal::say(&plain::line(change)),
+            Self::Json => Terminal::say(&plain::json(change)),
+            Self::Quiet => {}
+        }
+    }
+
+    /// Bytes of an image have come.
+    pub(crate) fn transfer(&mut self, image: &str, transfer: Transfer) {
+        if let Self::Live(live) = self {
+            live.tree.transfer(image, transfer);
+            live.dirty = true;
+            live.draw_if_due();
+        }
+    }
+
+    /// When to call [`Progress::tick`] next; `None` = never.
+    pub(crate) fn frame(&self) -> Option<Duration> {
+        matches!(self, Self::Live(live) if live.tree.is_busy()).then_some(FRAME)
+    }
+
+    /// Draws what moves by itself.
+    pub(crate) fn tick(&mut self) {
+        if let Self::Live(live) = self {
+            live.dirty = true;
+            live.draw_if_due();
+        }
+    }
+
+    /// Writes something else to the terminal, above the tree.
+    pub(crate) fn above<T>(&mut self, write: impl FnOnce() -> T) -> T {
+        if let Self::Live(live) = self {
+            live.erase();
+        }
+        let result = write();
+        if let Self::Live(live) = self {
+            live.draw_if_due();
+        }
+        result
+    }
+
+    /// Says something that happened to no object of the tree.
+    pub(crate) fn note(&mut self, text: &str) {
+        if !matches!(self, Self::Quiet) {
+            self.above(|| Terminal::say(text));
+        }
+    }
+
+    /// Draws the last state. More may follow: it is then drawn anew below.
+    pub(crate) fn finish(&mut self) {
+        if let Self::Live(live) = self {
+            live.finish();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Live {
+    fn draw_if_due(&mut self) {
+        // The first frame waits too: what is done within it is drawn once, at the end.
+        let last = self.drawn.unwrap_or(self.began);
+        if self.dirty && last.elapsed() >= FRAME {
+            self.draw(true);
+        }
+    }
+
+    /// One write for the whole frame, so that no terminal shows half of it.
+    fn draw(&mut self, bounded: bool) {
+        let (columns, rows) = size();
+        let rows = if bounded {
+            rows.saturating_sub(1)
+        } else {
+            usize::MAX
+        };
+        let lines = self
+            .tree
+            .lines(self.began.elapsed(), (columns, rows), self.paint);
+        let mut frame = String::new();
+        if self.lines > 0 {
+            frame.push_str(&format!("\x1b[{}A\r", self.lines));
+        }
+        for line in &lines {
+            frame.push_str(line);
+            frame.push_str("\x1b[K\n");
+        }
+        if lines.len() < self.lines {
+            frame.push_str("\x1b[J");
+        }
+        write_all(&frame);
+        self.lines = lines.len();
+        self.drawn = Some(Instant::now());
+        self.dirty = false;
+    }
+
+    fn erase(&mut self) {
+        if self.lines > 0 {
+            write_all(&format!("\x1b[{}A\r\x1b[J", self.lines));
+            self.lines = 0;
+            self.dirty = true;
+        }
+    }
+
+    fn finish(&mut self) {
+        if !self.tree.is_empty() && (self.dirty || self.lines > 0) {
+            // From here on nothing is drawn over, so all of it may scroll.
+            if self.lines > 0 {
+                self.erase();
+            }
+            self.draw(false);
+        }
+        self.lines = 0;
+        self.dirty = false;
+        self.tree.clear();
+    }
+}
+
+fn write_all(text: &str) {
+    // Progress that cannot be shown is no reason to fail.
+    let mut stderr = io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes());
+    let _ = stderr.flush();
+}

@@ -1,0 +1,89 @@
+//! Progress as lines, for files and other programs.
+
+use serde::Serialize;
+
+use crate::control::{Progress, ProgressState};
+use crate::ui::text::one_line;
+
+/// `Container shop-web-1 Started`, and what went wrong when something did.
+pub(super) fn line(change: &Progress) -> String {
+    let mut line = format!(
+        "{} {} {}",
+        change.kind,
+        one_line(&change.name),
+        change.state
+    );
+    if let Some(detail) = &change.detail {
+        line.push_str(match change.state {
+            ProgressState::Error => ": ",
+            _ => " ",
+        });
+        line.push_str(&one_line(detail));
+    }
+    line
+}
+
+/// The same as Docker Compose's `--progress json` has it.
+pub(super) fn json(change: &Progress) -> String {
+    #[derive(Serialize)]
+    struct Message<'a> {
+        id: String,
+        status: &'static str,
+        text: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        details: Option<&'a str>,
+    }
+    let message = Message {
+        id: format!("{} {}", change.kind, change.name),
+        status: match change.state {
+            ProgressState::Error => "Error",
+            state if state.is_final() => "Done",
+            _ => "Working",
+        },
+        text: change.state.to_string(),
+        details: change.detail.as_deref(),
+    };
+    serde_json::to_string(&message).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Kind;
+
+    fn change(state: ProgressState, detail: Option<&str>) -> Progress {
+        Progress {
+            kind: Kind::Container,
+            name: "shop-web-1".to_owned(),
+            state,
+            detail: detail.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn lines_are_those_of_docker_compose() {
+        assert_eq!(
+            line(&change(ProgressState::Started, None)),
+            "Container shop-web-1 Started"
+        );
+        assert_eq!(
+            line(&change(
+                ProgressState::Error,
+                Some("port 80 is\x1b[2J held")
+            )),
+            "Container shop-web-1 Error: port 80 is\\u{1b}[2J held"
+        );
+    }
+
+    #[test]
+    fn json_says_whether_something_follows() {
+        assert_eq!(
+            json(&change(ProgressState::Waiting, Some("db"))),
+            r#"{"id":"Container shop-web-1","status":"Working","text":"Waiting","details":"db"}"#
+        );
+        assert_eq!(
+            json(&change(ProgressState::Started, None)),
+            r#"{"id":"Container shop-web-1","status":"Done","text":"Started"}"#
+        );
+    }
+}
