@@ -251,6 +251,24 @@ fn mounts_are_typed() {
 }
 
 #[test]
+fn permission_bits_are_octal_however_they_are_written() {
+    for written in ["0755", "0o755", "493", "'755'", "\"0755\""] {
+        let keys = format!("volumes: [{{type: tmpfs, target: /x, tmpfs: {{mode: {written}}}}}]");
+        let mounts = service(&keys).volumes;
+        assert!(
+            matches!(
+                mounts[0].source,
+                MountSource::Tmpfs {
+                    mode: Some(0o755),
+                    ..
+                }
+            ),
+            "{written}: {mounts:?}"
+        );
+    }
+}
+
+#[test]
 fn networks_come_in_order_of_priority() {
     let service =
         service("networks: {n: {ipv4_address: 10.0.0.4}, m: {priority: 5, aliases: [x]}}");

@@ -18,6 +18,8 @@ pub(super) enum Shape {
     Bool,
     /// A whole number within bounds, or text that says one.
     Int(i64, i64),
+    /// Permission bits: a number (`0755` is octal in YAML already), or text with octal digits.
+    Mode,
     /// A number that is not negative, or text that says one.
     Number,
     /// A size in bytes, brought to decimal digits.
@@ -458,7 +460,7 @@ static MOUNT_VOLUME: Keys = Keys::of(&[
     f("subpath", Text),
 ]);
 
-static MOUNT_TMPFS: Keys = Keys::of(&[f("size", Size(Unlimited::No)), f("mode", Int(0, 0o7777))]);
+static MOUNT_TMPFS: Keys = Keys::of(&[f("size", Size(Unlimited::No)), f("mode", Mode)]);
 
 /// Long form of an item of `services.*.devices`.
 pub(super) static DEVICE: Keys =

@@ -95,6 +95,7 @@ pub(super) fn apply(
         Shape::Word(words) => word(node, words, at, problems),
         Shape::Bool => boolean(node, at, problems),
         Shape::Int(least, most) => integer(node, (*least, *most), at, problems),
+        Shape::Mode => mode(node, at, problems),
         Shape::Number => number(node, at, problems),
         Shape::Size(unlimited) => size(node, *unlimited, at, problems),
         Shape::Duration => duration_text(node, at, problems),
@@ -250,6 +251,17 @@ pub(super) fn integer(
         }
         None => not_a_number(node, "a whole number", at, problems),
     }
+}
+
+fn mode(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    if let Some(text) = node.as_text() {
+        let digits = text.strip_prefix("0o").unwrap_or(text);
+        let Ok(bits) = u32::from_str_radix(digits, 8) else {
+            return not_a_number(node, "permission bits such as `0755`", at, problems);
+        };
+        node.value = Value::Int(i128::from(bits));
+    }
+    integer(node, (0, 0o7777), at, problems)
 }
 
 fn not_a_number(node: &Node, wanted: &str, at: &At<'_>, problems: &mut Problems) -> Shaped {
