@@ -30,6 +30,10 @@ use crate::state::{Paths, StateError, read_json, remove_dir, write_json};
 
 /// Commands that may wait in line.
 const INBOX: usize = 64;
+/// Whoever started the supervisor has a command for it, and this long to say it.
+const FIRST_COMMAND: Duration = Duration::from_secs(2);
+/// Time without anything to look after before it leaves: scripts give one command after the other.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// The loop of one project.
 pub(super) struct Reconciler<E> {
@@ -137,17 +141,20 @@ impl<E: Engine> Reconciler<E> {
 
     /// Runs until there is nothing left to look after.
     pub(super) async fn run(mut self) -> Result<(), EngineError> {
+        let mut linger = FIRST_COMMAND;
         loop {
             let plan = self.advance();
             self.finish_commands(&plan).await?;
             let due = plan.steps.iter().filter_map(|step| step.not_before).min();
             if self.is_idle(&plan) {
-                if !self.leave().await? {
+                let waited = tokio::time::timeout(linger, self.next_event(None)).await;
+                if waited.is_err() && !self.leave().await? {
                     return Ok(());
                 }
-                continue;
+            } else {
+                self.next_event(due).await;
             }
-            self.next_event(due).await;
+            linger = LINGER;
             // All that has happened meanwhile is taken in before the next plan.
             while let Ok(message) = self.inbox.try_recv() {
                 self.receive(message);
