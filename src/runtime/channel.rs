@@ -92,18 +92,13 @@ pub(crate) fn next_report(channel: BorrowedFd<'_>) -> io::Result<Option<(Report,
     let mut bytes = vec![0; REPORT_MAX];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::io::retry_on_intr(|| {
-        recvmsg(
-            channel,
-            &mut [IoSliceMut::new(&mut bytes)],
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        )
-    });
-    let received = match received {
-        // The other end closed while bytes of ours were still unread.
-        Err(Errno::CONNRESET) => return Ok(None),
-        other => other?,
+    let received = loop {
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        match recvmsg(channel, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            // The other end closed with an order of ours unread: said once, before what it sent.
+            Err(Errno::CONNRESET | Errno::INTR) => {}
+            other => break other?,
+        }
     };
     if received.bytes == 0 {
         return Ok(None);
@@ -142,5 +137,51 @@ pub(crate) fn wait_for(channel: impl AsFd, order: Order) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::failure::{StartError, Step};
+
+    #[test]
+    fn what_was_said_is_heard_though_the_speaker_left_an_order_unread() {
+        let (ours, theirs) = pair().unwrap();
+        order(&ours, Order::Plugged).unwrap();
+        let failed = Report::Failed(StartError::because(Step::Mount, "/x", "why").into());
+        report(theirs.as_fd(), &failed, &[]).unwrap();
+        drop(theirs);
+        let (heard, _) = next_report(ours.as_fd()).unwrap().expect("a report");
+        assert!(
+            matches!(
+                heard,
+                Report::Failed(Wire::Failed {
+                    step: Step::Mount,
+                    ..
+                })
+            ),
+            "{heard:?}"
+        );
+        assert!(next_report(ours.as_fd()).unwrap().is_none());
+    }
+
+    #[test]
+    fn orders_and_descriptors_arrive() {
+        let (ours, theirs) = pair().unwrap();
+        order(&ours, Order::Start).unwrap();
+        wait_for(&theirs, Order::Start).unwrap();
+        order(&ours, Order::Start).unwrap();
+        assert!(wait_for(&theirs, Order::Plugged).is_err());
+        let null = std::fs::File::open("/dev/null").unwrap();
+        report(
+            theirs.as_fd(),
+            &Report::Ready,
+            &[null.as_fd(), null.as_fd()],
+        )
+        .unwrap();
+        let (heard, fds) = next_report(ours.as_fd()).unwrap().unwrap();
+        assert!(matches!(heard, Report::Ready));
+        assert_eq!(fds.len(), 2);
     }
 }

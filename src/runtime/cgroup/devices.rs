@@ -40,7 +40,7 @@ const fn char_device(major: u32, minor: Option<u32>, access: u8) -> Rule {
 const EVERYTHING: u8 = MKNOD | READ | WRITE;
 
 /// What every container may use (OCI runtime spec, "Default Devices"), and may make (nodes alone
-/// are harmless: opening one is checked again).
+/// are harmless: opening one is checked again). [`standard`] says the same in BPF.
 const STANDARD: [Rule; 11] = [
     Rule {
         allow: true,
@@ -72,20 +72,29 @@ const STANDARD: [Rule; 11] = [
 /// spec can take away.
 pub(crate) fn rules(spec: &[LinuxDeviceCgroup]) -> Vec<Rule> {
     let mut rules: Vec<Rule> = spec.iter().map(rule).collect();
-    if !is_unrestricted(&rules) {
-        rules.extend(STANDARD);
+    if is_unrestricted(&rules) {
+        return rules;
     }
+    // Nothing is what one starts from anyway.
+    if let Some(nothing) = rules
+        .iter()
+        .rposition(|rule| covers_all(rule) && !rule.allow)
+    {
+        rules.drain(..=nothing);
+    }
+    rules.extend(STANDARD);
     rules
+}
+
+fn covers_all(rule: &Rule) -> bool {
+    rule.kind == Kind::Any
+        && rule.major.is_none()
+        && rule.minor.is_none()
+        && rule.access == EVERYTHING
 }
 
 /// Whether the rules allow everything, so that nothing needs to be checked.
 pub(crate) fn is_unrestricted(rules: &[Rule]) -> bool {
-    let covers_all = |rule: &Rule| {
-        rule.kind == Kind::Any
-            && rule.major.is_none()
-            && rule.minor.is_none()
-            && rule.access == EVERYTHING
-    };
     let decisive = rules.iter().rposition(covers_all);
     decisive.is_some_and(|at| rules[at..].iter().all(|rule| rule.allow))
 }
@@ -128,6 +137,8 @@ const AND_IMMEDIATE: u8 = 0x57; // BPF_ALU64 | BPF_AND | BPF_K
 const SHIFT_RIGHT: u8 = 0x77; // BPF_ALU64 | BPF_RSH | BPF_K
 const JUMP_EQUAL: u8 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const JUMP_NOT_EQUAL: u8 = 0x55; // BPF_JMP | BPF_JNE | BPF_K
+const JUMP_GREATER: u8 = 0x25; // BPF_JMP | BPF_JGT | BPF_K
+const SHIFT_RIGHT_REGISTER: u8 = 0x7f; // BPF_ALU64 | BPF_RSH | BPF_X
 const EXIT: u8 = 0x95;
 
 const RESULT: u8 = 0;
@@ -179,7 +190,14 @@ pub(crate) fn program(rules: &[Rule]) -> Vec<Instruction> {
         load(MAJOR, 4),
         load(MINOR, 8),
     ];
-    for rule in rules.iter().rev().filter(|rule| rule.access != 0) {
+    let own = match rules.strip_suffix(&STANDARD) {
+        Some(own) => {
+            out.extend(standard());
+            own
+        }
+        None => rules,
+    };
+    for rule in own.iter().rev().filter(|rule| rule.access != 0) {
         let body = action(rule);
         let mut tests = Vec::new();
         match rule.kind {
@@ -198,6 +216,35 @@ pub(crate) fn program(rules: &[Rule]) -> Vec<Instruction> {
     }
     out.extend([insn(MOVE_IMMEDIATE, RESULT, 0, 0), insn(EXIT, 0, 0, 0)]);
     out
+}
+
+/// [`STANDARD`] by hand: the kernel's checks of the program, on every container's way to its start,
+/// take less than half of the time.
+fn standard() -> Vec<Instruction> {
+    // null, zero, full, random, urandom
+    const MEMORY_MINORS: i32 = 1 << 3 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9;
+    // Where the block allows, and where it ends: offsets count from the next instruction.
+    const ALLOWED: i16 = 13;
+    const END: i16 = 15;
+    let block = [
+        insn(AND_IMMEDIATE, ACCESS, 0, !i32::from(MKNOD)),
+        jump(JUMP_EQUAL, ACCESS, 0, ALLOWED - 2),
+        jump(JUMP_NOT_EQUAL, TYPE, DEVICE_CHAR, END - 3),
+        jump(JUMP_EQUAL, MAJOR, 136, ALLOWED - 4),
+        jump(JUMP_NOT_EQUAL, MAJOR, 5, 2),
+        jump(JUMP_GREATER, MINOR, 2, END - 6),
+        jump(JUMP_EQUAL, MAJOR, 5, ALLOWED - 7),
+        jump(JUMP_NOT_EQUAL, MAJOR, 1, END - 8),
+        jump(JUMP_GREATER, MINOR, 9, END - 9),
+        insn(MOVE_IMMEDIATE, SCRATCH, 0, MEMORY_MINORS),
+        insn(SHIFT_RIGHT_REGISTER, SCRATCH, MINOR, 0),
+        insn(AND_IMMEDIATE, SCRATCH, 0, 1),
+        jump(JUMP_EQUAL, SCRATCH, 0, END - 13),
+        insn(MOVE_IMMEDIATE, RESULT, 0, 1),
+        insn(EXIT, 0, 0, 0),
+    ];
+    debug_assert_eq!(block.len(), END as usize);
+    block.to_vec()
 }
 
 fn action(rule: &Rule) -> Vec<Instruction> {
@@ -278,6 +325,8 @@ mod tests {
                 MOVE_IMMEDIATE => registers[target] = immediate,
                 AND_IMMEDIATE => registers[target] &= immediate,
                 SHIFT_RIGHT => registers[target] >>= immediate,
+                SHIFT_RIGHT_REGISTER => registers[target] >>= registers[source],
+                JUMP_GREATER => take = registers[target] > immediate,
                 JUMP_EQUAL => take = registers[target] == immediate,
                 JUMP_NOT_EQUAL => take = registers[target] != immediate,
                 EXIT => return registers[0] != 0,
@@ -311,6 +360,31 @@ mod tests {
                 want,
                 "{kind} {major}:{minor} {access}"
             );
+        }
+    }
+
+    #[test]
+    fn the_block_for_the_standard_devices_says_what_their_rules_say() {
+        let by_hand = program(&rules(&[]));
+        // With a rule that means nothing behind them they are translated one by one.
+        let nothing = Rule {
+            access: 0,
+            ..STANDARD[0]
+        };
+        let mut longer = STANDARD.to_vec();
+        longer.push(nothing);
+        let one_by_one = program(&longer);
+        assert!(by_hand.len() < one_by_one.len());
+        for kind in [DEVICE_BLOCK, DEVICE_CHAR] {
+            for (major, minor) in
+                (0..140).flat_map(|major| (0..70).map(move |minor| (major, minor)))
+            {
+                for access in 1..8 {
+                    let [a, b] =
+                        [&by_hand, &one_by_one].map(|p| run(p, kind, major, minor, access));
+                    assert_eq!(a, b, "{kind} {major}:{minor} {access}");
+                }
+            }
         }
     }
 
