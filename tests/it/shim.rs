@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use oci_spec::runtime::LinuxMemory;
+use stack::runtime::cgroup::Cgroup;
 use stack::runtime::client::{self, ClientError, ExecStdio};
 use stack::runtime::log::Stream;
 use stack::runtime::protocol::{
@@ -327,7 +329,7 @@ fn a_client_that_does_not_read_holds_up_nobody_at_the_end() {
     let root = Root::new();
     let (container, _) = Container::start(
         &root,
-        Settings::script("read x < /dev/null; sleep 0.2; head -c 150000 /dev/zero"),
+        Settings::script("read x < /dev/null; sleep 0.2; head -c 400000 /dev/zero"),
     );
     let request = AttachRequest {
         input: AttachInput::None,
@@ -433,4 +435,91 @@ fn a_shim_that_is_told_to_end_ends_the_program_first() {
     rustix::process::pidfd_send_signal(&container.shim.pidfd, term).unwrap();
     assert_eq!(container.wait().exit_code, 0);
     assert_eq!(container.output(), "ready\nbye\n");
+}
+
+#[test]
+fn a_program_that_takes_too_much_memory_is_recorded_as_such() {
+    let root = Root::new();
+    let mut settings = Settings::script("x=$(head -c 200000000 /dev/zero | tr '\\0' x)");
+    let mut memory = LinuxMemory::default();
+    memory.set_limit(Some(16 << 20));
+    memory.set_swap(Some(16 << 20));
+    settings.spec.resources.set_memory(Some(memory));
+    let (container, _) = Container::start(&root, settings);
+    let record = container.wait();
+    assert!(record.oom_killed, "{record:?}");
+    assert_ne!(record.exit_code, 0);
+}
+
+#[test]
+fn a_paused_container_refuses_further_processes_and_goes_on_afterwards() {
+    let root = Root::new();
+    let (container, _) = Container::start(&root, Settings::run(["sleep", "1000"]));
+    let linux = container.spec.linux().as_ref().unwrap();
+    let cgroup = Cgroup::open(linux.cgroups_path().as_ref().unwrap()).unwrap();
+    cgroup.freeze().unwrap();
+    let (code, _) = exec_captured(&container, plain(container.process(["true"])));
+    let error = code.unwrap_err().to_string();
+    assert!(error.contains("paused"), "{error}");
+    cgroup.thaw().unwrap();
+    let (code, _) = exec_captured(&container, plain(container.process(["true"])));
+    assert_eq!(code.unwrap(), 0);
+    // Paused again, it can still be ended.
+    cgroup.freeze().unwrap();
+    cgroup.kill_all().unwrap();
+    assert_eq!(container.wait().exit_code, 137);
+}
+
+#[test]
+fn a_file_where_the_logs_belong_is_an_error_that_names_it() {
+    let root = Root::new();
+    let (first, _) = Container::start(&root, Settings::run(["true"]));
+    first.wait();
+    let log = first.config.log.as_ref().unwrap().dir.clone();
+    fs::remove_dir_all(&log).unwrap();
+    fs::write(&log, "in the way").unwrap();
+    let shim = crate::harness::spawn(&first.bundle);
+    let error = shim.wait_started(Some(PATIENCE)).unwrap_err().to_string();
+    assert!(error.starts_with("cannot open the log /"), "{error}");
+    eventually("the shim ends", || shim.reap().unwrap().then_some(()));
+}
+
+#[test]
+fn strangers_and_nonsense_do_not_disturb_the_others() {
+    let root = Root::new();
+    let (container, _) = Container::start(&root, Settings::run(["sleep", "1000"]));
+    // Says nothing, says nonsense, comes in great numbers.
+    let idle: Vec<_> = (0..300)
+        .map_while(|_| UnixSeqpacket::connect(container.socket()))
+        .collect();
+    assert_eq!(idle.len(), 300);
+    idle[0].send(b"{\"nonsense\": true}");
+    idle[1].send(&[0xff; 1000]);
+    drop(idle);
+    let (code, _) = exec_captured(&container, plain(container.process(["true"])));
+    assert_eq!(code.unwrap(), 0);
+    container.kill();
+    container.wait();
+}
+
+/// A client without manners.
+struct UnixSeqpacket(std::os::fd::OwnedFd);
+
+impl UnixSeqpacket {
+    fn connect(path: &std::path::Path) -> Option<Self> {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
+        let socket = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).ok()?;
+        // A socket's address has room for 108 bytes.
+        let directory = File::open(path.parent()?).ok()?;
+        let short = format!(
+            "/proc/self/fd/{}/shim.sock",
+            std::os::fd::AsRawFd::as_raw_fd(&directory)
+        );
+        connect(&socket, &SocketAddrUnix::new(short).ok()?).ok()?;
+        Some(Self(socket))
+    }
+
+    fn send(&self, bytes: &[u8]) {
+        rustix::net::send(&self.0, bytes, rustix::net::SendFlags::NOSIGNAL).unwrap();
+    }
 }

@@ -1,8 +1,8 @@
 //! The names of the files of one log, and how they move at a rotation.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::LogError;
@@ -13,6 +13,11 @@ pub(super) fn path(dir: &Path, age: u32) -> PathBuf {
         0 => dir.join("current.log"),
         age => dir.join(format!("current.log.{age}")),
     }
+}
+
+/// Makes the directory of a log, not for everybody to read.
+pub(super) fn make_directory(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o750).create(dir)
 }
 
 /// Opens the current file to append to, or makes it.

@@ -39,10 +39,11 @@ struct Lost {
 }
 
 impl LogWriter {
-    /// Opens the current file to append to, or makes it.
+    /// Opens the current file to append to, or makes it and its directory.
     pub fn open(config: &LogConfig) -> Result<Self, LogError> {
         let path = files::path(&config.dir, 0);
         let open = || -> io::Result<(File, u64)> {
+            files::make_directory(&config.dir)?;
             let mut file = files::open_current(&config.dir)?;
             let mut size = file.metadata()?.len();
             if size > 0 && !ends_with_newline(&file, size)? {

@@ -53,7 +53,7 @@ pub(crate) struct Container {
 impl Container {
     /// Writes the bundle and starts the shim.
     pub(crate) fn spawn(root: &Root, settings: Settings) -> Self {
-        let id = format!("{:064x}", fastrand::u128(..));
+        let id = format!("{:032x}{:032x}", fastrand::u128(..), fastrand::u128(..));
         let dir = root.path().join("containers").join(&id);
         let log = dir.join("log");
         for name in ["rootfs", "upper", "work", "log"] {
