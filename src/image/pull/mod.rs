@@ -1,26 +1,18 @@
 //! Images from registries, by the OCI distribution protocol.
 
-use serde::{Deserialize, Serialize};
+mod platform;
 
 use super::progress::ProgressSink;
 use super::reference::Reference;
 use super::store::{Image, ImageStore};
 
+pub use platform::Platform;
+
+pub(super) use platform::choose;
+
 /// Why a registry did not give an image.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {}
-
-/// The machine an image is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Platform {
-    /// `linux`.
-    pub os: String,
-    /// `amd64`, `arm64`…: Go's names.
-    pub architecture: String,
-    /// `v7`, `v8`…
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variant: Option<String>,
-}
 
 /// How a registry is spoken to.
 #[derive(Debug, Clone, Default)]
@@ -74,23 +66,4 @@ pub async fn pull(
 ) -> super::Result<Image> {
     let _ = (store, reference, options, progress);
     todo!()
-}
-
-impl Platform {
-    /// The machine this program runs on, in Go's names.
-    pub fn this() -> Self {
-        let (architecture, variant) = match std::env::consts::ARCH {
-            "x86_64" => ("amd64", None),
-            "x86" => ("386", None),
-            "aarch64" => ("arm64", Some("v8")),
-            "arm" => ("arm", Some("v7")),
-            "powerpc64" => ("ppc64le", None),
-            other => (other, None),
-        };
-        Self {
-            os: "linux".to_owned(),
-            architecture: architecture.to_owned(),
-            variant: variant.map(str::to_owned),
-        }
-    }
 }

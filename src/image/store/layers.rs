@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::super::digest::Digest;
 use super::super::error::{Error, io_error};
 use super::super::layer::{Ingested, inherit};
+use super::super::oci::Descriptor;
 use super::ImageStore;
 use super::disk::{Durability, Temporary, parse, read_json, replace};
 
@@ -51,6 +52,16 @@ impl ImageStore {
             return Ok(false);
         };
         Ok(layer.join("synced").exists() || record.boot == boot_id()?)
+    }
+
+    /// Whether a layer need not be fetched: it is unpacked, and its blob is there for other tools.
+    pub(in crate::image) fn has_layer_and_blob(
+        &self,
+        layer: &Descriptor,
+        diff_id: &Digest,
+    ) -> Result<bool, Error> {
+        let blob = fs::metadata(self.blob(&layer.digest));
+        Ok(blob.is_ok_and(|blob| blob.len() == layer.size) && self.has_layer(diff_id)?)
     }
 
     /// Puts an unpacked layer and its blob into their places.
