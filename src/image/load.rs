@@ -23,7 +23,7 @@ use super::oci::{CONFIG, Descriptor, Index, MANIFEST, Manifest};
 use super::progress::{Phase, Progress, ProgressSink};
 use super::pull::{Platform, choose};
 use super::reference::Reference;
-use super::store::{ImageStore, NewImage, Temporary, diff_ids};
+use super::store::{ImageStore, NewImage, diff_ids};
 
 /// Longest document that is read into memory.
 const DOCUMENT_MAX: u64 = 8 << 20;

@@ -195,7 +195,8 @@ fn write_blob(file: File, chunks: &Receiver<Vec<u8>>, compress: bool) -> io::Res
         size: 0,
     };
     if compress {
-        let mut encoder = flate2::write::GzEncoder::new(&mut out, flate2::Compression::new(GZIP_LEVEL));
+        let mut encoder =
+            flate2::write::GzEncoder::new(&mut out, flate2::Compression::new(GZIP_LEVEL));
         while let Ok(chunk) = chunks.recv() {
             encoder.write_all(&chunk)?;
         }
