@@ -50,7 +50,7 @@ impl Download<'_> {
     }
 
     /// Brings the layer into the store unless it is there, or comes there by another process.
-    pub(super) async fn run(&self) -> Result<(), Error> {
+    pub(super) async fn run(self) -> Result<(), Error> {
         let _mine = loop {
             if self.store.has_layer_and_blob(self.layer, &self.diff_id)? {
                 self.tell(Phase::Present);

@@ -22,6 +22,7 @@ mod registry_tests;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::config::parse_config;
@@ -114,25 +115,25 @@ pub async fn pull(
             },
         });
     }
-    let downloads = layers
-        .iter()
-        .zip(&diff_ids)
-        .map(|(layer, diff_id)| Download {
+    let downloads = layers.iter().zip(&diff_ids).map(|(layer, diff_id)| {
+        let download = Download {
             store,
             client: &pull.client,
             layer,
             diff_id: *diff_id,
             progress,
             coming: Arc::clone(&coming),
-        });
+        };
+        download.run().boxed()
+    });
+    // Boxed in a list: the compiler cannot prove a stream of borrowing closures to be `Send`.
     let downloads = downloads.collect::<Vec<_>>();
     let parallel = if options.parallel == 0 {
         PARALLEL
     } else {
         options.parallel
     };
-    stream::iter(&downloads)
-        .map(Download::run)
+    stream::iter(downloads)
         .buffer_unordered(parallel)
         .try_collect::<()>()
         .await?;
