@@ -94,6 +94,12 @@ pub enum Error {
         /// What is missing or wrong.
         reason: String,
     },
+    /// An archive of images that cannot be spread out.
+    #[error("the archive cannot be unpacked")]
+    Archive {
+        /// What is wrong with it.
+        source: LayerError,
+    },
     /// The registry did not give the image.
     #[error(transparent)]
     Registry(#[from] RegistryError),

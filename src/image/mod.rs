@@ -23,6 +23,8 @@ mod progress;
 mod pull;
 mod reference;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use config::{ConfigChange, Healthcheck};
 pub use digest::{Digest, DigestError};

@@ -41,6 +41,11 @@ impl Descriptor {
         matches!(self.media_type.as_str(), MANIFEST | DOCKER_MANIFEST)
     }
 
+    /// Whether its media type is that of a manifest or an index.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_manifest() || self.is_index()
+    }
+
     pub(super) fn is_index(&self) -> bool {
         matches!(self.media_type.as_str(), INDEX | DOCKER_LIST)
     }

@@ -192,7 +192,17 @@ impl<R: Read> Archive<R> {
             mtime: extensions.mtime.unwrap_or_else(|| (mtime(header), 0)),
             xattrs: extensions.xattrs,
         };
-        if let Kind::File { .. } | Kind::Other(_) = entry.kind {
+        // Links, devices and directories have no data, whatever their size says, as for Go's reader.
+        let bare = matches!(
+            header.entry_type(),
+            EntryType::Link
+                | EntryType::Symlink
+                | EntryType::Char
+                | EntryType::Block
+                | EntryType::Directory
+                | EntryType::Fifo
+        );
+        if !bare {
             self.start(stored);
         }
         self.sparse(header, extensions.sparse, &mut entry)?;

@@ -34,7 +34,9 @@ pub enum LayerError {
         name: &'static str,
     },
     /// The bytes are not those that were asked for.
-    #[error("{what} is {actual}, but {expected} was promised: it was damaged or tampered with")]
+    #[error(
+        "{what} has the digest {actual}, but {expected} was promised: it was damaged or tampered with"
+    )]
     Mismatch {
         /// The blob, or its contents.
         what: &'static str,

@@ -13,13 +13,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use sha2::{Digest as _, Sha256};
 
 use super::super::digest::Digest;
+use super::super::oci::Descriptor;
 use super::archive::Archive;
 use super::compression::{Compression, decoder, detect};
 use super::error::{ArchiveError, LayerError};
 use super::unpack::{Limits, unpack};
 
-/// Fast, and about as small as gzip's best.
-const ZSTD_LEVEL: i32 = 1;
+/// gzip, for zstd cannot go into the formats of Docker (`skopeo copy` to a docker-archive refuses it);
+/// its fastest level, for a stored blob is written once and mostly never read.
+const GZIP_LEVEL: u32 = 1;
 /// Chunks on their way to the blob's thread.
 const CHUNKS: usize = 8;
 /// An archive may be this much longer than the files in it: headers, and blanks at its end.
@@ -49,6 +51,35 @@ pub(in crate::image) struct Ingested {
     pub(in crate::image) implied: Vec<Vec<u8>>,
 }
 
+impl Ingested {
+    /// Compares what came with what was promised.
+    pub(in crate::image) fn verify(
+        &self,
+        promised: &Descriptor,
+        diff_id: &Digest,
+    ) -> Result<(), LayerError> {
+        if self.size != promised.size {
+            return Err(LayerError::Size {
+                expected: promised.size,
+                actual: self.size,
+            });
+        }
+        for (what, expected, actual) in [
+            ("the blob", promised.digest, self.digest),
+            ("its contents", *diff_id, self.diff_id),
+        ] {
+            if expected != actual {
+                return Err(LayerError::Mismatch {
+                    what,
+                    expected,
+                    actual,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Reads a layer to its end: the blob goes to the file `blob`, the files into the empty directory
 /// `directory`.
 pub(in crate::image) fn ingest(
@@ -64,7 +95,7 @@ pub(in crate::image) fn ingest(
         source,
     })?;
     let kept = match (mode, compression) {
-        (Blob::Compressed, Compression::None) => Compression::Zstd,
+        (Blob::Compressed, Compression::None) => Compression::Gzip,
         (_, compression) => compression,
     };
     let (sender, receiver) = sync_channel(CHUNKS);
@@ -164,7 +195,8 @@ fn write_blob(file: File, chunks: &Receiver<Vec<u8>>, compress: bool) -> io::Res
         size: 0,
     };
     if compress {
-        let mut encoder = zstd::stream::write::Encoder::new(&mut out, ZSTD_LEVEL)?;
+        let mut encoder =
+            flate2::write::GzEncoder::new(&mut out, flate2::Compression::new(GZIP_LEVEL));
         while let Ok(chunk) = chunks.recv() {
             encoder.write_all(&chunk)?;
         }

@@ -9,6 +9,7 @@
 mod archive;
 mod attributes;
 mod compression;
+mod contents;
 mod error;
 mod ingest;
 mod pax;
@@ -24,9 +25,11 @@ mod unpack_tests;
 
 pub use error::{ArchiveError, EntryError, LayerError};
 
-pub(super) use archive::{Archive, Kind};
-pub(super) use attributes::{Attributes, inherit};
-pub(super) use compression::{Compression, decoder};
+pub(super) use attributes::inherit;
+pub(super) use contents::{Contents, spread};
 pub(super) use ingest::{Blob, Ingested, ingest};
 pub(super) use remove::remove_tree;
 pub(super) use unpack::Limits;
+
+#[cfg(test)]
+use compression::Compression;

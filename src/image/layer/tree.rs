@@ -98,10 +98,20 @@ impl Tree {
     /// Opens what a clean name stands for, beneath the root; a symbolic link at its end is not followed.
     pub(super) fn lookup(&self, name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         let name = if name.is_empty() { b"." } else { name };
+        self.follow(name, flags | OFlags::NOFOLLOW)
+    }
+
+    /// Opens what a name stands for, beneath the root, wherever links lead.
+    pub(super) fn follow(&self, name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         for _ in 0..LOOKUPS {
-            match fs::openat2(&self.root, name, flags, Mode::empty(), resolve) {
+            match fs::openat2(
+                &self.root,
+                name,
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                resolve,
+            ) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 other => return other,
             }
@@ -109,7 +119,6 @@ impl Tree {
         Err(Errno::AGAIN)
     }
 
-    /// The directory of a clean name, if it is there.
     /// The directory of a clean name. A link at its end is followed, still beneath the root.
     pub(super) fn directory(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
         // With a slash behind it the last part is resolved like the ones in front.

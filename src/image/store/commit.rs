@@ -37,6 +37,11 @@ impl ImageStore {
         self.layers().join("ingest.lock")
     }
 
+    /// A directory for something unfinished, gone when it is dropped.
+    pub(in crate::image) fn unfinished(&self) -> Result<Temporary> {
+        Temporary::new(&self.layers())
+    }
+
     /// Reads a layer into a new unfinished directory.
     pub(in crate::image) fn receive(
         &self,
@@ -44,7 +49,7 @@ impl ImageStore {
         mode: Blob,
         layer: &LayerSource,
     ) -> Result<(Temporary, Ingested)> {
-        let unfinished = Temporary::new(&self.layers())?;
+        let unfinished = self.unfinished()?;
         let files = unfinished.path().join("fs");
         std::fs::create_dir(&files).map_err(io_error("create", &files))?;
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);

@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 use super::super::digest::Digest;
 use super::super::error::{Error, io_error};
 use super::super::layer::{Ingested, inherit};
+use super::super::oci::Descriptor;
 use super::ImageStore;
-use super::disk::{Durability, Temporary, parse, read_json, replace};
+use super::disk::{Durability, Lock, Temporary, UNFINISHED, parse, read_json, replace};
 
 /// What is known of a layer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,6 +40,21 @@ impl ImageStore {
         self.layers().join(diff_id.hex())
     }
 
+    /// Where a layer is or will be, for messages.
+    pub(in crate::image) fn layer_path(&self, diff_id: &Digest) -> PathBuf {
+        self.layer(diff_id)
+    }
+
+    /// Takes it on oneself to bring a layer in; `None` = another process is at it. The lock's file
+    /// goes with the next sweep.
+    pub(in crate::image) fn claim_layer(&self, diff_id: &Digest) -> Result<Option<Lock>, Error> {
+        Lock::try_exclusive(
+            &self
+                .layers()
+                .join(format!("{UNFINISHED}lock-{}", diff_id.hex())),
+        )
+    }
+
     /// The files of a layer.
     pub(super) fn layer_files(&self, diff_id: &Digest) -> PathBuf {
         self.layer(diff_id).join("fs")
@@ -51,6 +67,16 @@ impl ImageStore {
             return Ok(false);
         };
         Ok(layer.join("synced").exists() || record.boot == boot_id()?)
+    }
+
+    /// Whether a layer need not be fetched: it is unpacked, and its blob is there for other tools.
+    pub(in crate::image) fn has_layer_and_blob(
+        &self,
+        layer: &Descriptor,
+        diff_id: &Digest,
+    ) -> Result<bool, Error> {
+        let blob = fs::metadata(self.blob(&layer.digest));
+        Ok(blob.is_ok_and(|blob| blob.len() == layer.size) && self.has_layer(diff_id)?)
     }
 
     /// Puts an unpacked layer and its blob into their places.
