@@ -268,7 +268,7 @@ mod tests {
         [+] up 3/3
          ✔ Network shop_default  Created  0.0s
          ✔ Container shop-db-1   Healthy  0.3s
-         ✘ Container shop-web-1  Error    2.0s  port 80 is…
+         ✘ Container shop-web-1  Error    2.0s  port 80 is …
         ");
         for columns in 0..80 {
             for line in tree.lines(ms(2000), (columns, 24), Paint::Off) {
