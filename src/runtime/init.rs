@@ -10,7 +10,7 @@
 //! container has, and reading it gives away nothing but a public program.
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use rustix::process::{Pid, WaitOptions, getpid, setpgid, waitpid};
+use rustix::process::{Pid, WaitOptions, getpid, setpgid, wait};
 use rustix::termios::tcsetpgrp;
 
 use super::exit::ExitStatus;
@@ -74,7 +74,7 @@ fn is_forwarded(signal: i32) -> bool {
 /// Takes all that have ended: the program's end, if it is among them.
 fn reap(program: Pid) -> Option<ExitStatus> {
     let mut ended = None;
-    while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         if pid == program {
             ended = ExitStatus::from_wait(status);
         }

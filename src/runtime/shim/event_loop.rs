@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{WaitOptions, waitpid};
+use rustix::process::{WaitOptions, wait};
 
 use super::children::Purpose;
 use super::clients::Heard;
@@ -137,7 +137,7 @@ impl Shim<'_> {
 
     /// Takes every process that has ended: PID 1, those run for clients, orphans, callers.
     pub(super) fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             let Some(status) = ExitStatus::from_wait(status) else {
                 continue;
             };
