@@ -327,7 +327,7 @@ fn a_client_that_does_not_read_holds_up_nobody_at_the_end() {
     let root = Root::new();
     let (container, _) = Container::start(
         &root,
-        Settings::script("read x < /dev/null; sleep 0.2; head -c 150000 /dev/zero"),
+        Settings::script("read x < /dev/null; sleep 0.2; head -c 400000 /dev/zero"),
     );
     let request = AttachRequest {
         input: AttachInput::None,

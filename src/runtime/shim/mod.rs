@@ -166,11 +166,14 @@ impl Shim<'_> {
         self.serve()
     }
 
-    /// Lets the program run, and says so.
+    /// Lets the program run, if it does not yet, and says so.
     fn start(&mut self) -> Result<(), ShimError> {
-        let Container::Waiting(created) = std::mem::replace(&mut self.container, Container::None)
-        else {
-            return Ok(());
+        let created = match std::mem::replace(&mut self.container, Container::None) {
+            Container::Waiting(created) => created,
+            other => {
+                self.container = other;
+                return Ok(());
+            }
         };
         let oom_kills = created.cgroup.oom_kills().unwrap_or(0);
         let process = created.start()?;
