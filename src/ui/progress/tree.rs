@@ -158,7 +158,8 @@ impl Row {
         if let Some(transfer) = self.transfer.filter(|_| self.ended.is_none()) {
             line.push(&format!("  {}", transfer.text()), None);
         }
-        if let Some(detail) = &self.detail {
+        let is_news = self.ended.is_none() || self.state == ProgressState::Error;
+        if let Some(detail) = self.detail.as_ref().filter(|_| is_news) {
             line.push(&format!("  {detail}"), None);
         }
         line.text
