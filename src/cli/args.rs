@@ -68,7 +68,7 @@ pub(crate) struct Global {
     /// Show what would be done and why, and do nothing.
     #[arg(long, global = true)]
     pub(crate) dry_run: bool,
-    /// Include resources that no service uses.
+    /// Include networks and volumes that no service uses.
     #[arg(long)]
     pub(crate) all_resources: bool,
     /// Behave as old versions did.
@@ -131,9 +131,6 @@ impl Command {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         if context.global.compatibility {
             return Err(Error::unsupported("--compatibility"));
-        }
-        if context.global.all_resources {
-            return Err(Error::unsupported("--all-resources"));
         }
         match self {
             Self::Up(up) => up.run(context),

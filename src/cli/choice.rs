@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::error::{Error, Result};
+use crate::engine::native::parse_signal;
 
 /// `--format` of listings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -42,71 +43,12 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, candidate)| candidate)
 }
 
-/// Numbers of signals that programs are sent, by name.
-const SIGNALS: [(&str, i32); 31] = [
-    ("HUP", 1),
-    ("INT", 2),
-    ("QUIT", 3),
-    ("ILL", 4),
-    ("TRAP", 5),
-    ("ABRT", 6),
-    ("BUS", 7),
-    ("FPE", 8),
-    ("KILL", 9),
-    ("USR1", 10),
-    ("SEGV", 11),
-    ("USR2", 12),
-    ("PIPE", 13),
-    ("ALRM", 14),
-    ("TERM", 15),
-    ("STKFLT", 16),
-    ("CHLD", 17),
-    ("CONT", 18),
-    ("STOP", 19),
-    ("TSTP", 20),
-    ("TTIN", 21),
-    ("TTOU", 22),
-    ("URG", 23),
-    ("XCPU", 24),
-    ("XFSZ", 25),
-    ("VTALRM", 26),
-    ("PROF", 27),
-    ("WINCH", 28),
-    ("IO", 29),
-    ("PWR", 30),
-    ("SYS", 31),
-];
-
-/// A signal by name (`SIGHUP`, `hup`, `RTMIN+3`) or number, as Linux numbers them.
+/// A signal by name (`SIGHUP`, `hup`, `RTMIN+3`) or number.
 pub(crate) fn signal(text: &str) -> Result<i32> {
-    let unknown = || {
+    parse_signal(text).ok_or_else(|| {
         Error::new(format!("`{text}` is no signal"))
             .hint("give a name as `SIGHUP` or a number from 1 to 64")
-    };
-    if let Ok(number) = text.parse::<i32>() {
-        return (1..=64)
-            .contains(&number)
-            .then_some(number)
-            .ok_or_else(unknown);
-    }
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    // The C library keeps 32 and 33 for itself: `SIGRTMIN` is 34, `SIGRTMAX` 64.
-    let offset = |text: &str| match text.trim_start_matches(['+', '-']) {
-        "" => Some(0),
-        digits => digits.parse::<i32>().ok(),
-    };
-    let real_time = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
-        (Some(rest), _) => offset(rest).map(|offset| 34_i32.saturating_add(offset)),
-        (_, Some(rest)) => offset(rest).map(|offset| 64_i32.saturating_sub(offset)),
-        _ => None,
-    };
-    SIGNALS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, number)| *number)
-        .or(real_time.filter(|number| (34..=64).contains(number)))
-        .ok_or_else(unknown)
+    })
 }
 
 #[cfg(test)]

@@ -265,13 +265,11 @@ pub(crate) fn publishers(listed: &Listed) -> Vec<Publisher> {
     publishers
 }
 
-/// `8080` or `7000-7010`.
-fn port_range(text: &str) -> std::ops::RangeInclusive<u16> {
+/// The ports of `8080` or `7000-7010`.
+fn port_range(text: &str) -> impl Iterator<Item = u16> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    match (first.parse(), last.parse()) {
-        (Ok(first), Ok(last)) => first..=last,
-        _ => 1..=0,
-    }
+    let range = first.parse::<u16>().ok().zip(last.parse::<u16>().ok());
+    range.into_iter().flat_map(|(first, last)| first..=last)
 }
 
 /// The containers of services, one-offs left out; no service = all.

@@ -44,8 +44,8 @@ impl Context {
     pub(crate) fn new(global: Global) -> Result<Self> {
         let source = DiskSource::capture();
         let env = |name: &str| source.env(name).filter(|value| !value.is_empty());
-        let ansi = choice(global.ansi, "COMPOSE_ANSI", &env)?;
-        let progress = choice(global.progress, "COMPOSE_PROGRESS", &env)?;
+        let ansi = choice(global.ansi, "COMPOSE_ANSI", env)?;
+        let progress = choice(global.progress, "COMPOSE_PROGRESS", env)?;
         let working_dir = std::env::current_dir()
             .map_err(|error| Error::new("cannot find the current directory").because(error))?;
         Ok(Self {
@@ -88,7 +88,12 @@ impl Context {
             working_dir: self.working_dir.clone(),
             stdin,
         };
-        let loaded = load(&self.source, &options)?;
+        let mut loaded = load(&self.source, &options)?;
+        if global.all_resources {
+            let stack = &mut loaded.stack;
+            stack.networks.append(&mut stack.unused_networks);
+            stack.volumes.append(&mut stack.unused_volumes);
+        }
         if warnings == Warnings::Shown && !loaded.warnings.is_empty() {
             use crate::compose::diagnostic::Color;
             let color = match self.terminal.stderr {

@@ -11,6 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::error::{Error, Result};
 use crate::runtime::log::{Follower, LogWatch, Range, WatchId};
+use crate::sys::async_fd::readable;
 use crate::ui::log_view::SourceId;
 use crate::ui::{LogOptions, LogView};
 
@@ -90,7 +91,7 @@ impl FollowedLogs {
             Some(waker) => waker,
             none => {
                 let fd = self.watch.as_fd().try_clone_to_owned().map_err(fault)?;
-                none.insert(AsyncFd::new(fd).map_err(fault)?)
+                none.insert(readable(fd).map_err(fault)?)
             }
         };
         waker.readable().await.map_err(fault)?.clear_ready();

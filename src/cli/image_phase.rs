@@ -224,7 +224,7 @@ fn platform(text: &str) -> Platform {
 /// What a fetch tells about itself.
 enum Said {
     Progress(String, Transfer),
-    End(Box<Fetch>, Result<Image, crate::image::Error>),
+    End(Box<(Fetch, Result<Image, crate::image::Error>)>),
 }
 
 /// Fetches images at the same time and shows it.
@@ -260,9 +260,9 @@ fn fetch_all(
                 tokio::select! {
                     Some(message) = said.recv() => match message {
                         Said::Progress(text, transfer) => progress.transfer(&text, transfer),
-                        Said::End(fetch, result) => {
+                        Said::End(end) => {
                             ended += 1;
-                            fetched(wanted, (*fetch, result), &mut progress, (&mut ids, &mut errors));
+                            fetched(wanted, *end, &mut progress, (&mut ids, &mut errors));
                         }
                     },
                     () = pause(frame) => progress.tick(),
@@ -294,7 +294,7 @@ async fn fetch_one(store: &ImageStore, fetch: Fetch, sender: mpsc::UnboundedSend
         }
     };
     let result = pull(store, &fetch.reference, &options, &tell).await;
-    let _ = sender.send(Said::End(Box::new(fetch), result));
+    let _ = sender.send(Said::End(Box::new((fetch, result))));
 }
 
 /// Takes a step into account; the sum over all layers when it changed.

@@ -293,8 +293,8 @@ mod tests {
     #[test]
     fn the_table_has_docker_compose_s_columns() {
         insta::assert_snapshot!(printed(&[]), @r#"
-        NAME         IMAGE     COMMAND                  SERVICE   CREATED              STATUS                     PORTS
-        shop-web-1   nginx:1   "nginx -g daemon off;"   web       About a minute ago   Up About a minute          0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp
+        NAME         IMAGE     COMMAND                  SERVICE   CREATED              STATUS                      PORTS
+        shop-web-1   nginx:1   "nginx -g daemon off;"   web       About a minute ago   Up About a minute           0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp
         shop-job-1   nginx:1   "nginx -g daemon off;"   job       About a minute ago   Exited (3) 55 seconds ago  
         "#);
         assert_eq!(printed(&["--services"]), "job\nweb\n");

@@ -393,6 +393,8 @@ mod tests {
             disabled_services: IndexMap::new(),
             networks: IndexMap::new(),
             volumes: IndexMap::new(),
+            unused_networks: IndexMap::new(),
+            unused_volumes: IndexMap::new(),
         }
     }
 

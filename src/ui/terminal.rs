@@ -36,8 +36,6 @@ impl Style {
     pub(crate) const BAD: Self = Self("31");
     /// What failed, as a heading.
     pub(crate) const BAD_BOLD: Self = Self("1;31");
-    /// What deserves a look.
-    pub(crate) const CARE: Self = Self("33");
     /// What deserves a look, as a heading.
     pub(crate) const CARE_BOLD: Self = Self("1;33");
     /// What is going on.

@@ -282,12 +282,17 @@ impl Native {
         }
         let ended = self.wait_ended(&container.record.id);
         tokio::pin!(ended);
-        if let StopStep::Wait(grace) = self.begin_stop(&container, timeout)?
-            && tokio::time::timeout(grace, &mut ended).await.is_err()
-        {
-            self.send_signal(&container.record, nix::libc::SIGKILL)?;
+        let step = self.begin_stop(&container, timeout)?;
+        let in_time = match step {
+            StopStep::Wait(grace) => tokio::time::timeout(grace, &mut ended).await.is_ok(),
+            StopStep::Gone | StopStep::Killed => false,
+        };
+        if !in_time {
+            if matches!(step, StopStep::Wait(_)) {
+                self.send_signal(&container.record, nix::libc::SIGKILL)?;
+            }
+            ended.await;
         }
-        ended.await;
         let found = observe::observe_container(&self.paths, &container.record.id, None)?;
         let found = match found {
             Some(found) if found.is_up() => self.settle(&found.record)?,

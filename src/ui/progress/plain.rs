@@ -7,20 +7,12 @@ use crate::ui::text::one_line;
 
 /// `Container shop-web-1 Started`, and what went wrong when something did.
 pub(super) fn line(change: &Progress) -> String {
-    let mut line = format!(
-        "{} {} {}",
-        change.kind,
-        one_line(&change.name),
-        change.state
-    );
-    if let Some(detail) = &change.detail {
-        line.push_str(match change.state {
-            ProgressState::Error => ": ",
-            _ => " ",
-        });
-        line.push_str(&one_line(detail));
+    let line = format!("{} {} {}", change.kind, one_line(&change.name), change.state);
+    match (&change.detail, change.state) {
+        (Some(detail), ProgressState::Error) => format!("{line}: {}", one_line(detail)),
+        // Scripts look for these lines as Docker Compose has them: no reason is added.
+        _ => line,
     }
-    line
 }
 
 /// The same as Docker Compose's `--progress json` has it.
@@ -65,6 +57,10 @@ mod tests {
         assert_eq!(
             line(&change(ProgressState::Started, None)),
             "Container shop-web-1 Started"
+        );
+        assert_eq!(
+            line(&change(ProgressState::Starting, Some("it exited with 3"))),
+            "Container shop-web-1 Starting"
         );
         assert_eq!(
             line(&change(

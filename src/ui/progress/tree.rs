@@ -158,7 +158,8 @@ impl Row {
         if let Some(transfer) = self.transfer.filter(|_| self.ended.is_none()) {
             line.push(&format!("  {}", transfer.text()), None);
         }
-        if let Some(detail) = &self.detail {
+        let is_news = self.ended.is_none() || self.state == ProgressState::Error;
+        if let Some(detail) = self.detail.as_ref().filter(|_| is_news) {
             line.push(&format!("  {detail}"), None);
         }
         line.text
@@ -268,7 +269,7 @@ mod tests {
         [+] up 3/3
          ✔ Network shop_default  Created  0.0s
          ✔ Container shop-db-1   Healthy  0.3s
-         ✘ Container shop-web-1  Error    2.0s  port 80 is…
+         ✘ Container shop-web-1  Error    2.0s  port 80 is …
         ");
         for columns in 0..80 {
             for line in tree.lines(ms(2000), (columns, 24), Paint::Off) {
