@@ -30,8 +30,16 @@ impl Cgroup {
     /// Creates the cgroup (a leftover of the same path is taken over) with its limits and device
     /// rules. On an error nothing is left.
     pub fn create(path: &Path, resources: Option<&LinuxResources>) -> Result<Self, CgroupError> {
+        Self::create_on(&Layout::detect()?, path, resources)
+    }
+
+    /// The same on given hierarchies.
+    pub(super) fn create_on(
+        layout: &Layout,
+        path: &Path,
+        resources: Option<&LinuxResources>,
+    ) -> Result<Self, CgroupError> {
         let path = relative(path)?;
-        let layout = Layout::detect()?;
         let unlimited = LinuxResources::default();
         let resources = resources.unwrap_or(&unlimited);
         let mut cgroup = Self {
@@ -40,7 +48,7 @@ impl Cgroup {
             v2_controllers: Vec::new(),
             v1: Vec::new(),
         };
-        match cgroup.build(&layout, resources) {
+        match cgroup.build(layout, resources) {
             Ok(()) => Ok(cgroup),
             Err(error) => {
                 // The first error says what went wrong; an empty directory is removed or it is not.

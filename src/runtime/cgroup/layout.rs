@@ -1,6 +1,7 @@
 //! Which cgroup hierarchies this machine has, and where.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::CgroupError;
@@ -82,7 +83,12 @@ impl Layout {
     /// Reads this machine's.
     pub(crate) fn detect() -> Result<Self, CgroupError> {
         let path = Path::new("/proc/self/mountinfo");
-        let text = fs::read_to_string(path).map_err(|e| CgroupError::io("read", path, e))?;
+        // In one go: a file that says it is empty is read in small pieces otherwise, and the kernel
+        // makes the text anew for each.
+        let mut text = String::with_capacity(32 * 1024);
+        fs::File::open(path)
+            .and_then(|mut file| file.read_to_string(&mut text))
+            .map_err(|e| CgroupError::io("read", path, e))?;
         let mut layout = Self::parse(&text);
         if let Some(v2) = &mut layout.v2 {
             let file = v2.mount.join("cgroup.controllers");

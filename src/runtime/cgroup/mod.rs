@@ -457,3 +457,6 @@ fn remove_empty_parents(dir: &Path, path: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
