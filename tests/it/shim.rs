@@ -493,11 +493,15 @@ fn strangers_and_nonsense_do_not_disturb_the_others() {
         .map_while(|_| UnixSeqpacket::connect(container.socket()))
         .collect();
     assert_eq!(idle.len(), 300);
-    idle[0].send(b"{\"nonsense\": true}");
-    idle[1].send(&[0xff; 1000]);
+    idle[298].send(b"{\"nonsense\": true}");
+    idle[299].send(&[0xff; 1000]);
+    let works = || {
+        let (code, _) = exec_captured(&container, plain(container.process(["true"])));
+        assert_eq!(code.unwrap(), 0);
+    };
+    works();
     drop(idle);
-    let (code, _) = exec_captured(&container, plain(container.process(["true"])));
-    assert_eq!(code.unwrap(), 0);
+    works();
     container.kill();
     container.wait();
 }

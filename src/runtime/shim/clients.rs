@@ -11,6 +11,7 @@ use crate::runtime::protocol::{Hello, Reply};
 
 /// More are turned away: every one costs a descriptor, and nobody needs so many.
 const MOST_CLIENTS: usize = 256;
+const ACCEPTED_AT_ONCE: usize = 16;
 
 /// One connection.
 #[derive(Debug)]
@@ -61,13 +62,29 @@ impl Clients {
         self.last_id
     }
 
-    /// Takes all connections that wait; those of other users are closed.
+    /// Takes connections that wait; those of other users are closed. Only some at a time: between
+    /// two calls those that have come are heard, or found to be gone.
     pub(super) fn accept(&mut self, listener: BorrowedFd<'_>) {
-        while let Ok(socket) = accept_with(listener, SocketFlags::CLOEXEC) {
-            if self.list.len() < MOST_CLIENTS && is_allowed(socket.as_fd()) {
+        for _ in 0..ACCEPTED_AT_ONCE {
+            let Ok(socket) = accept_with(listener, SocketFlags::CLOEXEC) else {
+                return;
+            };
+            if is_allowed(socket.as_fd()) && self.make_room() {
                 self.add(socket, Role::New);
             }
         }
+    }
+
+    /// Whether there is room for one more; who has been silent for the longest time makes it.
+    fn make_room(&mut self) -> bool {
+        if self.list.len() >= MOST_CLIENTS {
+            let silent = |client: &Client| client.role == Role::New;
+            match self.list.iter().position(silent) {
+                Some(index) => drop(self.list.remove(index)),
+                None => return false,
+            }
+        }
+        true
     }
 
     /// Every connection, to wait for.

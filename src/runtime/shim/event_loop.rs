@@ -56,10 +56,8 @@ impl Shim<'_> {
 
     /// Blocks until something has happened: what.
     fn wait(&self) -> io::Result<Vec<Event>> {
-        let mut wanted: Vec<(Event, BorrowedFd<'_>, PollFlags)> = vec![
-            (Event::Signals, self.signals.as_fd(), PollFlags::IN),
-            (Event::Listener, self.listener.socket.as_fd(), PollFlags::IN),
-        ];
+        let mut wanted: Vec<(Event, BorrowedFd<'_>, PollFlags)> =
+            vec![(Event::Signals, self.signals.as_fd(), PollFlags::IN)];
         let output = self.output.interests().into_iter();
         wanted.extend(output.map(|(fd, flags)| (Event::Output, fd, flags)));
         let clients = self.clients.sockets();
@@ -76,6 +74,8 @@ impl Shim<'_> {
                     Purpose::Exec => None,
                 }),
         );
+        // Last: those who are there already are heard before others are let in.
+        wanted.push((Event::Listener, self.listener.socket.as_fd(), PollFlags::IN));
         let mut fds: Vec<_> = wanted
             .iter()
             .map(|(_, fd, flags)| PollFd::from_borrowed_fd(*fd, *flags))
