@@ -202,12 +202,9 @@ impl Shim<'_> {
             Heard::Gone => {
                 self.clients.remove(id);
                 self.output.remove_client(id);
-                // Nobody waits for the probe any more; an exec goes on by itself.
-                for child in self.children.iter().filter(|child| child.client == id) {
-                    if let Purpose::Probe(_) = child.purpose {
-                        child.kill_tree();
-                    }
-                }
+                // What it had started goes on, a probe until its timeout: its processes are no
+                // business of a container's PID 1, and one that sees an orphan die by SIGKILL may
+                // take it for its own (PostgreSQL restarts all its server processes then).
                 Ok(())
             }
         }
