@@ -56,7 +56,7 @@ pub enum Error {
         /// Which one.
         layer: LayerSource,
         /// What is wrong with it.
-        source: LayerError,
+        source: Box<LayerError>,
     },
     /// An image has come in by another tool, or its layer was deleted.
     #[error(
@@ -98,11 +98,21 @@ pub enum Error {
     #[error("the archive cannot be unpacked")]
     Archive {
         /// What is wrong with it.
-        source: LayerError,
+        source: Box<LayerError>,
     },
     /// The registry did not give the image.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+}
+
+impl Error {
+    /// Says which layer it was.
+    pub(super) fn layer(layer: LayerSource) -> impl FnOnce(LayerError) -> Self {
+        |source| Self::Layer {
+            layer,
+            source: Box::new(source),
+        }
+    }
 }
 
 /// Where a layer came from, for messages.
@@ -112,8 +122,8 @@ pub enum LayerSource {
     Blob(Digest),
     /// A file in an archive.
     File(String),
-    /// The archive of an import.
-    Import(Reference),
+    /// The archive that was imported under this name.
+    Import(String),
 }
 
 impl fmt::Display for LayerSource {
@@ -121,7 +131,7 @@ impl fmt::Display for LayerSource {
         match self {
             Self::Blob(digest) => digest.fmt(f),
             Self::File(name) => write!(f, "`{name}`"),
-            Self::Import(reference) => write!(f, "of {}", reference.familiar()),
+            Self::Import(name) => write!(f, "of {name}"),
         }
     }
 }

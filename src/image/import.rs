@@ -61,7 +61,7 @@ impl ImageStore {
             done: AtomicU64::new(0),
             progress,
         };
-        let source = LayerSource::Import(reference.clone());
+        let source = LayerSource::Import(reference.familiar());
         let (unfinished, layer) = self.receive(counted, Blob::Compressed, &source)?;
         self.install(&unfinished, &layer)?;
         progress(Progress {

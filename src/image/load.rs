@@ -56,7 +56,9 @@ impl ImageStore {
             done: AtomicU64::new(0),
             progress,
         };
-        spread(counted, unfinished.path()).map_err(|source| Error::Archive { source })?;
+        spread(counted, unfinished.path()).map_err(|source| Error::Archive {
+            source: Box::new(source),
+        })?;
         let names = self.load_directory(unfinished.path(), "the archive", progress);
         drop(coming);
         names
@@ -250,10 +252,7 @@ impl Load<'_> {
         )?;
         ingested
             .verify(layer, diff_id)
-            .map_err(|error| Error::Layer {
-                layer: source,
-                source: error,
-            })?;
+            .map_err(Error::layer(source))?;
         self.store.install(&unfinished, &ingested)?;
         tell(Phase::Unpacked);
         Ok(())
@@ -296,10 +295,7 @@ impl Load<'_> {
                     expected,
                     actual,
                 };
-                return Err(Error::Layer {
-                    layer: source,
-                    source: mismatch,
-                });
+                return Err(Error::layer(source)(mismatch));
             }
             self.store.install(&unfinished, &ingested)?;
             (self.progress)(Progress {

@@ -286,10 +286,10 @@ impl<'a> Client<'a> {
         let registry = self.registry().to_owned();
         match answer.status {
             StatusCode::NOT_FOUND => RegistryError::NotFound {
-                reference: self.reference.clone(),
+                reference: Box::new(self.reference.clone()),
             },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RegistryError::Unauthorised {
-                reference: self.reference.clone(),
+                reference: Box::new(self.reference.clone()),
                 user: self.login.user(),
             },
             StatusCode::TOO_MANY_REQUESTS => RegistryError::TooMany { registry },
@@ -308,7 +308,7 @@ impl<'a> Client<'a> {
     /// Answers a challenge: from now on requests carry what it asked for.
     async fn authenticate(&self, headers: &HeaderMap) -> Result<(), RegistryError> {
         let unauthorised = || RegistryError::Unauthorised {
-            reference: self.reference.clone(),
+            reference: Box::new(self.reference.clone()),
             user: self.login.user(),
         };
         let challenges = headers

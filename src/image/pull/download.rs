@@ -82,10 +82,7 @@ impl Download<'_> {
                 store.receive(Pieces::new(receiver), Blob::AsIs, &source)?;
             ingested
                 .verify(&layer, &diff_id)
-                .map_err(|error| Error::Layer {
-                    layer: source,
-                    source: error,
-                })?;
+                .map_err(Error::layer(source))?;
             store.install(&unfinished, &ingested)
         });
         let fetched = self.transfer(sender).await;
@@ -95,10 +92,7 @@ impl Download<'_> {
                 path: self.store.layer_path(&self.diff_id),
                 source: io::Error::other("the thread that unpacks has ended"),
             };
-            Err(Error::Layer {
-                layer: LayerSource::Blob(self.layer.digest),
-                source,
-            })
+            Err(Error::layer(LayerSource::Blob(self.layer.digest))(source))
         });
         // When the network failed, the unpacking could only fail as well.
         fetched?;

@@ -44,13 +44,13 @@ pub enum RegistryError {
     #[error("the registry {} has no image `{reference}`: check the name and the tag, or log in if it is private", reference.registry())]
     NotFound {
         /// The name.
-        reference: Reference,
+        reference: Box<Reference>,
     },
     /// It does not let us.
     #[error("the registry {} refuses `{reference}` to {user}: log in with `docker login {}`, or check that the image exists", reference.registry(), reference.registry())]
     Unauthorised {
         /// The name.
-        reference: Reference,
+        reference: Box<Reference>,
         /// Who we said we were.
         user: String,
     },
@@ -64,7 +64,7 @@ pub enum RegistryError {
     #[error("`{reference}` is not there for {wanted}, only for {}", offered.join(", "))]
     Platform {
         /// The name.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The machine.
         wanted: String,
         /// What there is.
@@ -109,7 +109,7 @@ pub enum RegistryError {
     )]
     MediaType {
         /// The name.
-        reference: Reference,
+        reference: Box<Reference>,
         /// Its media type.
         media_type: String,
     },

@@ -223,7 +223,7 @@ impl Pull<'_> {
             }
             if !kind.is_index() {
                 return Err(RegistryError::MediaType {
-                    reference: self.reference.clone(),
+                    reference: Box::new(self.reference.clone()),
                     media_type,
                 });
             }
@@ -240,7 +240,7 @@ impl Pull<'_> {
         let wanted = self.options.platform.clone().unwrap_or_else(Platform::this);
         let found = choose(&index.manifests, &wanted).map(|found| found.digest);
         found.ok_or_else(|| RegistryError::Platform {
-            reference: self.reference.clone(),
+            reference: Box::new(self.reference.clone()),
             wanted: wanted.to_string(),
             offered: offered(index),
         })
@@ -257,7 +257,7 @@ impl Pull<'_> {
             return Ok(());
         }
         Err(RegistryError::Platform {
-            reference: self.reference.clone(),
+            reference: Box::new(self.reference.clone()),
             wanted: wanted.to_string(),
             offered: vec![format!("{os}/{architecture}")],
         })

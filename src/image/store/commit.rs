@@ -55,13 +55,8 @@ impl ImageStore {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&files, open).map_err(io_error("protect", &files))?;
         let blob = unfinished.path().join("blob");
-        let ingested =
-            ingest(input, mode, (&blob, &files), Limits::default()).map_err(|source| {
-                Error::Layer {
-                    layer: layer.clone(),
-                    source,
-                }
-            })?;
+        let ingested = ingest(input, mode, (&blob, &files), Limits::default())
+            .map_err(Error::layer(layer.clone()))?;
         Ok((unfinished, ingested))
     }
 
