@@ -29,6 +29,9 @@ const LINGER: u16 = 200;
 
 const CHUNK: usize = 32 * 1024;
 
+/// Requests to end after which the program is killed: one that ignores them must not hold the caller.
+const PATIENCE: u32 = 3;
+
 /// Control-D: what a terminal in canonical mode takes for the end of its input (`VEOF`).
 const END_OF_TRANSMISSION: u8 = 4;
 
@@ -109,6 +112,7 @@ pub(crate) fn join(
         .map(|(fd, to)| Some((File::from(fd), to)))
         .collect();
     let mut end = None;
+    let mut asked = 0;
     let mut buffer = vec![0; CHUNK];
     loop {
         if end.is_some() && outputs.iter().all(Option::is_none) {
@@ -129,6 +133,14 @@ pub(crate) fn join(
             match (signal, &streams.terminal) {
                 (libc::SIGWINCH, Some(terminal)) => copy_window_size(terminal),
                 (libc::SIGWINCH, None) => {}
+                (signal @ (libc::SIGINT | libc::SIGTERM), _) => {
+                    asked += 1;
+                    send(if asked < PATIENCE {
+                        signal
+                    } else {
+                        libc::SIGKILL
+                    });
+                }
                 (signal, _) => send(signal),
             }
         }

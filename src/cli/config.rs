@@ -49,34 +49,34 @@ pub(crate) struct Config {
     /// Print the hashes of services, separated by commas; `*` for all.
     #[arg(long, value_name = "SERVICES")]
     hash: Option<String>,
-    /// Print the variables that the stack file is filled with.
+    /// Print the variables that the stack file is filled with (not supported yet).
     #[arg(long)]
     environment: bool,
-    /// Print the variables that the stack file names.
+    /// Print the variables that the stack file names (not supported yet).
     #[arg(long)]
     variables: bool,
-    /// Print the names of models.
+    /// Print the names of models (not supported yet).
     #[arg(long)]
     models: bool,
-    /// Do not fill in variables.
+    /// Do not fill in variables (not supported yet).
     #[arg(long)]
     no_interpolate: bool,
-    /// Do not read files with variables.
+    /// Do not read files with variables (not supported yet).
     #[arg(long)]
     no_env_resolution: bool,
-    /// Do not bring the model into its full form.
+    /// Do not bring the model into its full form (not supported yet).
     #[arg(long)]
     no_normalize: bool,
-    /// Do not make paths absolute.
+    /// Do not make paths absolute (not supported yet).
     #[arg(long)]
     no_path_resolution: bool,
-    /// Do not check the model.
+    /// Do not check the model (not supported yet).
     #[arg(long)]
     no_consistency: bool,
-    /// Name images by their digests.
+    /// Name images by their digests (not supported yet).
     #[arg(long)]
     resolve_image_digests: bool,
-    /// Print an override file with the digests of images.
+    /// Print an override file with the digests of images (not supported yet).
     #[arg(long)]
     lock_image_digests: bool,
 }

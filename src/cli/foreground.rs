@@ -130,9 +130,13 @@ impl<'a> Session<'a> {
             }
         }
         names.iter().for_each(|name| logs.announce(name));
+        let mut progress = context.progress("up");
+        if !names.is_empty() {
+            progress.note(&format!("Attaching to {}", names.join(", ")));
+        }
         Ok(Self {
             client: Client::new(&context.paths, &what.project),
-            progress: context.progress("up"),
+            progress,
             context,
             what,
             logs,

@@ -1,6 +1,7 @@
 //! Sees to it that the images of services are here before anything is started.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -104,17 +105,18 @@ pub(crate) fn ensure(
     let store = context.images()?;
     let mut ids = IndexMap::new();
     let mut fetches: BTreeMap<String, Fetch> = BTreeMap::new();
+    // Services often share an image, and each look costs reads of the disk.
+    let mut here: BTreeMap<String, Option<Image>> = BTreeMap::new();
     for name in wanted.services {
         let Some(service) = wanted.stack.services.get(name) else {
             continue;
         };
         let (text, reference) = reference_of(wanted, name, service)?;
-        let image = store.get(&reference)?;
-        match need(
-            service.pull_policy,
-            wanted.pull,
-            age(&store, image.as_ref()),
-        ) {
+        let image = match here.entry(text.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(store.get(&reference)?),
+        };
+        match need(service.pull_policy, wanted.pull, image.as_ref().map(age)) {
             Need::Use => {
                 if let Some(image) = image {
                     ids.insert(name.clone(), image.id.to_string());
@@ -198,8 +200,7 @@ fn cannot_build(wanted: &Wanted<'_>, name: &ServiceName, text: &str) -> Error {
 
 /// Time since an image came into the store. Its own date is the builder's; a store that cannot say
 /// when it came makes `pull_policy: daily` look at that one.
-fn age(_store: &ImageStore, image: Option<&Image>) -> Option<Duration> {
-    let image = image?;
+fn age(image: &Image) -> Duration {
     let now = Timestamp::now();
     let written = image
         .layers
@@ -208,7 +209,7 @@ fn age(_store: &ImageStore, image: Option<&Image>) -> Option<Duration> {
         .and_then(|metadata| metadata.modified().ok())
         .and_then(|time| Timestamp::try_from(time).ok());
     let since = written.or(image.created).unwrap_or(now);
-    Some(crate::ui::words::between(since, now))
+    crate::ui::words::between(since, now)
 }
 
 fn platform(text: &str) -> Platform {

@@ -34,6 +34,8 @@ mod plan;
 mod project;
 mod ps;
 mod pull;
+#[cfg(test)]
+mod reference;
 mod restart;
 mod run;
 mod source;

@@ -88,7 +88,7 @@ pub(crate) struct Run {
     /// Remove containers of services that the stack file does not have.
     #[arg(long)]
     remove_orphans: bool,
-    /// Build the image first.
+    /// Build the image first (not supported yet).
     #[arg(long)]
     build: bool,
     /// Build without showing it.

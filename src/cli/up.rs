@@ -70,16 +70,16 @@ pub(crate) struct Up {
     /// Time that containers are given to stop, in seconds.
     #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true)]
     timeout: Option<i64>,
-    /// Replace containers of dependencies even if they are up to date.
+    /// Replace containers of dependencies even if they are up to date (not supported yet).
     #[arg(long)]
     always_recreate_deps: bool,
-    /// Give containers new volumes without a name, instead of those of the old ones.
+    /// Give containers new volumes without a name, instead of those of the old ones (not supported yet).
     #[arg(short = 'V', long)]
     renew_anon_volumes: bool,
-    /// Watch files and update containers.
+    /// Watch files and update containers (not supported yet).
     #[arg(short, long)]
     watch: bool,
-    /// A menu for the keyboard.
+    /// A menu for the keyboard (not supported yet).
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     menu: Option<bool>,
 }
@@ -108,7 +108,7 @@ pub(crate) struct Shared {
     /// Fetch without showing it.
     #[arg(long)]
     pub(crate) quiet_pull: bool,
-    /// Build images first.
+    /// Build images first (not supported yet).
     #[arg(long, conflicts_with = "no_build")]
     pub(crate) build: bool,
     /// Do not build images.
