@@ -178,6 +178,8 @@ fn link(archive: &mut Builder<Vec<u8>>, path: &str, target: &str) {
     let mut header = Header::new_gnu();
     header.set_entry_type(EntryType::Symlink);
     header.set_mode(0o777);
+    header.set_uid(0);
+    header.set_gid(0);
     header.set_size(0);
     archive
         .append_link(&mut header, path, target)

@@ -15,7 +15,7 @@ use super::output::Output;
 use super::{eventually, images, leaks, machine};
 
 /// Longer than any command takes: a command that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Makes a [`Stack`] from the text of its file, or leaves the test where it cannot run.
 macro_rules! stack {
@@ -323,6 +323,12 @@ impl Stack {
         leaks::find_of(&self.root(), &self.projects())
     }
 
+    /// What the project's supervisor has to say.
+    pub(crate) fn supervisor_log(&self) -> String {
+        let dir = self.root().join("run/projects").join(&self.project);
+        fs::read_to_string(dir.join("supervisor.log")).unwrap_or_default()
+    }
+
     /// The names of all projects that the root has, this one first.
     fn projects(&self) -> Vec<String> {
         let mut names = vec![self.project.clone()];
@@ -368,6 +374,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         let projects = self.projects();
+        let log = self.supervisor_log();
         let failures = self.end();
         // The supervisor ends by itself, when it has nothing left to do.
         let deadline = Instant::now() + Duration::from_secs(3);
@@ -380,6 +387,7 @@ impl Drop for Stack {
             leaks::remove_of(&self.root(), &projects);
         }
         if std::thread::panicking() {
+            eprintln!("--- log of the supervisor\n{log}\n---");
             return;
         }
         assert!(failures.is_empty(), "{failures:#?}");
