@@ -1,4 +1,6 @@
 //! The one integration test binary: the real program, real containers, and nothing left behind.
 
+mod dependencies;
 mod harness;
 mod shim;
+mod up_down;

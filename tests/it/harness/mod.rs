@@ -1,12 +1,18 @@
 //! Directories of their own for each test, containers in them, and what must not be left.
 
 mod container;
+pub(crate) mod http;
+mod images;
 mod leaks;
+pub(crate) mod machine;
+mod output;
+mod project;
 mod root;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use container::{Container, Settings, spawn};
+pub(crate) use project::{Row, Stack, signal_to, stack};
 pub(crate) use root::Root;
 
 /// Longer than anything takes on a machine that is busy with other tests.
@@ -14,13 +20,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Looks until `found` says something; the test fails with `what` when it never does.
 #[track_caller]
-pub(crate) fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
+    look(found).unwrap_or_else(|| panic!("never happened: {what}"))
+}
+
+/// Looks until `found` says something, for as long as tests are patient.
+fn look<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(value) = found() {
+        let value = found();
+        if value.is_some() || Instant::now() >= deadline {
             return value;
         }
-        assert!(Instant::now() < deadline, "never happened: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

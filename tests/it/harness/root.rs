@@ -68,7 +68,7 @@ fn make_busybox(layer: &Path) {
     fs::write(layer.join("etc/group"), "root:x:0:\nuser:x:1000:\n").expect("a file");
 }
 
-fn applets() -> &'static [String] {
+pub(super) fn applets() -> &'static [String] {
     static APPLETS: OnceLock<Vec<String>> = OnceLock::new();
     APPLETS.get_or_init(|| {
         let output = Command::new("/bin/busybox").arg("--list").output();
