@@ -68,6 +68,11 @@ pub enum Error {
         /// The layer.
         diff_id: Digest,
     },
+    /// An import of nothing.
+    #[error(
+        "the archive is empty, so it makes no image: did the program fail that should have written it?"
+    )]
+    EmptyArchive,
     /// Two documents of an image contradict each other.
     #[error(
         "the image's configuration names {config} layers, its manifest {manifest}: it is damaged"

@@ -63,6 +63,10 @@ impl ImageStore {
         };
         let source = LayerSource::Import(reference.familiar());
         let (unfinished, layer) = self.receive(counted, Blob::Compressed, &source)?;
+        // `mmdebstrap … | stack image import -`, and the first of them failed.
+        if layer.entries == 0 {
+            return Err(Error::EmptyArchive);
+        }
         self.install(&unfinished, &layer)?;
         progress(Progress {
             layer: Some(layer.digest),

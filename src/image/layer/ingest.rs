@@ -47,6 +47,8 @@ pub(in crate::image) struct Ingested {
     pub(in crate::image) diff_id: Digest,
     /// Bytes of the unpacked files.
     pub(in crate::image) bytes: u64,
+    /// Entries of the archive.
+    pub(in crate::image) entries: u64,
     /// Directories that no entry has described.
     pub(in crate::image) implied: Vec<Vec<u8>>,
 }
@@ -113,14 +115,14 @@ pub(in crate::image) fn ingest(
             source,
         })?;
         let (diff_id, unpacked) = unpacked?;
-        let (bytes, implied) = (unpacked.bytes, unpacked.implied);
         Ok(Ingested {
             compression: kept,
             digest,
             size,
             diff_id,
-            bytes,
-            implied,
+            bytes: unpacked.bytes,
+            entries: unpacked.entries,
+            implied: unpacked.implied,
         })
     })
 }

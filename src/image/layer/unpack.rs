@@ -50,6 +50,8 @@ impl Default for Limits {
 pub(super) struct Unpacked {
     /// Bytes of all files.
     pub(super) bytes: u64,
+    /// Entries of the archive.
+    pub(super) entries: u64,
     /// Directories that no entry has described.
     pub(super) implied: Vec<Vec<u8>>,
 }
@@ -432,6 +434,7 @@ impl Unpacker {
         }
         Ok(Unpacked {
             bytes: self.bytes,
+            entries: self.entries,
             implied: self.tree.implied,
         })
     }

@@ -9,7 +9,7 @@ use super::super::Result;
 use super::super::digest::Digest;
 use super::super::error::{Error, io_error};
 use super::super::layer::remove_tree;
-use super::super::oci::Index;
+use super::super::oci::{Descriptor, Index};
 use super::super::reference::Reference;
 use super::disk::{UNFINISHED, read_json};
 use super::layers::LayerRecord;
@@ -25,11 +25,12 @@ impl ImageStore {
         {
             let _lock = Lock::exclusive(&self.index_lock())?;
             let mut index = self.read_index()?;
-            let Some(found) = index.find(reference).map(|found| found.digest) else {
+            let Some(descriptor) = index.find(reference).cloned() else {
                 return Err(Error::NoSuchImage {
                     reference: reference.clone(),
                 });
             };
+            let found = descriptor.digest;
             // A digest takes the names with it that it was found under.
             for name in index.names(&found) {
                 if name == *reference || reference.digest().is_some() {
@@ -41,7 +42,7 @@ impl ImageStore {
                 index
                     .manifests
                     .retain(|descriptor| descriptor.digest != found);
-                removed.images.push(found);
+                removed.images.push(self.id_or_digest(&descriptor));
             }
             self.write_index(&index)?;
         }
@@ -64,13 +65,18 @@ impl ImageStore {
                 .manifests
                 .iter()
                 .filter(|found| !index.manifests.contains(found));
-            removed.images = gone.map(|found| found.digest).collect();
+            removed.images = gone.map(|found| self.id_or_digest(found)).collect();
             if index != before {
                 self.write_index(&index)?;
             }
         }
         removed.bytes = self.collect(in_use)?;
         Ok(removed)
+    }
+
+    /// What people know an image by. One that is damaged can still be taken away.
+    fn id_or_digest(&self, descriptor: &Descriptor) -> Digest {
+        self.id_of(descriptor).unwrap_or(descriptor.digest)
     }
 
     /// Takes away what killed imports and pulls have left behind. Cheap when there is nothing.

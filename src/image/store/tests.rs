@@ -150,7 +150,7 @@ fn names_move_and_the_image_they_leave_stays_until_it_is_pruned() {
     assert_eq!(by_id(old.id).references, []);
     assert_eq!(by_id(new.id).references, [name("a"), name("b")]);
     let in_use = HashSet::from_iter(old.layers.clone());
-    assert_eq!(store.prune(&in_use).unwrap().images, [old.manifest]);
+    assert_eq!(store.prune(&in_use).unwrap().images, [old.id]);
     assert!(old.layers[0].join("f").exists(), "a container uses it");
     store.prune(&HashSet::new()).unwrap();
     assert!(!old.layers[0].exists());
@@ -213,6 +213,17 @@ fn a_failed_import_leaves_nothing_and_the_old_image() {
     );
     assert_eq!(store.get(&name("a")).unwrap().unwrap().id, old.id);
     assert_eq!(count(&root.path().join("layers")), layers);
+}
+
+#[test]
+fn an_archive_without_an_entry_makes_no_image() {
+    let (root, store) = store();
+    for archive in [&b""[..], &[0; 1024], &gzip(&[0; 1024])] {
+        let imported = store.import_rootfs(archive, &name("a"), &options(&[]), &no_progress);
+        assert!(matches!(imported, Err(Error::EmptyArchive)), "{imported:?}");
+    }
+    assert_eq!(store.list().unwrap(), []);
+    assert_eq!(count(&root.path().join("layers")), 2, "the locks only");
 }
 
 #[test]
