@@ -86,6 +86,7 @@ fn no_such_image(text: &str) -> Error {
 struct Shown {
     progress: std::sync::Mutex<Progress>,
     name: String,
+    begun: std::sync::atomic::AtomicBool,
 }
 
 impl Shown {
@@ -93,6 +94,7 @@ impl Shown {
         Self {
             progress: std::sync::Mutex::new(context.progress(title)),
             name: name.to_owned(),
+            begun: false.into(),
         }
     }
 
@@ -104,12 +106,14 @@ impl Shown {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         match step.phase {
             Phase::Transfer { done, total } => {
-                progress.update(&Change {
-                    kind: Kind::Image,
-                    name: self.name.clone(),
-                    state: ProgressState::Pulling,
-                    detail: None,
-                });
+                if !self.begun.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                    progress.update(&Change {
+                        kind: Kind::Image,
+                        name: self.name.clone(),
+                        state: ProgressState::Creating,
+                        detail: None,
+                    });
+                }
                 let total = total.unwrap_or(0);
                 progress.transfer(&self.name, Transfer { done, total });
             }
