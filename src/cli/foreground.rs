@@ -183,6 +183,7 @@ impl<'a> Session<'a> {
             if self.stage == Stage::Running && self.must_abort() {
                 self.say("Aborting on container exit...");
                 self.stage = Stage::Stopping(Reason::Aborted);
+                self.progress.begin("stop");
                 answer = Some(self.client.command(&self.stop_command()).await?);
             }
             if self.is_over(answer.is_some()) {
@@ -379,6 +380,7 @@ impl<'a> Session<'a> {
             _ => return Err(Error::interrupted()),
         };
         self.stage = Stage::Stopping(Reason::Interrupted);
+        self.progress.begin("stop");
         *answer = Some(self.client.command(&command).await?);
         Ok(())
     }

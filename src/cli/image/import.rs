@@ -54,7 +54,7 @@ impl Import {
             })?;
             store.import_rootfs(BufReader::new(file), &name, &options, &tell)?
         };
-        drop(shown);
+        shown.done();
         writeln!(io::stdout(), "{}", image.id)?;
         Ok(())
     }

@@ -37,7 +37,7 @@ impl Load {
             }
             _ => store.load(io::stdin(), &tell)?,
         };
-        drop(shown);
+        shown.done();
         if !self.quiet {
             let mut out = io::stdout().lock();
             for name in names {

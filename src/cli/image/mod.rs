@@ -7,10 +7,13 @@ mod load;
 mod remove;
 mod tag;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use clap::Subcommand;
 
 use super::context::Context;
 use super::error::{Error, Result};
+use crate::control::{Kind, Progress as Change, ProgressState};
 use crate::image::{Digest, Phase, Progress as Step, Reference};
 use crate::ui::Progress;
 use crate::ui::progress::Transfer;
@@ -84,41 +87,45 @@ fn no_such_image(text: &str) -> Error {
 
 /// Shows bytes as they come while the work is done in this thread.
 struct Shown {
-    progress: std::sync::Mutex<Progress>,
+    progress: Mutex<Progress>,
     name: String,
-    begun: std::sync::atomic::AtomicBool,
 }
 
 impl Shown {
     fn new(context: &Context, title: &str, name: &str) -> Self {
-        Self {
-            progress: std::sync::Mutex::new(context.progress(title)),
+        let shown = Self {
+            progress: Mutex::new(context.progress(title)),
             name: name.to_owned(),
-            begun: false.into(),
+        };
+        shown.state(ProgressState::Creating);
+        shown
+    }
+
+    /// Shows a step of the store.
+    fn step(&self, step: &Step) {
+        if let Phase::Transfer { done, total } = step.phase {
+            let total = total.unwrap_or(0);
+            self.progress()
+                .transfer(&self.name, Transfer { done, total });
         }
     }
 
-    fn step(&self, step: &Step) {
-        use crate::control::{Kind, Progress as Change, ProgressState};
-        let mut progress = self
-            .progress
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        match step.phase {
-            Phase::Transfer { done, total } => {
-                if !self.begun.swap(true, std::sync::atomic::Ordering::Relaxed) {
-                    progress.update(&Change {
-                        kind: Kind::Image,
-                        name: self.name.clone(),
-                        state: ProgressState::Creating,
-                        detail: None,
-                    });
-                }
-                let total = total.unwrap_or(0);
-                progress.transfer(&self.name, Transfer { done, total });
-            }
-            _ => progress.tick(),
-        }
+    /// The work is done.
+    fn done(self) {
+        self.state(ProgressState::Created);
+    }
+
+    fn state(&self, state: ProgressState) {
+        self.progress().update(&Change {
+            kind: Kind::Image,
+            name: self.name.clone(),
+            state,
+            detail: None,
+        });
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -138,6 +138,14 @@ impl Progress {
         }
     }
 
+    /// What follows goes under another title.
+    pub(crate) fn begin(&mut self, title: &str) {
+        if let Self::Live(live) = self {
+            live.finish();
+            live.tree.rename(title);
+        }
+    }
+
     /// Draws the last state. More may follow: it is then drawn anew below.
     pub(crate) fn finish(&mut self) {
         if let Self::Live(live) = self {
@@ -198,11 +206,10 @@ impl Live {
     }
 
     fn finish(&mut self) {
-        if !self.tree.is_empty() && (self.dirty || self.lines > 0) {
+        let is_drawn = !self.dirty && self.lines == self.tree.len() + 1;
+        if self.tree.len() > 0 && !is_drawn {
             // From here on nothing is drawn over, so all of it may scroll.
-            if self.lines > 0 {
-                self.erase();
-            }
+            self.erase();
             self.draw(false);
         }
         self.lines = 0;

@@ -39,9 +39,14 @@ impl Tree {
         }
     }
 
-    /// Nothing has been said yet.
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    /// Number of objects that something has been said about.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Changes the title.
+    pub(super) fn rename(&mut self, title: &str) {
+        title.clone_into(&mut self.title);
     }
 
     /// Something is on its way.
