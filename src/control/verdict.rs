@@ -50,7 +50,9 @@ pub(super) fn verdict(
             .iter()
             .any(|after| matches!(after, After::Step(before) if dead[*before]));
         dead[index] = blocked || failed_since(step, observed, desired);
-        let ours = service_of(step, observed).is_none_or(|service| goal.concerns(&service));
+        // Only a command that wants orphans gone leaves them out of the model.
+        let ours = step.cause == Cause::Orphan
+            || service_of(step, observed).is_none_or(|service| goal.concerns(&service));
         let restart = matches!(step.cause, Cause::Restart { .. });
         if ours && !restart && (!dead[index] || busy.contains(step.op.subject().1)) {
             return Verdict::Underway;

@@ -121,7 +121,7 @@ pub enum EngineError {
         owner: String,
     },
     /// The container's program could not be started.
-    #[error("{}: {}", .0.step, .0.error)]
+    #[error("{}", .0.error)]
     Start(crate::runtime::protocol::Failure),
     /// The shim.
     #[error(transparent)]

@@ -22,7 +22,8 @@ pub use observe::{networks, observe, observe_container, projects};
 pub use template::parse_signal;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ use crate::plan::{
 };
 use crate::runtime::cgroup::Cgroup;
 use crate::runtime::protocol::{ProbeRequest, ProbeResult};
+use crate::runtime::sealed;
 use crate::state::records::{ContainerStatus, ProbeRecord};
 use crate::state::{Paths, StateError, read_json, remove_dir, write_json};
 
@@ -56,10 +58,37 @@ pub struct Native {
     project: String,
     store: ImageStore,
     exe: PathBuf,
+    shim_exe: ShimExecutable,
     address_pools: Option<String>,
     dns: DnsServer,
     live: Mutex<HashMap<String, Live>>,
     images: Mutex<HashMap<String, Arc<Image>>>,
+}
+
+/// What shims are started from: this program on a read-only mount of its own, which no container
+/// can write to (CVE-2019-5736). Made once; a shim that is started otherwise makes its own.
+#[derive(Debug)]
+struct ShimExecutable {
+    path: PathBuf,
+    _held: Option<OwnedFd>,
+}
+
+impl ShimExecutable {
+    fn new(exe: &Path) -> Self {
+        match sealed::executable() {
+            Ok(held) => Self {
+                path: format!("/proc/self/fd/{}", held.as_raw_fd()).into(),
+                _held: Some(held),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "no sealed copy of this program: each shim makes its own");
+                Self {
+                    path: exe.to_owned(),
+                    _held: None,
+                }
+            }
+        }
+    }
 }
 
 /// What is held for a container that runs.
@@ -101,6 +130,7 @@ impl Native {
             paths: paths.clone(),
             project: project.to_owned(),
             store,
+            shim_exe: ShimExecutable::new(&exe),
             exe,
             address_pools,
             dns: DnsServer::new(),

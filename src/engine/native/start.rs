@@ -117,7 +117,7 @@ impl Native {
         remove_file(&bundle.exit())?;
         remove_file(&bundle.state())?;
         let shim = spawn(Spawn {
-            exe: &self.exe,
+            exe: &self.shim_exe.path,
             bundle: &bundle,
             complaints: None,
         })?;
