@@ -12,7 +12,8 @@ fn first_line_at(stack: &Stack, service: &str) -> Timestamp {
     let logs = logs.succeeds();
     let line = logs.stdout.lines().next().expect("it wrote a line");
     let time = line.split(' ').next().expect("a time");
-    time.parse().unwrap_or_else(|error| panic!("{error}: {line}"))
+    time.parse()
+        .unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
 #[test]
@@ -94,7 +95,14 @@ services:
     );
     let up = stack.stack(&["up", "-d"]).fails_with(1);
     up.stderr_contains("migrate").stderr_contains("7");
-    assert_ne!(stack.ps().iter().find(|row| row.service == "web").map(|row| row.state.as_str()), Some("running"));
+    assert_ne!(
+        stack
+            .ps()
+            .iter()
+            .find(|row| row.service == "web")
+            .map(|row| row.state.as_str()),
+        Some("running")
+    );
     stack.wait_for_state("beside", "running");
     // It is tried again by the next command.
     stack.file(
@@ -131,7 +139,10 @@ services:
     let up = stack.stack(&["up", "-d"]).fails_with(1);
     up.stderr_contains("db").stderr_contains("unhealthy");
     let db = stack.container("db");
-    assert_eq!((db.state.as_str(), db.health.as_str()), ("running", "unhealthy"));
+    assert_eq!(
+        (db.state.as_str(), db.health.as_str()),
+        ("running", "unhealthy")
+    );
     assert!(db.status.contains("(unhealthy)"), "{}", db.status);
     let log = stack.inspect(&db.name)["State"]["Health"]["Log"].to_string();
     assert!(log.contains("not today"), "{log}");
@@ -197,7 +208,9 @@ services:
     healthcheck: {test: exit 1, interval: 60s, retries: 100}
 "
     );
-    let up = stack.stack(&["up", "--wait", "--wait-timeout", "1"]).fails_with(1);
+    let up = stack
+        .stack(&["up", "--wait", "--wait-timeout", "1"])
+        .fails_with(1);
     up.within(Duration::from_secs(15));
 }
 

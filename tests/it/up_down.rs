@@ -96,7 +96,9 @@ fn force_recreate_replaces_what_is_up_to_date() {
     let stack = stack!(TWO);
     stack.up();
     let (one, two) = (identity_of(&stack, "one"), identity_of(&stack, "two"));
-    stack.stack(&["up", "-d", "--force-recreate", "one"]).succeeds();
+    stack
+        .stack(&["up", "-d", "--force-recreate", "one"])
+        .succeeds();
     assert_ne!(identity_of(&stack, "one").0, one.0);
     assert_eq!(identity_of(&stack, "two"), two);
 }
@@ -122,7 +124,10 @@ services:
 "
     );
     stack.stack(&["up", "-d", "web"]).succeeds();
-    assert_eq!(names(&stack.ps()), [stack.name("base", 1), stack.name("web", 1)]);
+    assert_eq!(
+        names(&stack.ps()),
+        [stack.name("base", 1), stack.name("web", 1)]
+    );
     stack.stack(&["down"]).succeeds();
     stack.stack(&["up", "-d", "--no-deps", "web"]).succeeds();
     assert_eq!(names(&stack.ps()), [stack.name("web", 1)]);
@@ -156,7 +161,10 @@ services:
 "
     );
     stack.up();
-    assert_eq!(names(&stack.ps()), [stack.name("one", 1), stack.name("one", 2)]);
+    assert_eq!(
+        names(&stack.ps()),
+        [stack.name("one", 1), stack.name("one", 2)]
+    );
 }
 
 #[test]
@@ -200,7 +208,9 @@ volumes:
   data:
 "
     );
-    let volume = stack.root().join(format!("volumes/{}_data", stack.project()));
+    let volume = stack
+        .root()
+        .join(format!("volumes/{}_data", stack.project()));
     stack.up();
     stack.wait_for_log("one", "done");
     stack.down();
@@ -215,7 +225,8 @@ volumes:
 fn a_dry_run_and_a_plan_change_nothing_and_say_why() {
     let stack = stack!(TWO);
     let plan = stack.stack(&["plan"]).succeeds();
-    plan.stdout_contains("one").stdout_contains("it does not exist");
+    plan.stdout_contains("one")
+        .stdout_contains("it does not exist");
     stack.stack(&["up", "--dry-run"]).succeeds();
     stack.stack(&["--dry-run", "up", "-d"]).succeeds();
     assert!(stack.left_behind().is_empty(), "{:#?}", stack.left_behind());

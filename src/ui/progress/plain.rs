@@ -7,7 +7,12 @@ use crate::ui::text::one_line;
 
 /// `Container shop-web-1 Started`, and what went wrong when something did.
 pub(super) fn line(change: &Progress) -> String {
-    let line = format!("{} {} {}", change.kind, one_line(&change.name), change.state);
+    let line = format!(
+        "{} {} {}",
+        change.kind,
+        one_line(&change.name),
+        change.state
+    );
     match (&change.detail, change.state) {
         (Some(detail), ProgressState::Error) => format!("{line}: {}", one_line(detail)),
         // Scripts look for these lines as Docker Compose has them: no reason is added.
