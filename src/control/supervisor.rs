@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::reconcile::Reconciler;
 use crate::engine::EngineError;
 use crate::engine::native::Native;
-use crate::state::{Lock, Paths, StateError};
+use crate::state::{Lock, Paths, StateError, remove_dir};
 
 /// Threads for work that touches disk or kernel: enough to keep the cores busy while some wait.
 const WORKERS: usize = 8;
@@ -64,7 +64,7 @@ fn supervise(paths: &Paths, project: &str) -> Result<(), SupervisorError> {
         .mode(0o700)
         .create(&dir)
         .map_err(|error| StateError::io("make", &dir, error))?;
-    let Some(_lock) = Lock::try_acquire(&paths.supervisor_lock(project))? else {
+    let Some(lock) = Lock::try_acquire(&paths.supervisor_lock(project))? else {
         return Ok(());
     };
     detach(&dir)?;
@@ -87,6 +87,11 @@ fn supervise(paths: &Paths, project: &str) -> Result<(), SupervisorError> {
         names.abort();
         result
     })?;
+    if !paths.project(project).exists() {
+        // Nothing of the project is left: neither is this, log and lock included.
+        remove_dir(&dir)?;
+    }
+    drop(lock);
     Ok(())
 }
 

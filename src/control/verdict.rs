@@ -50,9 +50,10 @@ pub(super) fn verdict(
             .iter()
             .any(|after| matches!(after, After::Step(before) if dead[*before]));
         dead[index] = blocked || failed_since(step, observed, desired);
-        // Only a command that wants orphans gone leaves them out of the model.
-        let ours = step.cause == Cause::Orphan
-            || service_of(step, observed).is_none_or(|service| goal.concerns(&service));
+        let orphan = step.cause == Cause::Orphan;
+        let concerns = |service: ServiceName| goal.concerns(&service);
+        // What the stack file has no more is in no command's list, and goes because of one.
+        let ours = orphan || service_of(step, observed).is_none_or(concerns);
         let restart = matches!(step.cause, Cause::Restart { .. });
         if ours && !restart && (!dead[index] || busy.contains(step.op.subject().1)) {
             return Verdict::Underway;

@@ -1,6 +1,7 @@
 //! Advisory locks on files.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -16,19 +17,24 @@ pub struct Lock {
 impl Lock {
     /// Waits for the lock. Its file and the directory above are made when missing.
     pub fn acquire(path: &Path) -> Result<Self, StateError> {
-        let file = Self::open(path)?;
-        Flock::lock(file, FlockArg::LockExclusive)
-            .map(|held| Self { _held: held })
-            .map_err(|(_, errno)| StateError::io("lock", path, errno.into()))
+        loop {
+            let held = Flock::lock(Self::open(path)?, FlockArg::LockExclusive)
+                .map_err(|(_, errno)| StateError::io("lock", path, errno.into()))?;
+            if is_at(&held, path) {
+                return Ok(Self { _held: held });
+            }
+        }
     }
 
     /// Takes the lock if nobody has it.
     pub fn try_acquire(path: &Path) -> Result<Option<Self>, StateError> {
-        let file = Self::open(path)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(held) => Ok(Some(Self { _held: held })),
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, errno)) => Err(StateError::io("lock", path, errno.into())),
+        loop {
+            match Flock::lock(Self::open(path)?, FlockArg::LockExclusiveNonblock) {
+                Ok(held) if is_at(&held, path) => return Ok(Some(Self { _held: held })),
+                Ok(_) => {}
+                Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
+                Err((_, errno)) => return Err(StateError::io("lock", path, errno.into())),
+            }
         }
     }
 
@@ -45,6 +51,17 @@ impl Lock {
     }
 }
 
+/// Whether this file is still the one at the path. A holder may remove the file with all that it
+/// guards: who waited for it then has a lock that nobody else will ever look at.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |found: fs::Metadata| (found.dev(), found.ino());
+    let (held, named) = (
+        file.metadata().map(identity),
+        fs::metadata(path).map(identity),
+    );
+    matches!((held, named), (Ok(held), Ok(named)) if held == named)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +73,23 @@ mod tests {
         let first = Lock::acquire(&path).unwrap();
         assert!(Lock::try_acquire(&path).unwrap().is_none());
         drop(first);
+        assert!(Lock::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_on_a_file_that_was_removed_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub/lock");
+        let first = Lock::acquire(&path).unwrap();
+        let waiting = std::thread::spawn({
+            let path = path.clone();
+            move || Lock::acquire(&path).map(drop)
+        });
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        // A file at the same path is another lock.
+        let second = Lock::try_acquire(&path).unwrap();
+        drop((first, second));
+        waiting.join().unwrap().unwrap();
         assert!(Lock::try_acquire(&path).unwrap().is_some());
     }
 }
