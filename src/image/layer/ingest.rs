@@ -68,7 +68,7 @@ impl Ingested {
         }
         for (what, expected, actual) in [
             ("the blob", promised.digest, self.digest),
-            ("its contents", *diff_id, self.diff_id),
+            ("the archive in it", *diff_id, self.diff_id),
         ] {
             if expected != actual {
                 return Err(LayerError::Mismatch {

@@ -226,7 +226,7 @@ async fn damaged_layers_and_lies_about_them_are_refused_and_leave_nothing() {
         ),
         (
             Served::of(&layer, other, digest, size),
-            "its contents has the digest",
+            "the archive in it has the digest",
         ),
         (Served::of(&layer, diff_id, digest, size - 1), "cannot be"),
         (

@@ -87,22 +87,25 @@ impl ImageStore {
         self.sweep_unfinished()
     }
 
-    /// With the ingest lock held exclusively nobody is at work on an unfinished thing.
+    /// With the ingest lock held exclusively nobody is at work on an unfinished thing, except on the
+    /// index, which has a lock of its own.
     fn sweep_unfinished(&self) -> Result<()> {
-        for directory in [
-            self.layers(),
-            self.images(),
-            self.images().join("blobs/sha256"),
-        ] {
-            for path in children(&directory)? {
-                let name = path
-                    .file_name()
-                    .map(|name| name.to_string_lossy().into_owned());
-                // `index.tmp-…` is replaced under the index lock, which this is not.
-                let is_index = directory == self.images();
-                if !is_index && name.is_some_and(|name| name.contains(UNFINISHED)) {
-                    remove_tree(&path).map_err(io_error("remove", &path))?;
-                }
+        for directory in [self.layers(), self.images().join("blobs/sha256")] {
+            Self::sweep_directory(&directory)?;
+        }
+        match Lock::try_exclusive(&self.index_lock())? {
+            Some(_lock) => Self::sweep_directory(&self.images()),
+            None => Ok(()),
+        }
+    }
+
+    fn sweep_directory(directory: &Path) -> Result<()> {
+        for path in children(directory)? {
+            let name = path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
+            if name.is_some_and(|name| name.contains(UNFINISHED)) {
+                remove_tree(&path).map_err(io_error("remove", &path))?;
             }
         }
         Ok(())

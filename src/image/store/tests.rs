@@ -198,6 +198,23 @@ fn nothing_is_deleted_while_something_comes_in() {
 }
 
 #[test]
+fn what_a_killed_process_left_is_swept_by_the_next() {
+    let (root, store) = store();
+    for left in [
+        "layers/tmp-1-a",
+        "images/index.tmp-1-a",
+        "images/blobs/sha256/0.tmp-1-a",
+    ] {
+        fs::create_dir(root.path().join(left)).unwrap();
+        fs::write(root.path().join(left).join("half"), "").unwrap();
+    }
+    import(&store, "a", Tar::new().file("f", "1"));
+    for (directory, count_of) in [("layers", 3), ("images", 3), ("images/blobs/sha256", 3)] {
+        assert_eq!(count(&root.path().join(directory)), count_of, "{directory}");
+    }
+}
+
+#[test]
 fn a_failed_import_leaves_nothing_and_the_old_image() {
     let (root, store) = store();
     let old = import(&store, "a", Tar::new().file("f", "1"));
