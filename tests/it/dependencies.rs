@@ -261,7 +261,7 @@ services:
 "
     );
     let up = stack.stack(&["up", "-d"]).fails_with(1);
-    up.stderr_contains("a").stderr_contains("cycle");
+    up.stderr_contains("a -> b -> c -> a");
     assert!(stack.left_behind().is_empty(), "{:#?}", stack.left_behind());
 }
 

@@ -2,5 +2,7 @@
 
 mod dependencies;
 mod harness;
+mod lifecycle;
+mod settings;
 mod shim;
 mod up_down;

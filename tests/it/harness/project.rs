@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -68,7 +69,7 @@ pub(crate) struct Publisher {
 
 impl Stack {
     /// A project with this stack file; nothing runs yet. `None` where it cannot run.
-    pub(crate) fn new(text: &str, programs: &[&str]) -> Option<Self> {
+    pub(crate) fn new(text: impl AsRef<[u8]>, programs: &[&str]) -> Option<Self> {
         if !machine::is_able(programs) {
             return None;
         }
@@ -455,32 +456,51 @@ fn finish(mut child: Child, arguments: &[&str], input: &[u8]) -> Output {
     let _ = stdin.write_all(input);
     drop(stdin);
     let code = wait(&mut child, LIMIT);
+    let took = began.elapsed();
     if code.is_none() {
         let _ = child.kill();
         let _ = child.wait();
     }
-    let text = |thread: std::thread::JoinHandle<Vec<u8>>| {
-        String::from_utf8_lossy(&thread.join().expect("it reads")).into_owned()
-    };
     let output = Output {
         command: format!("stack {}", arguments.join(" ")),
         code: code.unwrap_or(-1),
-        took: began.elapsed(),
-        stdout: text(stdout),
-        stderr: text(stderr),
+        took,
+        stdout: stdout.text(),
+        stderr: stderr.text(),
     };
     assert!(code.is_some(), "it did not end: {output}");
     output
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
+/// What comes out of a pipe.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    done: mpsc::Receiver<()>,
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> Collected {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let (sender, done) = mpsc::channel();
+    let kept = Arc::clone(&bytes);
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            let _ = pipe.read_to_end(&mut bytes);
+        let mut buffer = [0; 16 << 10];
+        let mut pipe = pipe.expect("it is piped");
+        while let Ok(count @ 1..) = pipe.read(&mut buffer) {
+            kept.lock()
+                .expect("no panic")
+                .extend_from_slice(&buffer[..count]);
         }
-        bytes
-    })
+        drop(sender);
+    });
+    Collected { bytes, done }
+}
+
+impl Collected {
+    /// All of it; what there is when the pipe stays open although the program has ended.
+    fn text(self) -> String {
+        let _ = self.done.recv_timeout(Duration::from_secs(2));
+        String::from_utf8_lossy(&self.bytes.lock().expect("no panic")).into_owned()
+    }
 }
 
 /// The exit code, as a shell would say it; `None` when it takes longer.
