@@ -3,6 +3,7 @@
 mod dependencies;
 mod harness;
 mod lifecycle;
+mod network;
 mod settings;
 mod shim;
 mod up_down;
