@@ -79,9 +79,21 @@ fn replica_state(
             DependencyState::Failed(format!("container {name} is stopped"))
         }
         Phase::Created => DependencyState::Pending,
+        Phase::Running { .. } | Phase::Paused { .. } if is_to_restart(container, dependency) => {
+            DependencyState::Pending
+        }
         Phase::Running { .. } | Phase::Paused { .. } => running_state(container, condition),
         Phase::Exited(exit) => exited_state(container, exit, dependency, condition),
     }
+}
+
+/// It runs, but is about to be stopped and started again: what starts now would lose it, and what
+/// shares its namespaces would find none.
+fn is_to_restart(container: &ObservedContainer, dependency: &DesiredService) -> bool {
+    let started = container.started_at();
+    dependency
+        .restart_before
+        .is_some_and(|before| started.is_some_and(|started| started < before))
 }
 
 fn running_state(container: &ObservedContainer, condition: Condition) -> DependencyState {

@@ -477,6 +477,22 @@ fn restart_stops_and_starts_and_survives_an_interruption_between() {
 }
 
 #[test]
+fn what_needs_a_service_that_is_to_be_restarted_waits_for_its_new_start() {
+    let world = World::new()
+        .service("db", |service| service.restart_before = Some(at(90)))
+        .service("web", |service| {
+            depends_on("db", Condition::ServiceStarted)(service);
+            service.restart_before = Some(at(90));
+        })
+        .container("db", 1, unchanged)
+        .container("web", 1, |container| {
+            exited(143, 95)(container);
+            container.status.interrupted = true;
+        });
+    assert_snapshot!(world.plan(), @"");
+}
+
+#[test]
 fn a_replaced_dependency_restarts_dependents_that_ask_for_it() {
     let world = |restart| {
         World::new()

@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod harness;
+mod inside;
 mod lifecycle;
 mod network;
 mod settings;

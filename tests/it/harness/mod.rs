@@ -8,12 +8,14 @@ pub(crate) mod machine;
 mod output;
 mod project;
 mod root;
+mod terminal;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use container::{Container, Settings, spawn};
 pub(crate) use project::{Row, Stack, signal_to, stack};
 pub(crate) use root::Root;
+pub(crate) use terminal::Terminal;
 
 /// Longer than anything takes on a machine that is busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::output::Output;
-use super::{eventually, images, leaks, machine};
+use super::{Terminal, eventually, images, leaks, machine};
 
 /// Longer than any command takes: a command that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -158,6 +158,11 @@ impl Stack {
             child: Some(start(self.command(arguments))),
             text,
         }
+    }
+
+    /// Starts the program in a terminal.
+    pub(crate) fn in_terminal(&self, arguments: &[&str]) -> Terminal {
+        Terminal::start(&self.command(arguments))
     }
 
     /// `up -d` that succeeds.
