@@ -5,6 +5,7 @@ mod harness;
 mod inside;
 mod lifecycle;
 mod network;
+mod reading;
 mod settings;
 mod shim;
 mod up_down;

@@ -160,6 +160,20 @@ impl Stack {
         }
     }
 
+    /// Starts the program with its standard output going into a file.
+    pub(crate) fn start_into(&self, arguments: &[&str], path: &Path) -> Running {
+        let file = fs::File::create(path).expect("a file");
+        let mut command = self.command(arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(file)
+            .stderr(Stdio::piped());
+        Running {
+            child: Some(command.spawn().expect("the program starts")),
+            text: arguments.join(" "),
+        }
+    }
+
     /// Starts the program in a terminal.
     pub(crate) fn in_terminal(&self, arguments: &[&str]) -> Terminal {
         Terminal::start(&self.command(arguments))
@@ -489,7 +503,7 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> Collected {
     let kept = Arc::clone(&bytes);
     std::thread::spawn(move || {
         let mut buffer = [0; 16 << 10];
-        let mut pipe = pipe.expect("it is piped");
+        let Some(mut pipe) = pipe else { return };
         while let Ok(count @ 1..) = pipe.read(&mut buffer) {
             kept.lock()
                 .expect("no panic")
