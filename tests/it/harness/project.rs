@@ -322,6 +322,26 @@ impl Stack {
         }
     }
 
+    /// All processes of the project: supervisor, shims, and what runs inside.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        leaks::pids_of(&self.root(), &self.projects())
+    }
+
+    /// Puts the whole root onto a disk of this many MiB, before anything was made in it; `None`
+    /// without a place for one. The path of the disk.
+    pub(crate) fn small_disk(&self, size: u32) -> Option<PathBuf> {
+        let root = self.root();
+        // A mount namespace of the test's thread: nobody else sees it, and it goes with the test.
+        machine::enter_own_mounts();
+        let text = root.to_str().expect("UTF-8");
+        machine::run(
+            "mount",
+            ["-t", "tmpfs", "-o", &format!("size={size}m"), "disk", text],
+        );
+        images::install(&root);
+        Some(root)
+    }
+
     /// Waits until the project has no supervisor.
     #[track_caller]
     pub(crate) fn wait_for_quiet(&self) {
