@@ -156,6 +156,7 @@ impl Run {
                 auto_remove: self.rm,
                 wait_attach: !self.detach,
                 use_aliases: self.use_aliases,
+                no_deps: self.no_deps,
             })),
         };
         let progress = match self.quiet {

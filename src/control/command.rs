@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::compose::model::{ServiceName, Stack};
+use crate::compose::model::{Service, ServiceName, Stack};
 use crate::plan::{Desired, DesiredService, Down, Run, config_hash};
 
 /// What a person asks of a project.
@@ -121,6 +121,8 @@ pub struct OneOff {
     pub wait_attach: bool,
     /// It answers to the service's name and aliases on its networks.
     pub use_aliases: bool,
+    /// Do not wait for dependencies.
+    pub no_deps: bool,
 }
 
 impl Command {
@@ -176,6 +178,13 @@ impl Command {
             | Self::Down { services, .. } => services,
             Self::Run(_) | Self::RemoveOneOff { .. } => &[],
         }
+    }
+}
+
+impl OneOff {
+    /// The model of its container.
+    pub fn model(&self) -> Option<&Service> {
+        self.stack.services.get(&self.service)
     }
 }
 

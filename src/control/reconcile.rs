@@ -22,8 +22,8 @@ use super::verdict::{Goal, Verdict, verdict};
 use super::{Command, Event, OneOff};
 use crate::engine::{Applied, Engine, EngineError};
 use crate::plan::{
-    Cause, Desired, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure, Run, Step, Then,
-    plan, policy_restarts,
+    Cause, DependencyState, Desired, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure,
+    Run, Step, Then, plan, policy_restarts, readiness,
 };
 use crate::state::records::HealthState;
 use crate::state::{Paths, StateError, read_json, remove_dir, write_json};
@@ -49,6 +49,8 @@ pub(super) struct Reconciler<E> {
     health_sender: mpsc::UnboundedSender<HealthReport>,
     health: mpsc::UnboundedReceiver<HealthReport>,
     commands: Vec<Underway>,
+    /// One-off containers that have not all they need, and where their events go.
+    waiting: Vec<(OneOff, mpsc::UnboundedSender<Event>)>,
     audience: Audience,
     sender: mpsc::Sender<Inbox>,
     inbox: mpsc::Receiver<Inbox>,
@@ -125,6 +127,7 @@ impl<E: Engine> Reconciler<E> {
             health_sender,
             health,
             commands: Vec::new(),
+            waiting: Vec::new(),
             audience: Audience::default(),
             sender,
             inbox,
@@ -144,6 +147,7 @@ impl<E: Engine> Reconciler<E> {
         let mut linger = FIRST_COMMAND;
         loop {
             let plan = self.advance();
+            self.begin_one_offs(&plan);
             self.finish_commands(&plan).await?;
             let due = plan.steps.iter().filter_map(|step| step.not_before).min();
             if self.is_idle(&plan) {
@@ -466,7 +470,7 @@ impl<E: Engine> Reconciler<E> {
         };
         match command {
             Command::Kill { signal, .. } => self.kill(&goal, signal),
-            Command::Run(one_off) => self.run_one_off(*one_off, events.clone()),
+            Command::Run(one_off) => self.wait_one_off(*one_off, events.clone()),
             Command::RemoveOneOff { id } => self.remove_one_off(&id),
             _ => {}
         }
@@ -521,6 +525,51 @@ impl<E: Engine> Reconciler<E> {
                 }
             }
         }
+    }
+
+    /// Notes a one-off container: what it needs becomes part of the plan.
+    fn wait_one_off(&mut self, mut one_off: OneOff, events: mpsc::UnboundedSender<Event>) {
+        if one_off.no_deps
+            && let Some(model) = one_off.stack.services.get_mut(&one_off.service)
+        {
+            model.depends_on.clear();
+        }
+        self.waiting.push((one_off, events));
+        self.want_one_offs();
+    }
+
+    fn want_one_offs(&mut self) {
+        let models = self
+            .waiting
+            .iter()
+            .filter_map(|(one_off, _)| one_off.model());
+        let models: Vec<_> = models.cloned().collect();
+        if models != self.desired.one_offs {
+            Arc::make_mut(&mut self.desired).one_offs = models;
+        }
+    }
+
+    /// Starts the one-off containers that have all they need; ends the wait of those that never will.
+    fn begin_one_offs(&mut self, plan: &Plan) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        for (one_off, events) in std::mem::take(&mut self.waiting) {
+            let state = match one_off.model() {
+                Some(model) => readiness(model, plan, (&self.desired, &self.observed)),
+                None => DependencyState::Met,
+            };
+            match state {
+                _ if events.is_closed() => {}
+                DependencyState::Met => self.run_one_off(one_off, events),
+                DependencyState::Pending => self.waiting.push((one_off, events)),
+                DependencyState::Failed(reason) => {
+                    let message = format!("cannot run {}: {reason}", one_off.service);
+                    self.end_one_off(&events, vec![message]);
+                }
+            }
+        }
+        self.want_one_offs();
     }
 
     fn run_one_off(&mut self, one_off: OneOff, events: mpsc::UnboundedSender<Event>) {
@@ -585,6 +634,10 @@ impl<E: Engine> Reconciler<E> {
                 }
             }
         }
+        self.end_one_off(events, errors);
+    }
+
+    fn end_one_off(&mut self, events: &mpsc::UnboundedSender<Event>, errors: Vec<String>) {
         let _ = events.send(Event::Done { errors });
         self.commands
             .retain(|command| !command.events.same_channel(events));

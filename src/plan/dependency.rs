@@ -1,11 +1,13 @@
 //! Whether a dependency is as its dependents want it.
 
-use crate::compose::model::{Condition, RestartPolicy, ServiceName};
+use crate::compose::model::{
+    Condition, MountSource, RestartPolicy, Service, ServiceName, ServiceNetwork,
+};
 use crate::state::records::HealthStatus;
 
 use super::replicas::replicas;
 use super::{
-    Desired, DesiredService, Exit, Observed, ObservedContainer, Phase, Run, container_name,
+    Desired, DesiredService, Exit, Observed, ObservedContainer, Phase, Plan, Run, container_name,
 };
 
 /// Whether a dependency is as its dependents want it.
@@ -57,6 +59,83 @@ pub(super) fn dependency_state(
         }
     }
     verdict
+}
+
+/// Judges all that a one-off container of a service needs: its networks, volumes and dependencies.
+/// `plan` is the plan that is left.
+pub fn readiness(
+    service: &Service,
+    plan: &Plan,
+    (desired, observed): (&Desired, &Observed),
+) -> DependencyState {
+    let mut verdict = DependencyState::Met;
+    for resource in missing_resources(service, (desired, observed)) {
+        if let Some(failure) = observed.failures.get(resource.name) {
+            return DependencyState::Failed(failure.message.clone());
+        }
+        if resource.external {
+            let Resource { kind, name, .. } = resource;
+            let message = format!("{kind} {name} is declared as external, but does not exist");
+            return DependencyState::Failed(message);
+        }
+        verdict = DependencyState::Pending;
+    }
+    for (dependency, edge) in &service.depends_on {
+        let mut state = dependency_state(dependency, edge.condition, desired, observed);
+        let problem = plan
+            .problems
+            .iter()
+            .find(|problem| problem.fatal && &problem.service == dependency);
+        if let (DependencyState::Pending, Some(problem)) = (&state, problem) {
+            state = DependencyState::Failed(problem.message.clone());
+        }
+        match state {
+            DependencyState::Failed(reason) if edge.required => {
+                let message = format!("dependency {dependency} failed: {reason}");
+                return DependencyState::Failed(message);
+            }
+            DependencyState::Pending => verdict = DependencyState::Pending,
+            DependencyState::Met | DependencyState::Failed(_) => {}
+        }
+    }
+    verdict
+}
+
+/// A network or volume.
+struct Resource<'a> {
+    kind: &'static str,
+    name: &'a str,
+    external: bool,
+}
+
+/// Networks and volumes of a service that are not there.
+fn missing_resources<'a>(
+    service: &Service,
+    (desired, observed): (&'a Desired, &Observed),
+) -> Vec<Resource<'a>> {
+    let mut missing = Vec::new();
+    if let ServiceNetwork::Networks(networks) = &service.network {
+        let models = networks.keys().filter_map(|key| desired.networks.get(key));
+        let absent = models.filter(|network| !observed.networks.contains_key(&network.name));
+        missing.extend(absent.map(|network| Resource {
+            kind: "network",
+            name: &network.name,
+            external: network.external,
+        }));
+    }
+    for mount in &service.volumes {
+        if let MountSource::Volume { volume, .. } = &mount.source
+            && let Some(volume) = desired.volumes.get(volume)
+            && !observed.volumes.contains_key(&volume.name)
+        {
+            missing.push(Resource {
+                kind: "volume",
+                name: &volume.name,
+                external: volume.external,
+            });
+        }
+    }
+    missing
 }
 
 fn replica_name(desired: &Desired, name: &ServiceName, number: u32) -> String {

@@ -29,6 +29,10 @@ pub struct Desired {
     pub volumes: IndexMap<VolumeKey, Volume>,
     /// The project is to go away.
     pub down: Option<Down>,
+    /// Models of one-off containers that wait for their networks, volumes and dependencies: a
+    /// matter of those who wait now, not of what is written down.
+    #[serde(skip)]
+    pub one_offs: Vec<Service>,
 }
 
 /// One service as it is to be.
@@ -92,6 +96,7 @@ impl Desired {
             networks: IndexMap::new(),
             volumes: IndexMap::new(),
             down: None,
+            one_offs: Vec::new(),
         }
     }
 

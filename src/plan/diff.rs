@@ -156,8 +156,8 @@ impl<'a> Planner<'a> {
 
     fn needed_networks(&mut self) {
         let mut needed: BTreeSet<&NetworkKey> = BTreeSet::new();
-        for desired in self.running() {
-            if let ServiceNetwork::Networks(networks) = &desired.service.network {
+        for service in self.wanted() {
+            if let ServiceNetwork::Networks(networks) = &service.network {
                 needed.extend(networks.keys());
             }
         }
@@ -218,8 +218,8 @@ impl<'a> Planner<'a> {
 
     fn needed_volumes(&mut self) {
         let mut needed: BTreeSet<&VolumeKey> = BTreeSet::new();
-        for desired in self.running() {
-            for mount in &desired.service.volumes {
+        for service in self.wanted() {
+            for mount in &service.volumes {
                 if let MountSource::Volume { volume, .. } = &mount.source {
                     needed.insert(volume);
                 }
@@ -240,12 +240,15 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn running(&self) -> impl Iterator<Item = &'a DesiredService> + use<'a> {
+    /// The models of all that is to run.
+    fn wanted(&self) -> impl Iterator<Item = &'a Service> + use<'a> {
         let desired: &'a Desired = self.desired;
         desired
             .services
             .values()
             .filter(|service| service.run != Run::Stopped && service.replicas > 0)
+            .map(|service| &service.service)
+            .chain(&desired.one_offs)
     }
 
     fn service(&mut self, name: &ServiceName) {

@@ -21,7 +21,7 @@ mod simulation;
 mod tests;
 
 pub use cause::Cause;
-pub use dependency::{DependencyState, policy_restarts};
+pub use dependency::{DependencyState, policy_restarts, readiness};
 pub use desired::{Desired, DesiredService, Down, Run, config_hash, container_name, network_hash};
 pub use diff::plan;
 pub use observed::{Exit, Observed, ObservedContainer, ObservedNetwork, Phase, RecordedFailure};

@@ -489,7 +489,11 @@ fn what_needs_a_service_that_is_to_be_restarted_waits_for_its_new_start() {
             exited(143, 95)(container);
             container.status.interrupted = true;
         });
-    assert_snapshot!(world.plan(), @"");
+    assert_snapshot!(world.plan(), @"
+      1. stop container shop-db-1 to start it again: a restart was asked for
+      2. start container shop-db-1: a restart was asked for [after 1]
+      3. start container shop-web-1: a restart was asked for [after db started]
+    ");
 }
 
 #[test]

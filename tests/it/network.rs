@@ -30,8 +30,12 @@ fn address(stack: &Stack, service: &str, network: &str) -> Ipv4Addr {
     let inspected = stack.inspect(&stack.container(service).name);
     let network = format!("{}_{network}", stack.project());
     let address = &inspected["NetworkSettings"]["Networks"][&network]["IPAddress"];
-    let address = address.as_str().unwrap_or_else(|| panic!("{}", inspected["NetworkSettings"]));
-    address.parse().unwrap_or_else(|error| panic!("{error}: {address}"))
+    let address = address
+        .as_str()
+        .unwrap_or_else(|| panic!("{}", inspected["NetworkSettings"]));
+    address
+        .parse()
+        .unwrap_or_else(|error| panic!("{error}: {address}"))
 }
 
 #[test]
@@ -66,13 +70,20 @@ services:
     );
     stack.up();
     let output = try_exec(&stack, "client", "nslookup -type=a web 127.0.0.11");
-    let mut addresses: Vec<&str> = output.lines().filter(|line| line.starts_with("Address")).collect();
+    let mut addresses: Vec<&str> = output
+        .lines()
+        .filter(|line| line.starts_with("Address"))
+        .collect();
     addresses.sort_unstable();
     addresses.dedup();
     // The server's own and three.
     assert_eq!(addresses.len(), 4, "{output}");
     stack.stack(&["stop", "web"]).succeeds();
-    cannot(&stack, "client", "nslookup -type=a web 127.0.0.11 | grep -v 127.0.0.11 | grep Address");
+    cannot(
+        &stack,
+        "client",
+        "nslookup -type=a web 127.0.0.11 | grep -v 127.0.0.11 | grep Address",
+    );
 }
 
 #[test]
@@ -90,8 +101,16 @@ networks: {{front: , back: }}
     try_exec(&stack, "between", "wget -q -O - http://back/");
     cannot(&stack, "front", "nslookup back");
     let back = address(&stack, "back", "back");
-    try_exec(&stack, "between", &format!("timeout 2 wget -q -O - http://{back}/"));
-    cannot(&stack, "front", &format!("timeout 1 wget -q -O - http://{back}/"));
+    try_exec(
+        &stack,
+        "between",
+        &format!("timeout 2 wget -q -O - http://{back}/"),
+    );
+    cannot(
+        &stack,
+        "front",
+        &format!("timeout 1 wget -q -O - http://{back}/"),
+    );
     cannot(&stack, "front", &format!("ping -c 1 -W 1 {back}"));
 }
 
@@ -103,10 +122,26 @@ impl Neighbour {
         let name = format!("n{:08x}", fastrand::u32(..));
         run("ip", ["netns", "add", &name]);
         let neighbour = Self(name.clone());
-        run("ip", ["link", "add", "outside", "type", "veth", "peer", "name", "inside", "netns", &name]);
+        run(
+            "ip",
+            [
+                "link", "add", "outside", "type", "veth", "peer", "name", "inside", "netns", &name,
+            ],
+        );
         run("ip", ["addr", "add", "198.51.100.1/24", "dev", "outside"]);
         run("ip", ["link", "set", "outside", "up"]);
-        run("ip", ["-n", &name, "addr", "add", "198.51.100.2/24", "dev", "inside"]);
+        run(
+            "ip",
+            [
+                "-n",
+                &name,
+                "addr",
+                "add",
+                "198.51.100.2/24",
+                "dev",
+                "inside",
+            ],
+        );
         run("ip", ["-n", &name, "link", "set", "inside", "up"]);
         neighbour
     }
@@ -121,8 +156,12 @@ impl Neighbour {
 
 impl Drop for Neighbour {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("ip").args(["link", "del", "outside"]).status();
-        let _ = std::process::Command::new("ip").args(["netns", "del", &self.0]).status();
+        let _ = std::process::Command::new("ip")
+            .args(["link", "del", "outside"])
+            .status();
+        let _ = std::process::Command::new("ip")
+            .args(["netns", "del", &self.0])
+            .status();
     }
 }
 
@@ -161,8 +200,16 @@ networks: {{other: }}
     let from_host = crate::harness::http::get(("198.51.100.1", 8080), "/");
     assert_eq!(from_host.unwrap(), "answer\n");
     let from_outside = neighbour.run("timeout 5 wget -q -O - http://198.51.100.1:8080/");
-    assert_eq!(String::from_utf8_lossy(&from_outside.stdout), "answer\n", "{from_outside:?}");
-    let gateway = try_exec(&stack, "client", "ip route | grep default | awk '{print $3}'");
+    assert_eq!(
+        String::from_utf8_lossy(&from_outside.stdout),
+        "answer\n",
+        "{from_outside:?}"
+    );
+    let gateway = try_exec(
+        &stack,
+        "client",
+        "ip route | grep default | awk '{print $3}'",
+    );
     for address in [gateway.trim(), "198.51.100.1"] {
         let fetch = format!("timeout 5 wget -q -O - http://{address}:8080/");
         assert_eq!(try_exec(&stack, "client", &fetch), "answer\n", "{address}");
@@ -215,7 +262,9 @@ services:
     stack.up();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect("127.0.0.1:5353").unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
     let answer = eventually("the answer", || {
         let mut buffer = [0; 64];
         socket.send(b"hello").ok()?;
@@ -224,7 +273,9 @@ services:
     });
     assert_eq!(answer, b"hello");
     // The flow goes on with the next container, although its address may be another one.
-    stack.stack(&["up", "-d", "--force-recreate", "echo"]).succeeds();
+    stack
+        .stack(&["up", "-d", "--force-recreate", "echo"])
+        .succeeds();
     eventually("an answer of the new container", || {
         let mut buffer = [0; 64];
         socket.send(b"again").ok()?;
@@ -258,7 +309,9 @@ services:
     stack.up();
     let sum = eventually("the answer", || {
         let mut stream = TcpStream::connect("127.0.0.1:9000").ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .ok()?;
         stream.write_all(&vec![b'x'; 3 << 20]).ok()?;
         stream.shutdown(std::net::Shutdown::Write).ok()?;
         let mut answer = String::new();
@@ -283,11 +336,18 @@ services:
     let ports = stack.container("web").publishers;
     for (published, target) in [(7000, 80), (7001, 81), (7002, 82)] {
         let found = ports.iter().find(|port| port.published_port == published);
-        assert_eq!(found.map(|port| port.target_port), Some(target), "{ports:#?}");
+        assert_eq!(
+            found.map(|port| port.target_port),
+            Some(target),
+            "{ports:#?}"
+        );
     }
     let random = ports.iter().find(|port| port.target_port == 99).unwrap();
     assert!(random.published_port >= 1024, "{random:#?}");
-    assert_eq!((random.protocol.as_str(), random.url.as_str()), ("tcp", "0.0.0.0"));
+    assert_eq!(
+        (random.protocol.as_str(), random.url.as_str()),
+        ("tcp", "0.0.0.0")
+    );
     let table = stack.stack(&["ps"]).succeeds();
     table.stdout_contains(&format!("0.0.0.0:{}->99/tcp", random.published_port));
 }
@@ -304,7 +364,9 @@ services:
     let held = TcpListener::bind("0.0.0.0:8080").unwrap();
     let up = stack.stack(&["up", "-d"]).fails_with(1);
     let pid = std::process::id();
-    up.stderr_contains("8080").stderr_contains("web").stderr_contains(&format!("pid {pid}"));
+    up.stderr_contains("8080")
+        .stderr_contains("web")
+        .stderr_contains(&format!("pid {pid}"));
     assert_eq!(stack.container("other").state, "running");
     assert_ne!(stack.container("web").state, "running");
     drop(held);
@@ -337,7 +399,9 @@ fn a_port_moves_to_the_new_container_when_its_service_is_replaced() {
     assert_eq!(stack.http(8080), "first\n");
     stack.file("stack.yaml", text("second"));
     stack.up();
-    eventually("the new one answers", || (stack.http(8080) == "second\n").then_some(()));
+    eventually("the new one answers", || {
+        (stack.http(8080) == "second\n").then_some(())
+    });
     stack.stack(&["stop"]).succeeds();
     assert!(TcpStream::connect("127.0.0.1:8080").is_err());
     stack.stack(&["start"]).succeeds();
@@ -374,7 +438,10 @@ fn addresses_outside_of_the_machine_s_own_ranges_are_chosen() {
     stack.up();
     let first = address(&stack, "one", "default");
     stack.down();
-    run("ip", ["link", "add", "vpn", "type", "veth", "peer", "name", "far"]);
+    run(
+        "ip",
+        ["link", "add", "vpn", "type", "veth", "peer", "name", "far"],
+    );
     run("ip", ["addr", "add", &format!("{first}/16"), "dev", "vpn"]);
     run("ip", ["link", "set", "vpn", "up"]);
     stack.up();
@@ -415,13 +482,24 @@ services:
 "
     ));
     stack.up();
-    assert_eq!(try_exec(&stack, "beside", "wget -q -O - http://127.0.0.1/"), "answer\n");
+    assert_eq!(
+        try_exec(&stack, "beside", "wget -q -O - http://127.0.0.1/"),
+        "answer\n"
+    );
     // A new container of the one takes the other along.
     let before = stack.container("beside").id;
     stack.stack(&["restart", "web"]).succeeds();
-    assert_eq!(try_exec(&stack, "beside", "wget -q -O - http://127.0.0.1/"), "answer\n");
-    stack.stack(&["up", "-d", "--force-recreate", "web"]).succeeds();
-    assert_eq!(try_exec(&stack, "beside", "wget -q -O - http://127.0.0.1/"), "answer\n");
+    assert_eq!(
+        try_exec(&stack, "beside", "wget -q -O - http://127.0.0.1/"),
+        "answer\n"
+    );
+    stack
+        .stack(&["up", "-d", "--force-recreate", "web"])
+        .succeeds();
+    assert_eq!(
+        try_exec(&stack, "beside", "wget -q -O - http://127.0.0.1/"),
+        "answer\n"
+    );
     let _ = before;
 }
 
@@ -436,8 +514,13 @@ services:
     ));
     stack.up();
     try_exec(&stack, "client", "wget -q -O - http://web/");
-    stack.stack(&["up", "-d", "--force-recreate", "web"]).succeeds();
-    assert_eq!(try_exec(&stack, "client", "timeout 2 wget -q -O - http://web/"), "answer\n");
+    stack
+        .stack(&["up", "-d", "--force-recreate", "web"])
+        .succeeds();
+    assert_eq!(
+        try_exec(&stack, "client", "timeout 2 wget -q -O - http://web/"),
+        "answer\n"
+    );
 }
 
 #[test]
@@ -482,19 +565,33 @@ services:
 "
     ));
     // As Docker has it.
-    run("nft", ["add table ip filter; add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }; add chain ip filter DOCKER-USER; add rule ip filter FORWARD counter jump DOCKER-USER"]);
+    run(
+        "nft",
+        [
+            "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }; add chain ip filter DOCKER-USER; add rule ip filter FORWARD counter jump DOCKER-USER",
+        ],
+    );
     let before = run("nft", ["list", "table", "ip", "filter"]);
     let neighbour = Neighbour::new();
     stack.up();
     assert_eq!(stack.http(8080), "answer\n");
-    assert_eq!(try_exec(&stack, "client", "timeout 2 wget -q -O - http://web/"), "answer\n");
+    assert_eq!(
+        try_exec(&stack, "client", "timeout 2 wget -q -O - http://web/"),
+        "answer\n"
+    );
     try_exec(&stack, "client", "ping -c 1 -W 1 198.51.100.2");
     let outside = neighbour.run("timeout 5 wget -q -O - http://198.51.100.1:8080/");
-    assert_eq!(String::from_utf8_lossy(&outside.stdout), "answer\n", "{outside:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&outside.stdout),
+        "answer\n",
+        "{outside:?}"
+    );
     stack.down();
     let after = run("nft", ["list", "table", "ip", "filter"]);
     let plain = |text: &str| -> Vec<String> {
-        let lines = text.lines().map(|line| line.split(" packets").next().unwrap_or(line).to_owned());
+        let lines = text
+            .lines()
+            .map(|line| line.split(" packets").next().unwrap_or(line).to_owned());
         lines.collect()
     };
     assert_eq!(plain(&after), plain(&before));

@@ -128,6 +128,12 @@ fn firewall() -> Vec<String> {
         .collect()
 }
 
+/// The process ids of all that has to do with a root or its projects.
+pub(super) fn pids_of(root: &Path, projects: &[String]) -> Vec<i32> {
+    let found = processes_of(&root.to_string_lossy(), projects);
+    found.into_iter().map(|(pid, _)| pid).collect()
+}
+
 /// Processes that have to do with a root or its projects.
 fn processes_of(root: &str, projects: &[String]) -> Vec<(i32, String)> {
     let own = std::process::id() as i32;

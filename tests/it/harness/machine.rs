@@ -50,6 +50,12 @@ pub(super) fn enter_own_network() {
     run("ip", ["link", "set", "lo", "up"]);
 }
 
+/// Gives the calling thread, and all that it starts, mounts of its own.
+pub(super) fn enter_own_mounts() {
+    unshare(CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+    run("mount", ["--make-rprivate", "/"]);
+}
+
 /// Runs a program of this machine that must succeed; its output.
 #[track_caller]
 pub(crate) fn run<I: AsRef<OsStr>>(

@@ -160,6 +160,20 @@ impl Stack {
         }
     }
 
+    /// Starts the program with its standard output going into a file.
+    pub(crate) fn start_into(&self, arguments: &[&str], path: &Path) -> Running {
+        let file = fs::File::create(path).expect("a file");
+        let mut command = self.command(arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(file)
+            .stderr(Stdio::piped());
+        Running {
+            child: Some(command.spawn().expect("the program starts")),
+            text: arguments.join(" "),
+        }
+    }
+
     /// Starts the program in a terminal.
     pub(crate) fn in_terminal(&self, arguments: &[&str]) -> Terminal {
         Terminal::start(&self.command(arguments))
@@ -306,6 +320,26 @@ impl Stack {
             [pid] => pid,
             _ => panic!("not one shim of {service}: {found:?}"),
         }
+    }
+
+    /// All processes of the project: supervisor, shims, and what runs inside.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        leaks::pids_of(&self.root(), &self.projects())
+    }
+
+    /// Puts the whole root onto a disk of this many MiB, before anything was made in it; `None`
+    /// without a place for one. The path of the disk.
+    pub(crate) fn small_disk(&self, size: u32) -> Option<PathBuf> {
+        let root = self.root();
+        // A mount namespace of the test's thread: nobody else sees it, and it goes with the test.
+        machine::enter_own_mounts();
+        let text = root.to_str().expect("UTF-8");
+        machine::run(
+            "mount",
+            ["-t", "tmpfs", "-o", &format!("size={size}m"), "disk", text],
+        );
+        images::install(&root);
+        Some(root)
     }
 
     /// Waits until the project has no supervisor.
@@ -489,7 +523,7 @@ fn collect(pipe: Option<impl Read + Send + 'static>) -> Collected {
     let kept = Arc::clone(&bytes);
     std::thread::spawn(move || {
         let mut buffer = [0; 16 << 10];
-        let mut pipe = pipe.expect("it is piped");
+        let Some(mut pipe) = pipe else { return };
         while let Ok(count @ 1..) = pipe.read(&mut buffer) {
             kept.lock()
                 .expect("no panic")

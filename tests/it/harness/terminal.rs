@@ -35,10 +35,18 @@ impl Terminal {
             .arg(command.get_program())
             .args(command.get_args())
             .env_clear()
-            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .envs(
+                command
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
             .env("TERM", "xterm")
             .current_dir(command.get_current_dir().expect("it is set"));
-        let child = session.stdin(slave()).stdout(slave()).stderr(slave()).spawn();
+        let child = session
+            .stdin(slave())
+            .stdout(slave())
+            .stderr(slave())
+            .spawn();
         let child = child.expect("setsid of util-linux");
         drop(session);
         let master = File::from(pair.master);
@@ -48,7 +56,9 @@ impl Terminal {
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut buffer) {
-                kept.lock().expect("no panic").extend_from_slice(&buffer[..count]);
+                kept.lock()
+                    .expect("no panic")
+                    .extend_from_slice(&buffer[..count]);
             }
         });
         Self {
@@ -60,7 +70,9 @@ impl Terminal {
 
     /// Types.
     pub(crate) fn type_in(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).expect("a terminal");
+        self.keyboard
+            .write_all(keys.as_bytes())
+            .expect("a terminal");
     }
 
     /// Presses Ctrl-C.
@@ -77,7 +89,11 @@ impl Terminal {
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) {
         let found = look(|| self.text().contains(text).then_some(()));
-        assert!(found.is_some(), "`{text}` was never written, but:\n{}", self.text());
+        assert!(
+            found.is_some(),
+            "`{text}` was never written, but:\n{}",
+            self.text()
+        );
     }
 
     /// Waits for the end; the exit code.
