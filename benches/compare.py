@@ -77,8 +77,9 @@ class Side:
         self.environment = os.environ | environment
         self.work = work
 
-    def run(self, stack, arguments):
-        """Seconds that the command took; a failure ends the comparison, because its time would mean nothing."""
+    def run(self, stack, arguments, tries=1):
+        """Seconds that the command took; a failure ends the comparison, because its time would mean nothing. (A busy
+        engine sometimes fails to remove a network at the first try: it may try again there; only the try that succeeded counts.)"""
         file = self.work / "stacks" / stack / "stack.yaml"
         command = [*self.command, "-f", str(file), "-p", f"bench-{stack}", *arguments]
         start = time.perf_counter()
@@ -86,6 +87,8 @@ class Side:
             command, env=self.environment, cwd=file.parent, stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
         took = time.perf_counter() - start
+        if done.returncode != 0 and tries > 1:
+            return self.run(stack, arguments, tries - 1)
         if done.returncode != 0:
             sys.exit(f"{self.name}: `{' '.join(command)}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return took, done.stdout
@@ -98,13 +101,13 @@ def measure(side, case):
     _, stack, command, running_before = CASES[case]
     if running_before:
         side.run(stack, ["up", "-d"])
-    took, _ = side.run(stack, command)
+    took, _ = side.run(stack, command, tries=2 if command[0] == "down" else 1)
     expected = len(STACKS[stack]) if command[0] == "up" else 0
     found = side.running(stack)
     if found != expected:
         sys.exit(f"{side.name}: {found} containers run after {command[0]} of {stack}, not {expected}: the time is worthless")
     if command[0] != "down":
-        side.run(stack, ["down", "-t", "0"])
+        side.run(stack, ["down", "-t", "0"], tries=3)
     return took
 
 

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::reconcile::Reconciler;
 use crate::engine::EngineError;
 use crate::engine::native::Native;
-use crate::state::{Lock, Paths, StateError, remove_dir};
+use crate::state::{Lock, Paths, StateError, remove_dir, sweep_gone};
 
 /// Threads for work that touches disk or kernel: enough to keep the cores busy while some wait.
 const WORKERS: usize = 8;
@@ -87,6 +87,9 @@ fn supervise(paths: &Paths, project: &str) -> Result<(), SupervisorError> {
         names.abort();
         result
     })?;
+    // What was being emptied in the background when there was nothing else left to do.
+    drop(runtime);
+    sweep_gone(&paths.containers());
     if !paths.project(project).exists() {
         // Nothing of the project is left: neither is this, log and lock included.
         remove_dir(&dir)?;

@@ -84,11 +84,11 @@ pub fn remove_file(path: &Path) -> Result<(), StateError> {
     }
 }
 
-/// Removes an object's directory so that it goes at once: renamed to `.gone-…` beside it first,
-/// then emptied. It need not exist. What a crash leaves is swept by [`sweep_gone`].
-pub fn remove_dir(path: &Path) -> Result<(), StateError> {
+/// Takes an object's directory away at once by renaming it to `.gone-…` beside it: where it is now,
+/// still to be emptied by [`empty_gone`]; `None` when it did not exist.
+pub fn retire_dir(path: &Path) -> Result<Option<PathBuf>, StateError> {
     let Some(name) = path.file_name() else {
-        return Ok(());
+        return Ok(None);
     };
     let gone = path.with_file_name(format!(
         ".gone-{}-{:08x}",
@@ -96,9 +96,23 @@ pub fn remove_dir(path: &Path) -> Result<(), StateError> {
         fastrand::u32(..)
     ));
     match fs::rename(path, &gone) {
-        Ok(()) => fs::remove_dir_all(&gone).map_err(|error| StateError::io("remove", &gone, error)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(()) => Ok(Some(gone)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StateError::io("remove", path, error)),
+    }
+}
+
+/// Removes what [`retire_dir`] has taken away.
+pub fn empty_gone(gone: &Path) -> Result<(), StateError> {
+    fs::remove_dir_all(gone).map_err(|error| StateError::io("remove", gone, error))
+}
+
+/// Removes an object's directory. It need not exist. What a crash leaves is swept by
+/// [`sweep_gone`].
+pub fn remove_dir(path: &Path) -> Result<(), StateError> {
+    match retire_dir(path)? {
+        Some(gone) => empty_gone(&gone),
+        None => Ok(()),
     }
 }
 

@@ -22,7 +22,9 @@ mod paths;
 pub mod records;
 mod socket;
 
-pub use files::{StateError, read_json, remove_dir, remove_file, sweep_gone, write_json};
+pub use files::{
+    StateError, empty_gone, read_json, remove_dir, remove_file, retire_dir, sweep_gone, write_json,
+};
 pub use lock::Lock;
 pub use paths::Paths;
 pub use socket::SocketPath;

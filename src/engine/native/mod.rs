@@ -40,7 +40,7 @@ use crate::runtime::cgroup::Cgroup;
 use crate::runtime::protocol::{ProbeRequest, ProbeResult};
 use crate::runtime::sealed;
 use crate::state::records::{ContainerStatus, ProbeRecord};
-use crate::state::{Paths, StateError, read_json, remove_dir, write_json};
+use crate::state::{Paths, StateError, empty_gone, read_json, retire_dir, write_json};
 
 use self::create::{NewContainer, OneOffTraits};
 use self::start::{Begin, BoundPort};
@@ -264,7 +264,10 @@ impl Native {
         if bundle.state().exists() && !bundle.exit().exists() {
             self.settle(record)?;
         }
-        remove_dir(bundle.dir())?;
+        // It is gone when it has no name any more; emptying it can wait for the disk.
+        if let Some(gone) = retire_dir(bundle.dir())? {
+            tokio::task::spawn_blocking(move || empty_gone(&gone));
+        }
         if volumes == AnonymousVolumes::Removed {
             for name in record.anonymous_volumes.values() {
                 volume::remove(&self.paths, name)?;
