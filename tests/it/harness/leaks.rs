@@ -52,7 +52,11 @@ pub(super) fn find_of(root: &Path, projects: &[String]) -> Vec<String> {
         .map(|(pid, what)| format!("process {pid}: {what}"))
         .collect();
     let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
-    let ours = mounts.lines().filter(|line| line.contains(&*text));
+    // The root itself may be a disk of the test's own.
+    let disk = format!(" {text} ");
+    let ours = mounts
+        .lines()
+        .filter(|line| line.contains(&*text) && !line.contains(&disk));
     found.extend(ours.map(|line| format!("mount {line}")));
     for project in projects {
         let groups = cgroups(&format!("/stack/{project}"));

@@ -264,6 +264,15 @@ impl Stack {
         pid.filter(|pid| *pid > 0).expect("it runs")
     }
 
+    /// The process id of the program of a service's only container, when it runs.
+    #[track_caller]
+    pub(crate) fn running_pid(&self, service: &str) -> Option<i32> {
+        let output = self.stack(&["inspect", &self.name(service, 1)]);
+        let found: Value = serde_json::from_str(&output.stdout).ok()?;
+        let pid = found[0]["State"]["Pid"].as_i64()?;
+        i32::try_from(pid).ok().filter(|pid| *pid > 0)
+    }
+
     /// Runs a shell script in a running container; its standard output.
     #[track_caller]
     pub(crate) fn exec(&self, service: &str, script: &str) -> String {
@@ -327,9 +336,9 @@ impl Stack {
         leaks::pids_of(&self.root(), &self.projects())
     }
 
-    /// Puts the whole root onto a disk of this many MiB, before anything was made in it; `None`
-    /// without a place for one. The path of the disk.
-    pub(crate) fn small_disk(&self, size: u32) -> Option<PathBuf> {
+    /// Puts the whole root onto a disk of this many MiB, before anything was made in it. The
+    /// path of the disk.
+    pub(crate) fn small_disk(&self, size: u32) -> PathBuf {
         let root = self.root();
         // A mount namespace of the test's thread: nobody else sees it, and it goes with the test.
         machine::enter_own_mounts();
@@ -339,7 +348,7 @@ impl Stack {
             ["-t", "tmpfs", "-o", &format!("size={size}m"), "disk", text],
         );
         images::install(&root);
-        Some(root)
+        root
     }
 
     /// Waits until the project has no supervisor.
