@@ -5,12 +5,26 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 use crate::engine::EngineError;
 use crate::plan::{Exit, Observed, ObservedContainer, ObservedNetwork, Phase};
 use crate::runtime::bundle::{Bundle, ExitRecord, RuntimeState};
 use crate::runtime::cgroup::Cgroup;
 use crate::state::records::{ContainerRecord, ContainerStatus, NetworkRecord, VolumeRecord};
 use crate::state::{Paths, StateError, read_json};
+
+/// Reads a record; one that is damaged (a power cut leaves empty files) counts as missing. What one
+/// object has lost must not keep others, of other projects even, from being looked after.
+pub(super) fn read_if_whole<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
+    match read_json(path) {
+        Err(error @ StateError::Damaged { .. }) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "left out");
+            Ok(None)
+        }
+        result => result,
+    }
+}
 
 /// Names of the objects in a directory; those that are on their way in or out start with a dot.
 pub(super) fn objects(dir: &Path) -> Result<Vec<String>, StateError> {
@@ -61,7 +75,9 @@ pub fn observe(paths: &Paths, project: Option<&str>) -> Result<Observed, EngineE
             .insert(record.name.clone(), observed_network(&record));
     }
     for name in objects(&paths.volumes())? {
-        if let Some(record) = read_json::<VolumeRecord>(&paths.volume(&name).join("volume.json"))? {
+        if let Some(record) =
+            read_if_whole::<VolumeRecord>(&paths.volume(&name).join("volume.json"))?
+        {
             observed.volumes.insert(name, record.project);
         }
     }
@@ -95,12 +111,12 @@ pub(super) fn container_record(
     paths: &Paths,
     id: &str,
 ) -> Result<Option<ContainerRecord>, StateError> {
-    read_json(&paths.container(id).join("container.json"))
+    read_if_whole(&paths.container(id).join("container.json"))
 }
 
 /// `status.json` of a container.
 pub(super) fn container_status(paths: &Paths, id: &str) -> Result<ContainerStatus, StateError> {
-    Ok(read_json(&paths.container(id).join("status.json"))?.unwrap_or_default())
+    Ok(read_if_whole(&paths.container(id).join("status.json"))?.unwrap_or_default())
 }
 
 /// Where a container is in its life.
@@ -109,10 +125,10 @@ pub(super) fn container_status(paths: &Paths, id: &str) -> Result<ContainerStatu
 /// there at the second look.
 pub(super) fn phase(paths: &Paths, record: &ContainerRecord) -> Result<Phase, StateError> {
     let bundle = Bundle::new(paths.container(&record.id));
-    if let Some(exit) = read_json::<ExitRecord>(&bundle.exit())? {
+    if let Some(exit) = read_if_whole::<ExitRecord>(&bundle.exit())? {
         return Ok(Phase::Exited(exit_of(exit)));
     }
-    let Some(state) = read_json::<RuntimeState>(&bundle.state())? else {
+    let Some(state) = read_if_whole::<RuntimeState>(&bundle.state())? else {
         return Ok(Phase::Created);
     };
     if is_alive(state.pid, state.pid_start) {
@@ -131,7 +147,7 @@ pub(super) fn phase(paths: &Paths, record: &ContainerRecord) -> Result<Phase, St
             started_at: state.started_at,
         });
     }
-    let exit = read_json::<ExitRecord>(&bundle.exit())?;
+    let exit = read_if_whole::<ExitRecord>(&bundle.exit())?;
     Ok(Phase::Exited(
         exit.map_or_else(|| killed_with_shim(&state), exit_of),
     ))
@@ -185,7 +201,7 @@ pub(super) fn is_alive(pid: i32, start: u64) -> bool {
 pub fn networks(paths: &Paths) -> Result<Vec<NetworkRecord>, StateError> {
     let mut records = Vec::new();
     for name in objects(&paths.networks())? {
-        records.extend(read_json::<NetworkRecord>(
+        records.extend(read_if_whole::<NetworkRecord>(
             &paths.network(&name).join("network.json"),
         )?);
     }

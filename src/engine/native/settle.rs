@@ -15,7 +15,7 @@ use crate::plan::{Observed, ObservedContainer, Phase};
 use crate::runtime::bundle::{Bundle, ExitRecord, RuntimeState};
 use crate::runtime::cgroup::remove_stale;
 use crate::state::records::{ContainerRecord, ContainerStatus};
-use crate::state::{read_json, remove_file, sweep_gone, write_json};
+use crate::state::{remove_file, sweep_gone, write_json};
 
 /// A program that lives this long has started well: the back-off begins anew (Docker's value).
 const GOOD_START: Duration = Duration::from_secs(10);
@@ -28,8 +28,8 @@ impl Native {
         record: &ContainerRecord,
     ) -> Result<ObservedContainer, EngineError> {
         let bundle = Bundle::new(self.paths.container(&record.id));
-        if read_json::<ExitRecord>(&bundle.exit())?.is_none()
-            && let Some(state) = read_json::<RuntimeState>(&bundle.state())?
+        if observe::read_if_whole::<ExitRecord>(&bundle.exit())?.is_none()
+            && let Some(state) = observe::read_if_whole::<RuntimeState>(&bundle.state())?
         {
             // Killed together with its shim, or alone and its shim after it.
             self.send_signal(record, nix::libc::SIGKILL)?;

@@ -155,7 +155,7 @@ impl Native {
         error: &EngineError,
     ) -> Result<(), EngineError> {
         let bundle = Bundle::new(self.paths.container(&record.id));
-        let written = read_json::<ExitRecord>(&bundle.exit())?;
+        let written = observe::read_if_whole::<ExitRecord>(&bundle.exit())?;
         if written.is_none_or(|exit| exit.error.is_none()) {
             let exit = ExitRecord {
                 version: 1,
