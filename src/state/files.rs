@@ -104,7 +104,11 @@ pub fn retire_dir(path: &Path) -> Result<Option<PathBuf>, StateError> {
 
 /// Removes what [`retire_dir`] has taken away.
 pub fn empty_gone(gone: &Path) -> Result<(), StateError> {
-    fs::remove_dir_all(gone).map_err(|error| StateError::io("remove", gone, error))
+    match fs::remove_dir_all(gone) {
+        // Somebody who swept was faster.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.map_err(|error| StateError::io("remove", gone, error)),
+    }
 }
 
 /// Removes an object's directory. It need not exist. What a crash leaves is swept by

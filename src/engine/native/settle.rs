@@ -84,7 +84,7 @@ impl Native {
         ] {
             sweep_gone(&dir);
         }
-        self.sweep_unfinished(observed);
+        self.sweep_unfinished();
         let mut taken: BTreeMap<IpAddr, bool> = BTreeMap::new();
         for (name, network) in &observed.networks {
             if network.project != self.project {
@@ -146,29 +146,39 @@ impl Native {
         Ok(())
     }
 
-    /// Directories that were being made when their maker was killed. Only one supervisor makes
-    /// containers of a project, but several projects share the directory: `.new-` of others are
-    /// told by their age.
-    fn sweep_unfinished(&self, _observed: &Observed) {
+    /// Directories that were being made when their maker was killed. Whoever sweeps holds the lock of
+    /// its project, so nobody is making any of this project's now; those of projects that never
+    /// come back are told by their age.
+    fn sweep_unfinished(&self) {
+        let own = unfinished(&self.project, "");
         for dir in [
             self.paths.containers(),
             self.paths.volumes(),
             self.paths.networks(),
         ] {
             for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-                let old = entry
-                    .metadata()
-                    .and_then(|metadata| metadata.modified())
-                    .is_ok_and(|made| {
-                        made.elapsed()
-                            .is_ok_and(|age| age > Duration::from_secs(60))
-                    });
-                if old && entry.file_name().to_string_lossy().starts_with(".new-") {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                let made = entry.metadata().and_then(|metadata| metadata.modified());
+                let age = made.ok().and_then(|made| made.elapsed().ok());
+                let old = age.is_some_and(|age| age > ABANDONED);
+                if name.starts_with(&own) || old && name.starts_with(UNFINISHED) {
                     let _ = fs::remove_dir_all(entry.path());
                 }
             }
         }
     }
+}
+
+/// How the names of directories that are being made begin.
+const UNFINISHED: &str = ".new-";
+/// Nothing takes this long to make.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// The name of an object's directory while it is being made for a project. No project has a dot in
+/// its name.
+pub(super) fn unfinished(project: &str, id: &str) -> String {
+    format!("{UNFINISHED}{project}.{id}")
 }
 
 fn addresses(status: &ContainerStatus) -> Vec<IpAddr> {
