@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::labels::{self, Labelled};
+use super::settle::being_made;
 use super::{Native, new_id, observe, template, volume};
 use crate::compose::model::{Mount, MountSource, Service, ServiceName, ServiceNetwork};
 use crate::engine::EngineError;
@@ -127,7 +128,7 @@ impl Native {
 
     fn write_container(&self, record: &ContainerRecord) -> Result<(), EngineError> {
         let path = self.paths.container(&record.id);
-        let temporary = self.paths.containers().join(format!(".new-{}", record.id));
+        let temporary = being_made(&self.paths.containers(), &self.project);
         let bundle = Bundle::new(&temporary);
         for dir in [
             bundle.rootfs(),

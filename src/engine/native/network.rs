@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::labels;
 use super::observe::{networks, observed_network};
+use super::settle::being_made;
 use crate::compose::model::{Network, NetworkKey};
 use crate::engine::EngineError;
 use crate::net::bridge::{Bridge, ensure_bridge, remove_bridge};
@@ -42,7 +43,7 @@ pub(super) fn create(
         Some(record) => record,
         None => {
             let record = new_record(paths, project, (key, network), pools)?;
-            let temporary = paths.networks().join(format!(".new-{}", record.id));
+            let temporary = being_made(&paths.networks(), project);
             let leases = temporary.join("leases");
             fs::create_dir_all(&leases).map_err(|error| StateError::io("make", &leases, error))?;
             write_json(&temporary.join("network.json"), &record)?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
@@ -84,7 +85,7 @@ impl Native {
         ] {
             sweep_gone(&dir);
         }
-        self.sweep_unfinished(observed);
+        self.sweep_unfinished();
         let mut taken: BTreeMap<IpAddr, bool> = BTreeMap::new();
         for (name, network) in &observed.networks {
             if network.project != self.project {
@@ -146,29 +147,45 @@ impl Native {
         Ok(())
     }
 
-    /// Directories that were being made when their maker was killed. Only one supervisor makes
-    /// containers of a project, but several projects share the directory: `.new-` of others are
-    /// told by their age.
-    fn sweep_unfinished(&self, _observed: &Observed) {
+    /// Directories that were being made when their maker was killed. Several projects share the
+    /// place, but only one supervisor makes objects of ours: what is half-made now stays so. That of a
+    /// project that never comes back is told by its age.
+    fn sweep_unfinished(&self) {
+        let ours = unfinished(&self.project);
         for dir in [
             self.paths.containers(),
             self.paths.volumes(),
             self.paths.networks(),
         ] {
             for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-                let old = entry
-                    .metadata()
-                    .and_then(|metadata| metadata.modified())
-                    .is_ok_and(|made| {
-                        made.elapsed()
-                            .is_ok_and(|age| age > Duration::from_secs(60))
-                    });
-                if old && entry.file_name().to_string_lossy().starts_with(".new-") {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                if name.starts_with(&ours) || name.starts_with(UNFINISHED) && is_old(&entry) {
                     let _ = fs::remove_dir_all(entry.path());
                 }
             }
         }
     }
+}
+
+/// How the name of a directory that is being made begins.
+const UNFINISHED: &str = ".new-";
+/// Nothing takes as long to make.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// The same for one project; a project's name has no dot.
+fn unfinished(project: &str) -> String {
+    format!("{UNFINISHED}{project}.")
+}
+
+/// A name for an object of a project until it is whole and gets its own by `rename`.
+pub(super) fn being_made(objects: &Path, project: &str) -> PathBuf {
+    objects.join(unfinished(project) + &super::new_id())
+}
+
+fn is_old(entry: &fs::DirEntry) -> bool {
+    let changed = entry.metadata().and_then(|metadata| metadata.modified());
+    changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > ABANDONED))
 }
 
 fn addresses(status: &ContainerStatus) -> Vec<IpAddr> {

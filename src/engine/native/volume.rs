@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::labels;
+use super::settle::being_made;
 use crate::compose::model::{Volume, VolumeKey};
 use crate::engine::EngineError;
 use crate::state::records::VolumeRecord;
@@ -71,7 +72,7 @@ fn make(paths: &Paths, record: &VolumeRecord) -> Result<(), EngineError> {
     if path.exists() {
         return Ok(());
     }
-    let temporary = paths.volumes().join(format!(".new-{}", super::new_id()));
+    let temporary = being_made(&paths.volumes(), &record.project);
     let data = temporary.join("data");
     fs::create_dir_all(&data).map_err(|error| StateError::io("make", &data, error))?;
     write_json(&temporary.join("volume.json"), record)?;
