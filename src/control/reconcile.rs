@@ -290,6 +290,11 @@ impl<E: Engine> Reconciler<E> {
         match applied {
             Applied::Container(container) => {
                 let started = matches!(step.op, Op::StartContainer { .. });
+                // Those without a name are made with their container.
+                for name in container.record.anonymous_volumes.values() {
+                    let owner = container.record.project.clone();
+                    self.observed.volumes.insert(name.clone(), owner);
+                }
                 self.observed
                     .containers
                     .insert(container.record.id.clone(), (*container).clone());

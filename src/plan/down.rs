@@ -1,6 +1,6 @@
 //! The end of a project.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compose::model::ServiceName;
 
@@ -60,10 +60,16 @@ pub(super) fn plan_down(how: &Down, project: &str, observed: &Observed) -> Plan 
         }
     }
     if how.volumes {
+        // Those without a name that a container still has go with it.
+        let with_containers: BTreeSet<&String> = observed
+            .containers
+            .values()
+            .flat_map(|container| container.record.anonymous_volumes.values())
+            .collect();
         for (name, _) in observed
             .volumes
             .iter()
-            .filter(|(_, owner)| *owner == project)
+            .filter(|(name, owner)| *owner == project && !with_containers.contains(name))
         {
             plan.push(
                 Op::RemoveVolume { name: name.clone() },

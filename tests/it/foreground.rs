@@ -162,3 +162,19 @@ fn in_the_background_a_terminal_shows_what_was_done() {
     up.wait_for("Started");
     assert!(up.text().contains(&stack.name("one", 1)), "{}", up.text());
 }
+
+#[test]
+fn a_restarted_container_is_shown_again() {
+    let text = "
+services:
+  again:
+    image: busybox
+    command: sh -c 'echo turn; exit 3'
+    restart: on-failure:2
+";
+    let stack = stack!(text, needs: ["setsid"]);
+    let mut terminal = stack.in_terminal(&["up"]);
+    assert_eq!(terminal.finish(), 0, "{}", terminal.text());
+    let screen = terminal.text();
+    assert_eq!(screen.matches("turn").count(), 3, "{screen}");
+}

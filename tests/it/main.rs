@@ -1,13 +1,16 @@
 //! The one integration test binary: the real program, real containers, and nothing left behind.
 
 mod bad_days;
+mod beside_docker;
 mod dependencies;
 mod foreground;
 mod harness;
 mod inside;
+mod interrupted;
 mod lifecycle;
 mod network;
 mod reading;
+mod real_programs;
 mod settings;
 mod shim;
 mod up_down;

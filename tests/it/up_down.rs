@@ -319,3 +319,26 @@ services:
     crate::harness::eventually("it reads its own file", || (runs() == 3).then_some(()));
     assert_eq!(stack.container("one").id, id);
 }
+
+#[test]
+fn down_with_volumes_removes_volumes_without_a_name_of_earlier_containers_too() {
+    let stack = stack!(
+        "
+services:
+  one:
+    image: anonymous
+    command: sleep 1000
+"
+    );
+    let volumes = || -> usize {
+        let entries = std::fs::read_dir(stack.root().join("volumes"));
+        entries.map_or(0, Iterator::count)
+    };
+    stack.up();
+    stack.down();
+    assert_eq!(volumes(), 1);
+    stack.up();
+    assert_eq!(volumes(), 2);
+    stack.stack(&["down", "-v"]).succeeds();
+    assert_eq!(volumes(), 0);
+}

@@ -17,7 +17,35 @@ use super::root::applets;
 /// - `anonymous`: `seeded` with `VOLUME /data`.
 /// - `configured`: sets what an image can set.
 pub(super) fn install(root: &Path) {
-    let kept = kept();
+    link_store(&kept(), root);
+}
+
+/// Puts the images of `examples/images` into the store below `root`, instead of what is there.
+///
+/// They are made of Debian packages and kept: `build.sh` makes and imports only what has changed.
+pub(super) fn install_examples(root: &Path) {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    fs::create_dir_all(dir).expect("a directory");
+    let lock = File::create(dir.join("examples.lock")).expect("a lock");
+    lock.lock().expect("the lock");
+    let kept = dir.join("examples");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images/build.sh");
+    let output = Command::new(script)
+        .env("STACK", env!("CARGO_BIN_EXE_stack"))
+        .env("STACK_ROOT", &kept)
+        .output()
+        .expect("bash");
+    assert!(
+        output.status.success(),
+        "the example images: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    fs::remove_dir_all(root.join("images")).expect("a store");
+    fs::remove_dir_all(root.join("layers")).expect("a store");
+    link_store(&kept, root);
+}
+
+fn link_store(kept: &Path, root: &Path) {
     link_tree(&kept.join("images"), &root.join("images"));
     // The layers themselves are only read: one link each.
     let layers = root.join("layers");

@@ -16,7 +16,7 @@ use super::output::Output;
 use super::{Terminal, eventually, images, leaks, machine};
 
 /// Longer than any command takes: a command that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Makes a [`Stack`] from the text of its file, or leaves the test where it cannot run.
 macro_rules! stack {
@@ -88,6 +88,12 @@ impl Stack {
         images::install(&stack.root());
         stack.file("stack.yaml", text);
         Some(stack)
+    }
+
+    /// Replaces the images by those of `examples/images`.
+    pub(crate) fn with_example_images(self) -> Self {
+        images::install_examples(&self.root());
+        self
     }
 
     /// Sets a variable of the environment of all commands.
@@ -362,9 +368,26 @@ impl Stack {
     /// The body of what a published port answers to an HTTP request; waits until it does.
     #[track_caller]
     pub(crate) fn http(&self, port: u16) -> String {
-        eventually(&format!("an answer at port {port}"), || {
-            super::http::get(("127.0.0.1", port), "/").ok()
+        self.http_path(port, "/")
+    }
+
+    /// The same for one path.
+    #[track_caller]
+    pub(crate) fn http_path(&self, port: u16, path: &str) -> String {
+        eventually(&format!("an answer at port {port} to {path}"), || {
+            super::http::get(("127.0.0.1", port), path).ok()
         })
+    }
+
+    /// Ends everything at once and removes what lives in memory, as a power cut does.
+    pub(crate) fn lose_power(&self) {
+        leaks::remove_of(&self.root(), &self.projects());
+        for link in machine::links() {
+            // The other end of a pair may have gone with it.
+            let _ = Command::new("ip").args(["link", "delete", &link]).output();
+        }
+        machine::run("nft", ["flush", "ruleset"]);
+        let _ = fs::remove_dir_all(self.root().join("run"));
     }
 
     /// What this test would leave behind if it ended now.
