@@ -7,7 +7,7 @@
 //! firewall elements, the caller holds the rest; every call can be repeated, and a call that finds
 //! its work already done succeeds.
 //!
-//! Two sides use it. The shim, synchronous and single-threaded, calls [`plug`], [`configure`] and
+//! Two sides use it. The shim, synchronous and single-threaded, calls [`plug()`], [`configure`] and
 //! [`bind_dns`] on a container's start path: few messages, no waiting. The supervisor owns what is
 //! shared: [`bridge`], [`firewall`], [`dns`] and [`proxy`].
 

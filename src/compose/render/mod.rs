@@ -1,7 +1,7 @@
 //! `stack config`: the loaded stack as Docker Compose prints it.
 //!
 //! The finished tree is brought to a printable form first: keys in the order of the
-//! [`schema`](super::schema), empty values left out. JSON, YAML and the hash input are written from it.
+//! `schema`, empty values left out. JSON, YAML and the hash input are written from it.
 
 use super::load::Loaded;
 use super::schema::{self, Field, Form, Keys, Print, Shape};
