@@ -85,6 +85,30 @@ fn yaml_is_what_docker_compose_prints() {
     compare("expected.yaml", render::to_yaml);
 }
 
+/// A reader of its own, so that quoting is not only right for our own one.
+#[test]
+fn what_is_printed_as_yaml_says_the_same_to_another_reader() {
+    for case in cases() {
+        let loaded = load_case(&case).unwrap();
+        let yaml: serde_json::Value = serde_yaml::from_str(&render::to_yaml(&loaded)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&render::to_json(&loaded)).unwrap();
+        agree(&yaml, &json, &case.display().to_string());
+    }
+}
+
+/// Docker Compose's JSON form has empty values that its YAML form leaves out, and leaves out some
+/// `x-` keys; all else is the same.
+fn agree(yaml: &serde_json::Value, json: &serde_json::Value, place: &str) {
+    match (yaml.as_object(), json.as_object()) {
+        (Some(yaml), Some(json)) => {
+            for (key, value) in yaml.iter().filter(|(key, _)| !key.starts_with("x-")) {
+                agree(value, &json[key], &format!("{place}: {key}"));
+            }
+        }
+        _ => assert_eq!(yaml, json, "{place}"),
+    }
+}
+
 #[test]
 fn hashes_are_those_of_docker_compose() {
     use sha2::{Digest, Sha256};
