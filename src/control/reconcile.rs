@@ -61,6 +61,8 @@ pub(super) struct Reconciler<E> {
 struct Underway {
     goal: Goal,
     kind: Kind,
+    /// The one-off container that is to go, for [`Kind::Removal`].
+    one_off: Option<String>,
     events: mpsc::UnboundedSender<Event>,
 }
 
@@ -74,6 +76,8 @@ enum Kind {
     Down,
     /// Done when a one-off container has been started.
     OneOff,
+    /// Done when a one-off container is gone, however the rest of the project is.
+    Removal,
 }
 
 /// What a task reports.
@@ -471,7 +475,12 @@ impl<E: Engine> Reconciler<E> {
             Command::Up(_) => Kind::ConvergeUp,
             Command::Down { services, .. } if services.is_empty() => Kind::Down,
             Command::Run(_) => Kind::OneOff,
+            Command::RemoveOneOff { .. } => Kind::Removal,
             _ => Kind::Converge,
+        };
+        let one_off = match &command {
+            Command::RemoveOneOff { id } => Some(id.clone()),
+            _ => None,
         };
         match command {
             Command::Kill { signal, .. } => self.kill(&goal, signal),
@@ -482,6 +491,7 @@ impl<E: Engine> Reconciler<E> {
         self.commands.push(Underway {
             goal,
             kind,
+            one_off,
             events: events.clone(),
         });
         Ok(())
@@ -671,6 +681,7 @@ impl<E: Engine> Reconciler<E> {
         for command in std::mem::take(&mut self.commands) {
             let errors = match command.kind {
                 Kind::OneOff => None,
+                Kind::Removal => self.removal(command.one_off.as_deref()),
                 Kind::Down if !self.busy.is_empty() => None,
                 _ => match verdict(&command.goal, plan, (&self.desired, &self.observed), &busy) {
                     Verdict::Underway => None,
@@ -698,6 +709,15 @@ impl<E: Engine> Reconciler<E> {
         }
         self.commands = left;
         Ok(())
+    }
+
+    /// The errors of a removal that is over.
+    fn removal(&self, id: Option<&str>) -> Option<Vec<String>> {
+        let Some(container) = id.and_then(|id| self.observed.containers.get(id)) else {
+            return Some(Vec::new());
+        };
+        let failure = self.observed.failures.get(&container.record.name)?;
+        Some(vec![failure.message.clone()])
     }
 
     /// The project is gone: so is what was written about it.

@@ -270,6 +270,14 @@ impl Stack {
         pid.filter(|pid| *pid > 0).expect("it runs")
     }
 
+    /// The process id of the program of a service's only container, when it runs.
+    pub(crate) fn running_pid(&self, service: &str) -> Option<i32> {
+        let output = self.stack(&["inspect", &self.name(service, 1)]);
+        let found: Value = serde_json::from_str(&output.stdout).ok()?;
+        let pid = found[0]["State"]["Pid"].as_i64()?;
+        i32::try_from(pid).ok().filter(|pid| *pid > 0)
+    }
+
     /// Runs a shell script in a running container; its standard output.
     #[track_caller]
     pub(crate) fn exec(&self, service: &str, script: &str) -> String {
