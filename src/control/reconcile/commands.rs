@@ -1,0 +1,307 @@
+//! Commands: taken in, carried out beside the plan where they are not about a state, and answered.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Kind, Reconciler, Report, Underway, desired_path};
+use crate::control::verdict::{Goal, Verdict, verdict};
+use crate::control::{Command, Event, OneOff};
+use crate::engine::{Applied, Engine, EngineError};
+use crate::plan::{
+    DependencyState, Desired, ObservedContainer, Phase, Plan, RecordedFailure, readiness,
+};
+use crate::state::{StateError, remove_dir, write_json};
+
+impl<E: Engine> Reconciler<E> {
+    /// Writes down what a command asks for. From then on it happens.
+    pub(super) fn command(
+        &mut self,
+        command: Command,
+        events: &mpsc::UnboundedSender<Event>,
+    ) -> Result<(), EngineError> {
+        let now = Timestamp::now();
+        let mut desired = (*self.desired).clone();
+        command.apply(&mut desired, now);
+        if desired != *self.desired {
+            self.save(&desired)?;
+            self.desired = Arc::new(desired);
+        }
+        self.observed.failures.clear();
+        self.look_up_images()?;
+        let _ = events.send(Event::Accepted);
+        self.audience.join(events.clone());
+        let goal = Goal {
+            services: command.services().iter().cloned().collect(),
+            at: now,
+            healthy: match &command {
+                Command::Up(up) => up.wait,
+                Command::Start { wait, .. } => *wait,
+                _ => false,
+            },
+        };
+        let kind = match &command {
+            Command::Up(_) => Kind::ConvergeUp,
+            Command::Down { services, .. } if services.is_empty() => Kind::Down,
+            Command::Run(_) => Kind::OneOff,
+            Command::RemoveOneOff { .. } => Kind::Removal,
+            _ => Kind::Converge,
+        };
+        let one_off = match &command {
+            Command::RemoveOneOff { id } => Some(id.clone()),
+            _ => None,
+        };
+        match command {
+            Command::Kill { signal, .. } => self.kill(&goal, signal),
+            Command::Run(one_off) => self.wait_one_off(*one_off, events.clone()),
+            Command::RemoveOneOff { id } => self.remove_one_off(&id),
+            _ => {}
+        }
+        self.commands.push(Underway {
+            goal,
+            kind,
+            one_off,
+            events: events.clone(),
+        });
+        Ok(())
+    }
+
+    pub(super) fn save(&self, desired: &Desired) -> Result<(), EngineError> {
+        let path = desired_path(&self.paths, &self.project);
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(|error| StateError::io("make", dir, error))?;
+        }
+        Ok(write_json(&path, desired)?)
+    }
+
+    /// Which images the services' references mean.
+    pub(super) fn look_up_images(&mut self) -> Result<(), EngineError> {
+        let mut unknown = Vec::new();
+        for service in self.desired.services.values() {
+            let reference = service.service.image.clone().unwrap_or_default();
+            match &service.image_id {
+                Some(id) => drop(self.observed.images.insert(reference, id.clone())),
+                None => unknown.push(reference),
+            }
+        }
+        self.observed.images.extend(self.engine.images(&unknown)?);
+        Ok(())
+    }
+
+    pub(super) fn kill(&mut self, goal: &Goal, signal: i32) {
+        for container in self.observed.containers.values() {
+            if container.is_up()
+                && !container.record.one_off
+                && goal.concerns(&container.record.service)
+            {
+                self.audience.killing(&container.record.name);
+                match self.engine.signal(container, signal) {
+                    Ok(()) => self.audience.killed(&container.record.name),
+                    Err(error) => {
+                        let failure = RecordedFailure {
+                            at: Timestamp::now(),
+                            message: error.story(),
+                        };
+                        self.observed
+                            .failures
+                            .insert(container.record.name.clone(), failure);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes a one-off container: what it needs becomes part of the plan.
+    pub(super) fn wait_one_off(
+        &mut self,
+        mut one_off: OneOff,
+        events: mpsc::UnboundedSender<Event>,
+    ) {
+        if one_off.no_deps
+            && let Some(model) = one_off.stack.services.get_mut(&one_off.service)
+        {
+            model.depends_on.clear();
+        }
+        self.waiting.push((one_off, events));
+        self.want_one_offs();
+    }
+
+    pub(super) fn want_one_offs(&mut self) {
+        let models = self
+            .waiting
+            .iter()
+            .filter_map(|(one_off, _)| one_off.model());
+        let models: Vec<_> = models.cloned().collect();
+        if models != self.desired.one_offs {
+            Arc::make_mut(&mut self.desired).one_offs = models;
+        }
+    }
+
+    /// Starts the one-off containers that have all they need; ends the wait of those that never will.
+    pub(super) fn begin_one_offs(&mut self, plan: &Plan) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        for (one_off, events) in std::mem::take(&mut self.waiting) {
+            let state = match one_off.model() {
+                Some(model) => readiness(model, plan, (&self.desired, &self.observed)),
+                None => DependencyState::Met,
+            };
+            match state {
+                _ if events.is_closed() => {}
+                DependencyState::Met => self.run_one_off(one_off, events),
+                DependencyState::Pending => self.waiting.push((one_off, events)),
+                DependencyState::Failed(reason) => {
+                    let message = format!("cannot run {}: {reason}", one_off.service);
+                    self.end_one_off(&events, vec![message]);
+                }
+            }
+        }
+        self.want_one_offs();
+    }
+
+    pub(super) fn run_one_off(&mut self, one_off: OneOff, events: mpsc::UnboundedSender<Event>) {
+        let (made, container) = oneshot::channel::<ObservedContainer>();
+        let starting =
+            Arc::clone(&self.engine).run_one_off(one_off, Arc::clone(&self.desired), made);
+        let early = events.clone();
+        self.tasks.spawn(async move {
+            match container.await {
+                Ok(container) => Report::Made(early, container),
+                Err(_) => Report::Nothing,
+            }
+        });
+        self.tasks
+            .spawn(async move { Report::OneOff(events, starting.await) });
+    }
+
+    pub(super) fn one_off_made(
+        &mut self,
+        events: &mpsc::UnboundedSender<Event>,
+        container: ObservedContainer,
+    ) {
+        let _ = events.send(Event::OneOff {
+            id: container.record.id.clone(),
+            name: container.record.name.clone(),
+        });
+        self.observed
+            .containers
+            .entry(container.record.id.clone())
+            .or_insert(container);
+    }
+
+    pub(super) fn one_off_started(
+        &mut self,
+        events: &mpsc::UnboundedSender<Event>,
+        result: Result<Applied, EngineError>,
+    ) {
+        let mut errors = Vec::new();
+        match result {
+            Ok(Applied::Container(container)) => {
+                self.observed
+                    .containers
+                    .insert(container.record.id.clone(), (*container).clone());
+                self.look_after(*container);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                errors.push(error.story());
+                let made: Vec<String> = self
+                    .observed
+                    .containers
+                    .values()
+                    .filter(|container| {
+                        container.record.one_off && container.phase == Phase::Created
+                    })
+                    .map(|container| container.record.id.clone())
+                    .collect();
+                for id in made {
+                    if let Ok(Some(container)) = self.engine.look(&id) {
+                        self.observed.containers.insert(id, container);
+                    }
+                }
+            }
+        }
+        self.end_one_off(events, errors);
+    }
+
+    pub(super) fn end_one_off(
+        &mut self,
+        events: &mpsc::UnboundedSender<Event>,
+        errors: Vec<String>,
+    ) {
+        let _ = events.send(Event::Done { errors });
+        self.commands
+            .retain(|command| !command.events.same_channel(events));
+        self.audience.leave(events);
+    }
+
+    pub(super) fn remove_one_off(&mut self, id: &str) {
+        if let Some(container) = self.observed.containers.get_mut(id)
+            && container.record.one_off
+        {
+            let mut record = (*container.record).clone();
+            record.auto_remove = true;
+            container.record = Arc::new(record);
+            if container.is_up()
+                && let Err(error) = self.engine.signal(container, nix::libc::SIGKILL)
+            {
+                tracing::warn!(error = error.story(), "cannot end a one-off container");
+            }
+        }
+    }
+
+    /// Answers the commands that have been carried out.
+    pub(super) async fn finish_commands(&mut self, plan: &Plan) -> Result<(), EngineError> {
+        let busy: BTreeSet<String> = self.busy.keys().cloned().collect();
+        let mut left = Vec::new();
+        for command in std::mem::take(&mut self.commands) {
+            let errors = match command.kind {
+                Kind::OneOff => None,
+                Kind::Removal => self.removal(command.one_off.as_deref()),
+                Kind::Down if !self.busy.is_empty() => None,
+                _ => match verdict(&command.goal, plan, (&self.desired, &self.observed), &busy) {
+                    Verdict::Underway => None,
+                    Verdict::Done(errors) => Some(errors),
+                },
+            };
+            match errors {
+                None if command.events.is_closed() => self.audience.leave(&command.events),
+                None => left.push(command),
+                Some(errors) => {
+                    if command.kind == Kind::Down && errors.is_empty() {
+                        self.forget_project()?;
+                    }
+                    if command.kind == Kind::ConvergeUp {
+                        self.audience.tell_untouched(
+                            &command.events,
+                            &command.goal,
+                            &self.observed,
+                        );
+                    }
+                    let _ = command.events.send(Event::Done { errors });
+                    self.audience.leave(&command.events);
+                }
+            }
+        }
+        self.commands = left;
+        Ok(())
+    }
+
+    /// The errors of a removal that is over.
+    pub(super) fn removal(&self, id: Option<&str>) -> Option<Vec<String>> {
+        let Some(container) = id.and_then(|id| self.observed.containers.get(id)) else {
+            return Some(Vec::new());
+        };
+        let failure = self.observed.failures.get(&container.record.name)?;
+        Some(vec![failure.message.clone()])
+    }
+
+    /// The project is gone: so is what was written about it.
+    pub(super) fn forget_project(&mut self) -> Result<(), EngineError> {
+        self.desired = Arc::new(Desired::new(&self.project));
+        Ok(remove_dir(&self.paths.project(&self.project))?)
+    }
+}
