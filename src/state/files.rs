@@ -60,7 +60,9 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateErr
 /// Replaces a JSON file by writing a temporary beside it and renaming: readers see the old or the
 /// new content. It does not sync: after a power cut the containers are gone as well.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), StateError> {
-    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
+    // Of its own for each writer: threads of one process may write the same file.
+    let unique = format!("tmp{}-{:08x}", std::process::id(), fastrand::u32(..));
+    let temporary = path.with_extension(unique);
     let bytes = serde_json::to_vec(value).map_err(|source| StateError::Damaged {
         path: path.to_owned(),
         source,
@@ -135,6 +137,23 @@ pub fn sweep_gone(objects: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_may_write_the_same_file_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file.json");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for number in 0..100 {
+                        write_json(&path, &number).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(read_json::<i32>(&path).unwrap(), Some(99));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
 
     #[test]
     fn a_file_is_replaced_as_a_whole_and_read_back() {

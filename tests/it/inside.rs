@@ -163,7 +163,7 @@ fn run_makes_a_container_of_its_own_and_removes_it() {
     let run = stack.stack(&arguments).fails_with(9);
     let run = run.stdout_is("out\n");
     assert!(run.stderr.lines().any(|line| line == "err"), "{run}");
-    assert!(stack.ps().is_empty(), "{:#?}", stack.ps());
+    assert_eq!(stack.ps(), []);
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn run_in_a_terminal_is_a_terminal_inside_and_ends_with_it() {
     terminal.wait_for("is-a-1-terminal");
     terminal.type_in("exit 3\n");
     assert_eq!(terminal.finish(), 3);
-    assert!(stack.ps().is_empty(), "{:#?}", stack.ps());
+    assert_eq!(stack.ps(), []);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_run_that_is_killed_leaves_its_container_to_down() {
     running.signal(Signal::KILL);
     drop(running);
     stack.down();
-    assert!(stack.ps().is_empty(), "{:#?}", stack.ps());
+    assert_eq!(stack.ps(), []);
 }
 
 #[test]
