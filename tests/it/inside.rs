@@ -309,7 +309,13 @@ fn a_run_passes_an_interruption_on() {
     let path = stack.dir().join("output");
     let running = stack.start_into(&["run", "--rm", "-T", "one", "sh", "-c", script], &path);
     let read = || std::fs::read_to_string(&path).unwrap();
-    eventually("it runs", || read().contains("up").then_some(()));
+    // The program may speak before the command has heard that it runs.
+    eventually("it runs", || {
+        let listed = one_offs(&stack)
+            .first()
+            .is_some_and(|row| row.state == "running");
+        (listed && read().contains("up")).then_some(())
+    });
     running.signal(Signal::INT);
     let output = running.finish();
     assert_eq!(output.code, 4, "{output}");

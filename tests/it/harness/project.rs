@@ -391,6 +391,18 @@ impl Stack {
 
     /// What this test would leave behind if it ended now.
     pub(crate) fn left_behind(&self) -> Vec<String> {
+        // The kernel takes network namespaces down behind us, and slowly when it has many to do.
+        let deadline = Instant::now() + super::PATIENCE;
+        loop {
+            let found = self.found();
+            if found.is_empty() || Instant::now() > deadline {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn found(&self) -> Vec<String> {
         leaks::find_of(&self.root(), &self.projects())
     }
 
@@ -448,7 +460,7 @@ impl Drop for Stack {
         let log = self.supervisor_log();
         let failures = self.end();
         // The supervisor ends by itself, when it has nothing left to do.
-        let deadline = Instant::now() + Duration::from_secs(3);
+        let deadline = Instant::now() + Duration::from_secs(30);
         let mut found = leaks::find_of(&self.root(), &projects);
         while !found.is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
