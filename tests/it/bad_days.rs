@@ -131,6 +131,14 @@ fn shim_and_supervisor_killed_at_once_are_made_good_by_the_next_up() {
     for pid in [supervisor, web, other] {
         signal_to(pid, Signal::KILL);
     }
+    // A signal takes its time on a busy machine; what ended only after `up` is not its matter.
+    eventually("they have ended", || {
+        let left = stack.processes();
+        let ended = [supervisor, web, other]
+            .iter()
+            .all(|pid| !left.contains(pid));
+        ended.then_some(())
+    });
     stack.up();
     assert_eq!(stack.http(8080), "answer\n");
     assert_eq!(stack.container("other").state, "running");
