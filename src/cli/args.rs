@@ -10,6 +10,7 @@ use super::{
     completions, config, create, down, exec, image, images, inspect, kill, logs, ls, pause, plan,
     ps, pull, restart, run, start, stop, up, version,
 };
+use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
 
 /// Compose files on a daemonless container runtime of their own.
@@ -76,6 +77,22 @@ pub(crate) struct Global {
     pub(crate) compatibility: bool,
 }
 
+impl Global {
+    /// What to load for a caller in this directory; standard input is not read yet.
+    pub(crate) fn load_options(&self, working_dir: PathBuf) -> LoadOptions {
+        LoadOptions {
+            files: self.files.clone(),
+            project_name: self.project_name.clone(),
+            project_directory: self.project_directory.clone(),
+            profiles: self.profiles.clone(),
+            env_files: self.env_files.clone(),
+            working_dir,
+            stdin: None,
+            skip: Skip::default(),
+        }
+    }
+}
+
 /// The sub-commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -110,6 +127,7 @@ pub(crate) enum Command {
     /// Show what `up` would do, and why.
     Plan(plan::Plan),
     /// Check the stack file and print it in its full form.
+    #[command(visible_alias = "convert")]
     Config(config::Config),
     /// List the images that containers are made of.
     Images(images::Images),

@@ -1,20 +1,15 @@
 //! `stack config`.
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::args::refuse;
-use super::context::{Context, Warnings};
+use super::context::Context;
 use super::error::{Error, Result};
-use super::image_phase::image_text;
-use super::project::{Dependencies, select};
-use crate::compose::Loaded;
-use crate::compose::model::{Service, ServiceName};
-use crate::compose::render::{to_json, to_yaml};
-use crate::plan::config_hash;
+use crate::compose::config::{Asked, ConfigCommand, ConfigError, Format};
+use crate::compose::{LoadOptions, Skip};
 
 /// Flags of `config`.
 #[derive(Debug, Args)]
@@ -23,8 +18,8 @@ pub(crate) struct Config {
     #[arg(value_name = "SERVICE")]
     names: Vec<String>,
     /// Form of the output.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "yaml")]
-    format: Form,
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Form>,
     /// Check only.
     #[arg(short, long)]
     quiet: bool,
@@ -105,82 +100,108 @@ impl Config {
             ("--resolve-image-digests", self.resolve_image_digests),
             ("--lock-image-digests", self.lock_image_digests),
         ])?;
-        let mut loaded = context.load(Warnings::Shown)?;
-        if !self.names.is_empty() {
-            loaded.stack = select(&loaded.stack, &self.names, Dependencies::Included)?.stack;
-        }
-        if self.quiet {
-            return Ok(());
-        }
-        let text = self.text(&loaded)?;
-        match &self.output {
-            Some(path) => std::fs::write(path, text).map_err(|error| {
+        let output = self
+            .command(context.load_options()?, context.global.all_resources)
+            .run(&context.source)?;
+        context.warn(&output.warnings);
+        for (path, text) in &output.files {
+            std::fs::write(path, text).map_err(|error| {
                 Error::new(format!("cannot write {}", path.display())).because(error)
+            })?;
+        }
+        let mut out = std::io::stdout().lock();
+        out.write_all(output.stdout.as_bytes())?;
+        Ok(out.flush()?)
+    }
+
+    fn command(self, mut options: LoadOptions, all_resources: bool) -> ConfigCommand {
+        options.skip = Skip {
+            interpolation: self.no_interpolate,
+            normalization: self.no_normalize,
+            paths: self.no_path_resolution,
+            consistency: self.no_consistency,
+            environment: self.no_env_resolution,
+        };
+        let asked = Asked {
+            services: self.services,
+            volumes: self.volumes,
+            networks: self.networks,
+            models: self.models,
+            hash: self.hash,
+            profiles: self.profiles,
+            images: self.images,
+            variables: self.variables,
+            environment: self.environment,
+        };
+        ConfigCommand {
+            options,
+            names: self.names,
+            subject: asked.subject(),
+            format: self.format.map(|form| match form {
+                Form::Yaml => Format::Yaml,
+                Form::Json => Format::Json,
             }),
-            None => {
-                let mut out = std::io::stdout().lock();
-                out.write_all(text.as_bytes())?;
-                Ok(out.flush()?)
-            }
+            quiet: self.quiet,
+            output: self.output,
+            all_resources,
         }
-    }
-
-    fn text(&self, loaded: &Loaded) -> Result<String> {
-        let stack = &loaded.stack;
-        if let Some(names) = &self.hash {
-            return hashes(loaded, names);
-        }
-        Ok(if self.services {
-            lines(stack.services.keys().map(ServiceName::as_str))
-        } else if self.volumes {
-            lines(stack.volumes.keys().map(|key| key.as_str()))
-        } else if self.networks {
-            lines(stack.networks.keys().map(|key| key.as_str()))
-        } else if self.profiles {
-            let all = stack
-                .services
-                .values()
-                .chain(stack.disabled_services.values());
-            let profiles: BTreeSet<&str> = all
-                .flat_map(|service: &Service| &service.profiles)
-                .map(String::as_str)
-                .collect();
-            lines(profiles.into_iter())
-        } else if self.images {
-            let project = stack.name.as_str();
-            let images: Vec<String> = stack
-                .services
-                .iter()
-                .map(|(name, service)| image_text(project, name, service))
-                .collect();
-            lines(images.iter().map(String::as_str))
-        } else {
-            match self.format {
-                Form::Yaml => to_yaml(loaded),
-                Form::Json => to_json(loaded),
-            }
-        })
     }
 }
 
-fn lines<'a>(items: impl Iterator<Item = &'a str>) -> String {
-    items.flat_map(|item| [item, "\n"]).collect()
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::Invalid(problems) => problems.into(),
+            ConfigError::NoSuchService {
+                suggestion: Some(ref meant),
+                ..
+            } => Self::new(error.to_string()).hint(format!("did you mean `{meant}`?")),
+            error => Self::new(error.to_string()),
+        }
+    }
 }
 
-/// `name hash`, a line for each.
-fn hashes(loaded: &Loaded, names: &str) -> Result<String> {
-    let services = &loaded.stack.services;
-    let mut text = String::new();
-    let mut named: Vec<&str> = match names {
-        "*" => services.keys().map(ServiceName::as_str).collect(),
-        names => names.split(',').map(str::trim).collect(),
-    };
-    named.sort_unstable();
-    for name in named {
-        let service = services
-            .get(name)
-            .ok_or_else(|| Error::new(format!("no such service: {name}")))?;
-        text.push_str(&format!("{name} {}\n", config_hash(service)));
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::args::{Cli, Command};
+    use crate::compose::config::parse;
+
+    fn by_command_line(args: &[&str]) -> ConfigCommand {
+        let cli = Cli::try_parse_from([&["stack"], args].concat()).unwrap();
+        let options = cli.global.load_options("/x".into());
+        match cli.command {
+            Command::Config(config) => config.command(options, cli.global.all_resources),
+            other => panic!("{other:?}"),
+        }
     }
-    Ok(text)
+
+    #[test]
+    fn cases_of_the_corpus_mean_what_the_command_line_means() {
+        for args in [
+            "config",
+            "convert",
+            "-f a -f b --profile p --env-file e -p n --project-directory d --all-resources config",
+            "config --no-interpolate --no-normalize --no-path-resolution --no-consistency",
+            "config --no-env-resolution -q -o out web db",
+            "config --services",
+            "config --volumes --hash=web",
+            "config --networks --hash web,db",
+            "config --models --format=json",
+            "config --profiles --format yaml",
+            "config --images --quiet --output=out",
+            "config --variables",
+            "config --environment",
+            "config --variables --environment",
+        ] {
+            let args: Vec<&str> = args.split(' ').collect();
+            assert_eq!(
+                by_command_line(&args),
+                parse(&args, "/x").unwrap(),
+                "{args:?}"
+            );
+        }
+    }
 }

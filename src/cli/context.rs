@@ -9,7 +9,7 @@ use super::args::Global;
 use super::error::{Error, Result};
 use super::source::DiskSource;
 use crate::compose::source::Source;
-use crate::compose::{LoadOptions, Loaded, load};
+use crate::compose::{Diagnostics, LoadOptions, Loaded, load};
 use crate::image::ImageStore;
 use crate::plan::Desired;
 use crate::state::{Paths, read_json};
@@ -72,38 +72,45 @@ impl Context {
             .filter(|name| !name.is_empty())
     }
 
-    /// Loads the stack file.
-    pub(crate) fn load(&self, warnings: Warnings) -> Result<Loaded> {
+    /// What to load, by the flags of every command.
+    pub(crate) fn load_options(&self) -> Result<LoadOptions> {
         let global = &self.global;
         let stdin = match global.files.iter().any(|file| file.as_os_str() == "-") {
             true => Some(read_stdin()?),
             false => None,
         };
-        let options = LoadOptions {
-            files: global.files.clone(),
-            project_name: global.project_name.clone(),
-            project_directory: global.project_directory.clone(),
-            profiles: global.profiles.clone(),
-            env_files: global.env_files.clone(),
-            working_dir: self.working_dir.clone(),
+        Ok(LoadOptions {
             stdin,
-        };
-        let mut loaded = load(&self.source, &options)?;
-        if global.all_resources {
+            ..global.load_options(self.working_dir.clone())
+        })
+    }
+
+    /// Loads the stack file.
+    pub(crate) fn load(&self, warnings: Warnings) -> Result<Loaded> {
+        let mut loaded = load(&self.source, &self.load_options()?)?;
+        if self.global.all_resources {
             let stack = &mut loaded.stack;
             stack.networks.append(&mut stack.unused_networks);
             stack.volumes.append(&mut stack.unused_volumes);
         }
-        if warnings == Warnings::Shown && !loaded.warnings.is_empty() {
-            use crate::compose::diagnostic::Color;
-            let color = match self.terminal.stderr {
-                crate::ui::Paint::On => Color::Always,
-                crate::ui::Paint::Off => Color::Never,
-            };
-            let width = crate::ui::terminal::size().0;
-            Terminal::say(loaded.warnings.render(color, width).trim_end());
+        if warnings == Warnings::Shown {
+            self.warn(&loaded.warnings);
         }
         Ok(loaded)
+    }
+
+    /// Shows problems that did not stop the loading.
+    pub(crate) fn warn(&self, warnings: &Diagnostics) {
+        use crate::compose::diagnostic::Color;
+        if warnings.is_empty() {
+            return;
+        }
+        let color = match self.terminal.stderr {
+            crate::ui::Paint::On => Color::Always,
+            crate::ui::Paint::Off => Color::Never,
+        };
+        let width = crate::ui::terminal::size().0;
+        Terminal::say(warnings.render(color, width).trim_end());
     }
 
     /// What a project is to look like, as recorded; `None` when nothing was brought up.

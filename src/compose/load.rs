@@ -17,7 +17,7 @@ use super::tree::{Map, Node, Value};
 use super::{check, defaults, environment, interpolate, merge, paths, reader, render, typed};
 
 /// What to load. Values given here win over the `COMPOSE_*` variables.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LoadOptions {
     /// Stack files (`-f`), `-` for standard input; none = `COMPOSE_FILE`, then a search.
     pub files: Vec<PathBuf>,
@@ -33,6 +33,23 @@ pub struct LoadOptions {
     pub working_dir: PathBuf,
     /// Content of standard input, when one of the files is `-`.
     pub stdin: Option<Vec<u8>>,
+    /// What is left out.
+    pub skip: Skip,
+}
+
+/// Phases that `config` can be told to leave out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Skip {
+    /// Variables stay as they are written (`--no-interpolate`).
+    pub interpolation: bool,
+    /// What is meant without being said is not filled in (`--no-normalize`).
+    pub normalization: bool,
+    /// Paths stay relative (`--no-path-resolution`).
+    pub paths: bool,
+    /// The whole is not checked (`--no-consistency`).
+    pub consistency: bool,
+    /// Files with variables are not read (`--no-env-resolution`).
+    pub environment: bool,
 }
 
 /// A loaded stack.

@@ -12,6 +12,7 @@
 mod behaviour;
 mod bytes;
 mod check;
+pub mod config;
 #[cfg(test)]
 mod corpus;
 mod defaults;
@@ -42,4 +43,4 @@ mod typed;
 mod vocabulary;
 
 pub use diagnostic::{Color, Diagnostic, Diagnostics, Level, Location};
-pub use load::{LoadOptions, Loaded, Positions, load};
+pub use load::{LoadOptions, Loaded, Positions, Skip, load};

@@ -1,0 +1,174 @@
+//! `stack config`: from flags to what is printed.
+//!
+//! A pure function of [`ConfigCommand`] and a [`Source`]: the command line only parses flags, looks
+//! digests up and writes. Which flag wins over which, and what each prints, is Docker Compose's.
+
+use std::path::PathBuf;
+
+use super::diagnostic::Diagnostics;
+use super::load::LoadOptions;
+use super::source::Source;
+use crate::graph::GraphError;
+
+mod listing;
+#[cfg(test)]
+mod parse;
+#[cfg(test)]
+pub(crate) use parse::parse;
+
+/// The flags of `config`, parsed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConfigCommand {
+    /// Files, project, profiles, and which phases are left out (`--no-…`).
+    pub options: LoadOptions,
+    /// Services to print, with all that they need; none = all.
+    pub names: Vec<String>,
+    /// What to print.
+    pub subject: Subject,
+    /// `--format`; `None` = what the subject is printed in unless told otherwise.
+    pub format: Option<Format>,
+    /// Check only; lists are printed nevertheless, as Docker Compose does.
+    pub quiet: bool,
+    /// Write the model to this file instead of standard output.
+    pub output: Option<PathBuf>,
+    /// Networks and volumes that no service uses are part of the model (`--all-resources`).
+    pub all_resources: bool,
+}
+
+/// What `config` prints.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Subject {
+    /// The whole model.
+    #[default]
+    Model,
+    /// Names of services.
+    Services,
+    /// Names of volumes.
+    Volumes,
+    /// Names of networks.
+    Networks,
+    /// Names of models.
+    Models,
+    /// Hashes of these services, `*` = all.
+    Hash(String),
+    /// Names of profiles.
+    Profiles,
+    /// Names of images.
+    Images,
+    /// The variables that the files name.
+    Variables,
+    /// The variables that the files are filled with.
+    Environment,
+}
+
+/// `--format` of `config`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// YAML.
+    Yaml,
+    /// JSON.
+    Json,
+    /// A table (`--variables` only).
+    Table,
+}
+
+/// What there is to write.
+#[derive(Debug, Clone, Default)]
+pub struct Output {
+    /// For standard output.
+    pub stdout: String,
+    /// Files to write, with their content.
+    pub files: Vec<(PathBuf, String)>,
+    /// Problems that did not stop the loading.
+    pub warnings: Diagnostics,
+}
+
+/// Why there is nothing to write.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The files have no meaning.
+    #[error(transparent)]
+    Invalid(#[from] Diagnostics),
+    /// The services cannot be selected.
+    #[error(transparent)]
+    Selection(#[from] GraphError),
+    /// A service was named that the stack does not have.
+    #[error("no such service: {name}")]
+    NoSuchService {
+        /// The name.
+        name: String,
+        /// A service that is called much the same.
+        suggestion: Option<String>,
+    },
+    /// Only `--variables` is a table.
+    #[error("the model cannot be printed as a table")]
+    NoTable,
+}
+
+impl ConfigCommand {
+    /// What this command writes, given these files and this environment.
+    pub fn run(&self, source: &dyn Source) -> Result<Output, ConfigError> {
+        let mut loaded = super::load(source, &self.options)?;
+        if self.all_resources {
+            let stack = &mut loaded.stack;
+            stack.networks.append(&mut stack.unused_networks);
+            stack.volumes.append(&mut stack.unused_volumes);
+        }
+        self.select(&mut loaded)?;
+        let stdout = self.text(&loaded)?;
+        let mut output = Output {
+            warnings: loaded.warnings,
+            ..Output::default()
+        };
+        match &self.output {
+            _ if self.quiet && self.subject == Subject::Model => {}
+            Some(path) if self.subject == Subject::Model => {
+                output.files.push((path.clone(), stdout));
+            }
+            _ => output.stdout = stdout,
+        }
+        Ok(output)
+    }
+}
+
+/// The flags that each ask for something else to be printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// `--services`
+    pub services: bool,
+    /// `--volumes`
+    pub volumes: bool,
+    /// `--networks`
+    pub networks: bool,
+    /// `--models`
+    pub models: bool,
+    /// `--hash`
+    pub hash: Option<String>,
+    /// `--profiles`
+    pub profiles: bool,
+    /// `--images`
+    pub images: bool,
+    /// `--variables`
+    pub variables: bool,
+    /// `--environment`
+    pub environment: bool,
+}
+
+impl Asked {
+    /// The one that wins when there are several.
+    pub fn subject(self) -> Subject {
+        let hash = self.hash.filter(|names| !names.is_empty());
+        match () {
+            () if self.services => Subject::Services,
+            () if self.volumes => Subject::Volumes,
+            () if self.networks => Subject::Networks,
+            () if self.models => Subject::Models,
+            () if hash.is_some() => Subject::Hash(hash.unwrap_or_default()),
+            () if self.profiles => Subject::Profiles,
+            () if self.images => Subject::Images,
+            () if self.variables => Subject::Variables,
+            () if self.environment => Subject::Environment,
+            () => Subject::Model,
+        }
+    }
+}
