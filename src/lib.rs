@@ -1,6 +1,7 @@
 //! `stack` reads a Compose file and makes the machine match it.
 //!
 //! See `docs/ARCHITECTURE.md` for the way of the data and the map of the folders.
+pub mod build;
 pub mod cli;
 pub mod compose;
 pub mod control;

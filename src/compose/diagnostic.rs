@@ -36,14 +36,14 @@ impl fmt::Display for Location {
 /// A stretch of bytes of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
-    pub(super) file: FileId,
-    pub(super) start: u32,
-    pub(super) end: u32,
+    pub(crate) file: FileId,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
 }
 
 impl Span {
     /// The part of this span `from..to` bytes after its start.
-    pub(super) fn part(self, range: Range<usize>) -> Self {
+    pub(crate) fn part(self, range: Range<usize>) -> Self {
         let at = |offset: usize| {
             let offset = u32::try_from(offset).unwrap_or(u32::MAX);
             self.start.saturating_add(offset).min(self.end)
@@ -58,7 +58,7 @@ impl Span {
 
 /// A file among [`Sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
-pub(super) struct FileId(u16);
+pub(crate) struct FileId(u16);
 
 /// One problem.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,19 +90,19 @@ impl Diagnostic {
     }
 
     /// Adds a few words under the caret.
-    pub(super) fn label(&mut self, label: impl Into<String>) -> &mut Self {
+    pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
         self.label = Some(printable(label.into()));
         self
     }
 
     /// Adds another place.
-    pub(super) fn related(&mut self, span: Span, label: impl Into<String>) -> &mut Self {
+    pub(crate) fn related(&mut self, span: Span, label: impl Into<String>) -> &mut Self {
         self.related.push((span, printable(label.into())));
         self
     }
 
     /// Says what to do.
-    pub(super) fn help(&mut self, help: impl Into<String>) -> &mut Self {
+    pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
         self.help = Some(printable(help.into()));
         self
     }
@@ -131,13 +131,13 @@ struct SourceFile {
 
 /// The texts that spans point into.
 #[derive(Debug, Default)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     files: Vec<SourceFile>,
 }
 
 impl Sources {
     /// Adds a file under the name it is shown with; `None` when there are too many to count.
-    pub(super) fn add(&mut self, path: PathBuf, text: Arc<str>) -> Option<FileId> {
+    pub(crate) fn add(&mut self, path: PathBuf, text: Arc<str>) -> Option<FileId> {
         let id = FileId(u16::try_from(self.files.len()).ok()?);
         self.files.push(SourceFile { path, text });
         Some(id)
@@ -148,14 +148,14 @@ impl Sources {
     }
 
     /// The text a span covers.
-    pub(super) fn text(&self, span: Span) -> Option<&str> {
+    pub(crate) fn text(&self, span: Span) -> Option<&str> {
         self.file(span.file)?
             .text
             .get(span.start as usize..span.end as usize)
     }
 
     /// File, line and column of a span's start.
-    pub(super) fn locate(&self, span: Span) -> Option<Location> {
+    pub(crate) fn locate(&self, span: Span) -> Option<Location> {
         let file = self.file(span.file)?;
         let before = file.text.get(..span.start as usize)?;
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -169,8 +169,8 @@ impl Sources {
 
 /// Collects the problems and texts of one load.
 #[derive(Debug, Default)]
-pub(super) struct Problems {
-    pub(super) sources: Sources,
+pub(crate) struct Problems {
+    pub(crate) sources: Sources,
     items: Vec<Diagnostic>,
 }
 
@@ -179,7 +179,7 @@ const MAX_PROBLEMS: usize = 200;
 
 impl Problems {
     /// Records an error; the result takes labels and help.
-    pub(super) fn error(
+    pub(crate) fn error(
         &mut self,
         span: impl Into<Option<Span>>,
         message: impl Into<String>,
@@ -188,7 +188,7 @@ impl Problems {
     }
 
     /// Records a warning; the result takes labels and help.
-    pub(super) fn warn(
+    pub(crate) fn warn(
         &mut self,
         span: impl Into<Option<Span>>,
         message: impl Into<String>,
@@ -207,12 +207,12 @@ impl Problems {
     }
 
     /// Whether an error was recorded.
-    pub(super) fn has_errors(&self) -> bool {
+    pub(crate) fn has_errors(&self) -> bool {
         self.items.iter().any(|item| item.level == Level::Error)
     }
 
     /// Whether an error was recorded about this stretch of a file.
-    pub(super) fn has_error_in(&self, span: Span) -> bool {
+    pub(crate) fn has_error_in(&self, span: Span) -> bool {
         self.items.iter().any(|item| {
             item.level == Level::Error
                 && item.span.is_some_and(|found| {
@@ -222,7 +222,7 @@ impl Problems {
     }
 
     /// All problems, in the order of the files, those without a place last.
-    pub(super) fn finish(self) -> Diagnostics {
+    pub(crate) fn finish(self) -> Diagnostics {
         let mut items = self.items;
         items.sort_by_key(|item| match item.span {
             Some(span) => (false, span.file, span.start),
@@ -240,7 +240,7 @@ impl Problems {
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
     items: Vec<Diagnostic>,
-    pub(super) sources: Arc<Sources>,
+    pub(crate) sources: Arc<Sources>,
 }
 
 /// Whether a rendering uses colour.
@@ -374,7 +374,7 @@ impl fmt::Display for Diagnostics {
 impl std::error::Error for Diagnostics {}
 
 /// The candidate that a misspelt word most likely means.
-pub(super) fn suggestion<'a>(
+pub(crate) fn suggestion<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

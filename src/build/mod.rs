@@ -1,0 +1,12 @@
+//! Dockerfile → image, natively: no other builder, no daemon; the steps run in our own runtime.
+//!
+//! The way: [`dockerfile`] reads text into instructions with spans; [`plan`](mod@plan) makes of them, of the build
+//! arguments and of what is known of the base images the stages that are needed, with every variable
+//! expanded and every step's environment settled. Both are pure: text and data in, data and
+//! diagnostics out; no disk, no clock, no environment, no network.
+//!
+//! Invariant: a [`Plan`](plan::Plan) has nothing left to decide. Whoever carries it out never looks at the
+//! Dockerfile again, except to show the line that failed.
+
+pub mod dockerfile;
+pub mod plan;

@@ -1,0 +1,296 @@
+//! The plan: stages in the order they can be built, each a list of steps with nothing left to expand.
+
+use indexmap::IndexMap;
+
+use crate::build::dockerfile::instruction::{Network, Security};
+use crate::compose::diagnostic::Span;
+use crate::image::Healthcheck;
+
+/// What is to be built.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The stages that the target needs, every one after those it needs itself; the last is the target.
+    pub stages: Vec<Stage>,
+}
+
+/// A stage: its number in the Dockerfile, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StageId(pub usize);
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// Its number.
+    pub id: StageId,
+    /// Its name, in lower case.
+    pub name: Option<String>,
+    /// What it starts from.
+    pub base: Origin,
+    /// What its steps run as: `linux/amd64`.
+    pub platform: String,
+    /// The steps, those of the base image's `ONBUILD` first.
+    pub steps: Vec<Step>,
+    /// The configuration of an image that ends here.
+    pub config: Config,
+}
+
+/// Where files come from: a stage's base, `COPY --from`, a mount's `from`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// Nothing at all.
+    Scratch,
+    /// A stage of this plan, complete.
+    Stage(StageId),
+    /// An image.
+    Image {
+        /// Its name as written, variables expanded.
+        reference: String,
+        /// For which platform: `linux/amd64`.
+        platform: String,
+    },
+    /// The build context.
+    Context,
+    /// A context that the caller named.
+    Named(String),
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What is to be done.
+    pub action: Action,
+    /// Where it stands; for a base image's trigger: the `FROM`.
+    pub span: Span,
+    /// The instruction on one line, as progress shows it.
+    pub text: String,
+    /// What the image's history says of it; made as BuildKit does.
+    pub history: String,
+    /// Whether it is a trigger of the base image.
+    pub trigger: bool,
+}
+
+/// What a step does. Steps other than `Run`, `Copy`, `Add` and `Workdir` change the configuration only,
+/// which [`Stage::config`] has already in it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Run a program.
+    Run(Run),
+    /// Copy files.
+    Copy(Copy),
+    /// Copy files, unpack archives, fetch URLs.
+    Add(Add),
+    /// Make a directory where there is none, with all above it. Absolute, clean.
+    Workdir(String),
+    /// Nothing to do: the configuration changed.
+    Configure,
+}
+
+/// A program to run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// What is executed.
+    pub program: Program,
+    /// The whole environment: the image's variables, build arguments, proxies; the last one of a name counts.
+    pub env: IndexMap<String, String>,
+    /// Build arguments in scope that the cache key must hold: declared here, without the predefined proxies.
+    pub args: IndexMap<String, String>,
+    /// Absolute; `/` when none was set.
+    pub workdir: String,
+    /// As written; empty = root.
+    pub user: String,
+    /// In order.
+    pub mounts: Vec<Mount>,
+    /// Its network.
+    pub network: Network,
+    /// How far it is locked in.
+    pub security: Security,
+}
+
+/// What is executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// A program and its arguments; the shell is in it already.
+    Arguments(Vec<String>),
+    /// A script with a `#!` line: a file with mode 0755 at `/dev/pipes/<name>`, read-only, run without arguments.
+    Script {
+        /// Name of the file.
+        name: String,
+        /// Its content.
+        content: String,
+    },
+}
+
+/// Files to copy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Copy {
+    /// Where the files come from.
+    pub from: Origin,
+    /// What is copied.
+    pub transfer: Transfer,
+    /// Whether the directories above a source are kept.
+    pub parents: bool,
+}
+
+/// Files to add; local ones come from the build context.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Add {
+    /// What is added.
+    pub transfer: Transfer,
+    /// `sha256:…`.
+    pub checksum: Option<String>,
+    /// Whether `.git` of a fetched repository is kept.
+    pub keep_git_dir: bool,
+    /// Whether archives are unpacked; `None`: local ones are, fetched ones are not.
+    pub unpack: Option<bool>,
+}
+
+/// What copies and adds share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// Paths, patterns and URLs, in order; then files given in place.
+    pub sources: Vec<Source>,
+    /// Absolute; a trailing slash as written (`.` counts as one) is kept.
+    pub destination: String,
+    /// `user[:group]`, names or numbers; `None` = root.
+    pub chown: Option<String>,
+    /// Octal or symbolic.
+    pub chmod: Option<String>,
+    /// Whether the copy does not depend on what is below it.
+    pub link: bool,
+    /// Patterns of what is left out.
+    pub exclude: Vec<String>,
+}
+
+/// One source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A path or pattern below the origin's root, or for `ADD` a URL.
+    Path(String),
+    /// A file with this content.
+    Inline {
+        /// Name of the file, when the destination is a directory.
+        name: String,
+        /// Its content.
+        content: String,
+    },
+}
+
+/// A mount of one `RUN`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    /// Files of a stage, an image, or a context; what is written is thrown away.
+    Bind {
+        /// Where they come from.
+        from: Origin,
+        /// A path below its root.
+        source: String,
+        /// Absolute.
+        target: String,
+        /// Whether it can be written.
+        writable: bool,
+    },
+    /// A directory that stays from build to build.
+    Cache {
+        /// Its name; its target when none was given.
+        id: String,
+        /// Absolute.
+        target: String,
+        /// Who else may use it meanwhile.
+        sharing: Sharing,
+        /// What it starts as; `None` = empty.
+        from: Option<Origin>,
+        /// A path below the origin's root.
+        source: String,
+        /// Mode of a new directory; 0755 when not given.
+        mode: u32,
+        /// Owner of a new directory.
+        uid: u32,
+        /// Group of a new directory.
+        gid: u32,
+        /// Whether it can be written.
+        writable: bool,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Absolute.
+        target: String,
+        /// Bytes; `None` = no limit.
+        size: Option<u64>,
+    },
+    /// A secret, as a file or a variable.
+    Secret {
+        /// Its name.
+        id: String,
+        /// Where its file is; absolute. `None`: only the variable.
+        target: Option<String>,
+        /// The variable that holds it.
+        env: Option<String>,
+        /// Whether the step fails without it.
+        required: bool,
+        /// Mode of the file; 0400 when not given.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+    /// The socket of an ssh agent, named by `SSH_AUTH_SOCK`.
+    Ssh {
+        /// Which agent; `default`.
+        id: String,
+        /// Where the socket is; `None`: `/run/buildkit/ssh_agent.<n>`.
+        target: Option<String>,
+        /// Whether the step fails without it.
+        required: bool,
+        /// Mode of the socket; 0600 when not given.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+}
+
+/// Who may use a cache at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Everybody.
+    Shared,
+    /// Each its own copy.
+    Private,
+    /// One after the other.
+    Locked,
+}
+
+/// What an image says about its containers, in the words of Docker's image configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// In order of their first setting.
+    pub env: IndexMap<String, String>,
+    /// `None`: not set.
+    pub entrypoint: Option<Vec<String>>,
+    /// `None`: not set.
+    pub cmd: Option<Vec<String>>,
+    /// `ArgsEscaped` of the base image is dropped with its `CMD`.
+    pub args_escaped: bool,
+    /// Empty = root.
+    pub user: String,
+    /// Empty = `/`.
+    pub workdir: String,
+    /// In order of their first setting.
+    pub labels: IndexMap<String, String>,
+    /// `80/tcp`, in order.
+    pub exposed_ports: Vec<String>,
+    /// Paths, in order.
+    pub volumes: Vec<String>,
+    /// As written.
+    pub stop_signal: Option<String>,
+    /// `None`: not set.
+    pub healthcheck: Option<Healthcheck>,
+    /// `None`: `/bin/sh -c`.
+    pub shell: Option<Vec<String>>,
+    /// Instructions that run when an image is built on this one.
+    pub onbuild: Vec<String>,
+    /// `MAINTAINER`.
+    pub author: Option<String>,
+}
