@@ -8,8 +8,12 @@ use nix::unistd::geteuid;
 use super::args::Global;
 use super::error::{Error, Result};
 use super::source::DiskSource;
+use crate::compose::concerns::Part;
+use crate::compose::diagnostic::Color;
+use crate::compose::model::{ServiceName, Stack};
 use crate::compose::source::Source;
-use crate::compose::{LoadOptions, Loaded, load};
+use crate::compose::{Diagnostics, LoadOptions, Loaded, load};
+use crate::engine::native::capabilities;
 use crate::image::ImageStore;
 use crate::plan::Desired;
 use crate::state::{Paths, read_json};
@@ -94,16 +98,43 @@ impl Context {
             stack.networks.append(&mut stack.unused_networks);
             stack.volumes.append(&mut stack.unused_volumes);
         }
-        if warnings == Warnings::Shown && !loaded.warnings.is_empty() {
-            use crate::compose::diagnostic::Color;
-            let color = match self.terminal.stderr {
-                crate::ui::Paint::On => Color::Always,
-                crate::ui::Paint::Off => Color::Never,
-            };
-            let width = crate::ui::terminal::size().0;
-            Terminal::say(loaded.warnings.render(color, width).trim_end());
+        if warnings == Warnings::Shown {
+            self.tell(&loaded.warnings);
         }
         Ok(loaded)
+    }
+
+    /// Tells what is to be known before these services of a stack are run; fails when one cannot be.
+    pub(crate) fn review(
+        &self,
+        loaded: &Loaded,
+        stack: &Stack,
+        services: &[ServiceName],
+    ) -> Result<()> {
+        let asked = |part: &Part| match part {
+            Part::Service(name) => services.contains(name),
+            Part::Network(key) => stack.networks.contains_key(key),
+            Part::Volume(key) => stack.volumes.contains_key(key),
+            Part::Other(..) => true,
+        };
+        let found = loaded.review(capabilities::concerns(loaded), &asked);
+        if found.has_errors() {
+            return Err(found.into());
+        }
+        self.tell(&found);
+        Ok(())
+    }
+
+    fn tell(&self, diagnostics: &Diagnostics) {
+        if diagnostics.is_empty() {
+            return;
+        }
+        let color = match self.terminal.stderr {
+            crate::ui::Paint::On => Color::Always,
+            crate::ui::Paint::Off => Color::Never,
+        };
+        let width = crate::ui::terminal::size().0;
+        Terminal::say(diagnostics.render(color, width).trim_end());
     }
 
     /// What a project is to look like, as recorded; `None` when nothing was brought up.

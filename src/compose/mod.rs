@@ -12,6 +12,7 @@
 mod behaviour;
 mod bytes;
 mod check;
+pub mod concerns;
 #[cfg(test)]
 mod corpus;
 mod defaults;
@@ -32,6 +33,7 @@ mod problems;
 mod project;
 mod reader;
 pub mod render;
+mod running;
 mod scalar;
 mod schema;
 mod shape;
