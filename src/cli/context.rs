@@ -8,8 +8,12 @@ use nix::unistd::geteuid;
 use super::args::Global;
 use super::error::{Error, Result};
 use super::source::DiskSource;
+use crate::compose::concerns::Part;
+use crate::compose::diagnostic::Color;
+use crate::compose::model::{ServiceName, Stack};
 use crate::compose::source::Source;
 use crate::compose::{Diagnostics, LoadOptions, Loaded, load};
+use crate::engine::native::capabilities;
 use crate::image::ImageStore;
 use crate::plan::Desired;
 use crate::state::{Paths, read_json};
@@ -99,10 +103,30 @@ impl Context {
         Ok(loaded)
     }
 
-    /// Shows problems that did not stop the loading.
-    pub(crate) fn warn(&self, warnings: &Diagnostics) {
-        use crate::compose::diagnostic::Color;
-        if warnings.is_empty() {
+    /// Tells what is to be known before these services of a stack are run; fails when one cannot be.
+    pub(crate) fn review(
+        &self,
+        loaded: &Loaded,
+        stack: &Stack,
+        services: &[ServiceName],
+    ) -> Result<()> {
+        let asked = |part: &Part| match part {
+            Part::Service(name) => services.contains(name),
+            Part::Network(key) => stack.networks.contains_key(key),
+            Part::Volume(key) => stack.volumes.contains_key(key),
+            Part::Other(..) => true,
+        };
+        let found = loaded.review(capabilities::concerns(loaded), &asked);
+        if found.has_errors() {
+            return Err(found.into());
+        }
+        self.warn(&found);
+        Ok(())
+    }
+
+    /// Shows problems that do not stop anything.
+    pub(crate) fn warn(&self, diagnostics: &Diagnostics) {
+        if diagnostics.is_empty() {
             return;
         }
         let color = match self.terminal.stderr {
@@ -110,7 +134,7 @@ impl Context {
             crate::ui::Paint::Off => Color::Never,
         };
         let width = crate::ui::terminal::size().0;
-        Terminal::say(warnings.render(color, width).trim_end());
+        Terminal::say(diagnostics.render(color, width).trim_end());
     }
 
     /// What a project is to look like, as recorded; `None` when nothing was brought up.

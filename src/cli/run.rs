@@ -119,6 +119,7 @@ impl Run {
         if self.no_deps {
             needed.retain(|name| *name == service);
         }
+        context.review(&loaded, &selection.stack, &needed)?;
         let wanted = Wanted {
             stack: &selection.stack,
             services: &needed,

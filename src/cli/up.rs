@@ -269,6 +269,7 @@ impl Shared {
             false => Dependencies::Included,
         };
         let selection = select(&loaded.stack, &self.services, dependencies)?;
+        context.review(loaded, &selection.stack, &selection.services)?;
         let scale = scale(&self.scale, &selection.stack)?;
         let project = selection.stack.name.to_string();
         let remove_orphans = self.remove_orphans || context.env_flag("COMPOSE_REMOVE_ORPHANS");

@@ -5,8 +5,7 @@ use std::collections::{HashMap, HashSet};
 use indexmap::IndexMap;
 
 use super::diagnostic::{Problems, Span, suggestion};
-use super::tree::{Entry, Map, Node};
-use super::vocabulary;
+use super::tree::{Entry, Map, Node, Value};
 
 /// The services of a tree by name.
 type Services<'a> = IndexMap<&'a str, &'a Entry>;
@@ -14,6 +13,8 @@ type Services<'a> = IndexMap<&'a str, &'a Entry>;
 /// Checks a finished tree; only services that are on are looked at.
 pub(super) fn check(tree: &Node, is_on: &dyn Fn(&str) -> bool, problems: &mut Problems) {
     names(tree, problems);
+    obsolete(tree, problems);
+    left_over(tree, problems);
     let all: Services<'_> = map_of(tree, "services")
         .iter()
         .map(|(name, entry)| (name.as_str(), entry))
@@ -35,17 +36,9 @@ pub(super) fn check(tree: &Node, is_on: &dyn Fn(&str) -> bool, problems: &mut Pr
         network_mode(&service, problems);
         replicas(&service, problems);
         twins(&service, problems);
-        targets(&service, problems);
-        vocabulary::check_service(&entry.node, problems);
-    }
-    for (kind, what) in [("networks", "network"), ("volumes", "volume")] {
-        for entry in map_of(tree, kind).values() {
-            vocabulary::check_full_name(&entry.node, what, problems);
-        }
     }
     cycles(&on, problems);
     shared_names(&on, problems);
-    host_ports(&on, problems);
 }
 
 struct Service<'a> {
@@ -96,42 +89,45 @@ fn names(tree: &Node, problems: &mut Problems) {
     }
 }
 
-fn image(service: &Service<'_>, problems: &mut Problems) {
-    let name = service.name;
-    let has_build = service.node.get("build").is_some();
-    match service.text("image").filter(|(image, _)| !image.is_empty()) {
-        Some((image, span)) => {
-            if image.contains(|c: char| c.is_whitespace() || c.is_control()) {
-                problems.error(span, format!("`{image}` is not the name of an image"));
-            }
-        }
-        None if has_build => {
-            problems
-                .error(
-                    service.key,
-                    format!("the service `{name}` can only be built, which is not supported yet"),
-                )
-                .help("name an image that exists with `image:` beside `build:`");
-        }
-        // A mistake in the service may well be its misspelt image.
-        None if problems.has_error_in(service.node.span) => {}
-        None => {
-            problems
-                .error(service.key, format!("the service `{name}` has no image"))
-                .help(format!("add `image: NAME` to `{name}`"));
-        }
-    }
-    if has_build
-        && service.text("image").is_some()
-        && let Some(build) = service.node.get("build")
-    {
+fn obsolete(tree: &Node, problems: &mut Problems) {
+    if let Some(version) = tree.as_map().and_then(|map| map.get("version")) {
         problems
-            .warn(
-                build.span,
-                format!("`services.{name}.build` is not supported yet: the image is used as it is"),
-            )
+            .warn(version.key, "`version` is obsolete and can be removed")
             .label("ignored");
     }
+}
+
+/// What other files bring in must have been taken in by now.
+fn left_over(tree: &Node, problems: &mut Problems) {
+    let services = map_of(tree, "services").values();
+    let extends = services.filter_map(|entry| entry.node.as_map()?.get("extends"));
+    let include = tree.as_map().and_then(|map| map.get("include"));
+    for entry in extends.chain(include) {
+        problems.error(entry.key, "what other files bring in is not supported yet");
+    }
+}
+
+fn image(service: &Service<'_>, problems: &mut Problems) {
+    let name = service.name;
+    let given = |key: &str| {
+        service
+            .node
+            .get(key)
+            .is_some_and(|node| node.value != Value::Null)
+    };
+    let has_image = service
+        .text("image")
+        .is_some_and(|(image, _)| !image.is_empty());
+    // A mistake in the service may well be its misspelt image.
+    if has_image || given("build") || given("provider") || problems.has_error_in(service.node.span)
+    {
+        return;
+    }
+    problems
+        .error(service.key, format!("the service `{name}` has no image"))
+        .help(format!(
+            "add `image: NAME` to `{name}`, or `build: DIRECTORY`"
+        ));
 }
 
 fn dependencies(
@@ -184,7 +180,6 @@ fn dependencies(
 }
 
 fn references(service: &Service<'_>, tree: &Node, problems: &mut Problems) {
-    let name = service.name;
     for (network, entry) in service.map("networks") {
         undefined("network", "networks", network, (entry.key, tree), problems);
     }
@@ -196,20 +191,13 @@ fn references(service: &Service<'_>, tree: &Node, problems: &mut Problems) {
             undefined("volume", "volumes", volume, (source.span, tree), problems);
         }
     }
-    for kind in ["configs", "secrets"] {
+    for (kind, what) in [("configs", "config"), ("secrets", "secret")] {
         for item in service.items(kind) {
-            let source = item
-                .get("source")
-                .and_then(Node::as_text)
-                .unwrap_or_default();
-            problems
-                .error(
-                    item.span,
-                    format!(
-                        "`services.{name}.{kind}` is not supported yet: `{source}` would be missing"
-                    ),
-                )
-                .help("mount the file with `volumes:` instead");
+            if let Some(source) = item.get("source")
+                && let Some(used) = source.as_text()
+            {
+                undefined(what, kind, used, (source.span, tree), problems);
+            }
         }
     }
 }
@@ -237,7 +225,7 @@ fn undefined(
 
 fn network_mode(service: &Service<'_>, problems: &mut Problems) {
     let name = service.name;
-    let Some((mode, span)) = service.text("network_mode") else {
+    let Some((_, span)) = service.text("network_mode") else {
         return;
     };
     let given = service.node.get("networks").and_then(Node::as_map);
@@ -251,25 +239,6 @@ fn network_mode(service: &Service<'_>, problems: &mut Problems) {
             diagnostic.related(first, "the networks");
         }
         diagnostic.help("keep one of them");
-    }
-    let known = matches!(mode, "none" | "host" | "bridge" | "default" | "")
-        || mode.starts_with("service:")
-        || mode.starts_with("container:");
-    if !known {
-        problems
-            .error(span, format!("`{mode}` is not a network mode"))
-            .help("use `none`, `host`, `service:NAME` or `container:NAME`, or `networks:`");
-    }
-    let ports = service.node.get("ports");
-    if let Some(ports) = ports.filter(|ports| !ports.as_list().unwrap_or_default().is_empty())
-        && !matches!(mode, "bridge" | "default" | "")
-    {
-        problems
-            .warn(
-                ports.span,
-                format!("`{name}` publishes no ports with `network_mode: {mode}`"),
-            )
-            .label("ignored");
     }
 }
 
@@ -290,9 +259,6 @@ fn replicas(service: &Service<'_>, problems: &mut Problems) {
     let Some(span) = count_span.filter(|_| count > 1) else {
         return;
     };
-    if count > 10_000 {
-        problems.error(span, format!("{count} containers of `{name}` are too many"));
-    }
     if let Some((container, name_span)) = service.text("container_name") {
         problems
             .error(
@@ -301,21 +267,6 @@ fn replicas(service: &Service<'_>, problems: &mut Problems) {
             )
             .related(span, "more than one")
             .help("take `container_name` out");
-    }
-    for port in service.items("ports") {
-        let published = port.get("published").and_then(Node::scalar_text);
-        if let Some(published) = published
-            .filter(|published| !matches!(published.as_str(), "" | "0"))
-            .filter(|published| !published.contains('-'))
-        {
-            problems
-                .warn(
-                    port.span,
-                    format!("{count} containers of `{name}` cannot all publish port {published}"),
-                )
-                .related(span, "more than one")
-                .help("give a range of host ports, or none");
-        }
     }
 }
 
@@ -346,38 +297,6 @@ fn twins(service: &Service<'_>, problems: &mut Problems) {
                 )
                 .related(first.span, format!("`{old}`"))
                 .help("keep one of them");
-        }
-    }
-}
-
-fn targets(service: &Service<'_>, problems: &mut Problems) {
-    let mut seen: HashMap<String, Span> = HashMap::new();
-    let tmpfs = service.items("tmpfs").iter().filter_map(|node| {
-        let target = node.as_text()?.split(':').next()?;
-        Some((target, node.span))
-    });
-    let mounts = service.items("volumes").iter().filter_map(|node| {
-        let target = node.get("target")?.as_text()?;
-        Some((target, node.span))
-    });
-    for (target, span) in tmpfs.chain(mounts) {
-        if !target.starts_with('/') {
-            problems
-                .error(
-                    span,
-                    format!("the path inside of the container must be absolute: `{target}`"),
-                )
-                .help(format!("write `/{target}`"));
-            continue;
-        }
-        let cleaned = super::paths::clean_target(target);
-        if cleaned == "/" {
-            problems.error(span, "nothing can be mounted over the container's root");
-        }
-        if let Some(first) = seen.insert(cleaned, span) {
-            problems
-                .error(span, format!("two things are mounted at `{target}`"))
-                .related(first, "the first");
         }
     }
 }
@@ -451,47 +370,6 @@ fn shared_names(on: &Services<'_>, problems: &mut Problems) {
             problems
                 .error(node.span, format!("two containers are called `{name}`"))
                 .related(first, "the first");
-        }
-    }
-}
-
-/// Two services cannot have one port of the host; a port on all addresses clashes with any.
-fn host_ports(on: &Services<'_>, problems: &mut Problems) {
-    type Key = (String, String);
-    let mut seen: HashMap<Key, Vec<(String, Span, &str)>> = HashMap::new();
-    for (name, entry) in on {
-        let ports = entry.node.get("ports").and_then(Node::as_list);
-        for port in ports.unwrap_or_default() {
-            let text = |key: &str| {
-                port.get(key)
-                    .and_then(Node::scalar_text)
-                    .unwrap_or_default()
-            };
-            let published = text("published");
-            if matches!(published.as_str(), "" | "0") || published.contains('-') {
-                continue;
-            }
-            let address = match text("host_ip").as_str() {
-                "0.0.0.0" | "::" => String::new(),
-                other => other.to_owned(),
-            };
-            let key = (text("protocol").to_lowercase(), published.clone());
-            let earlier = seen.entry(key).or_default();
-            let clash = earlier
-                .iter()
-                .find(|(other, ..)| *other == address || other.is_empty() || address.is_empty());
-            if let Some((_, first, other)) = clash {
-                let (first, other) = (*first, *other);
-                let message = match other == *name {
-                    true => format!("`{name}` publishes port {published} twice"),
-                    false => format!("`{other}` and `{name}` both publish port {published}"),
-                };
-                problems
-                    .error(port.span, message)
-                    .related(first, "taken here")
-                    .help("give one of them another host port");
-            }
-            earlier.push((address, port.span, name));
         }
     }
 }

@@ -221,18 +221,26 @@ impl Problems {
         })
     }
 
+    /// The problems alone.
+    pub(super) fn into_items(self) -> Vec<Diagnostic> {
+        self.items
+    }
+
     /// All problems, in the order of the files, those without a place last.
     pub(crate) fn finish(self) -> Diagnostics {
-        let mut items = self.items;
+        Diagnostics::of(self.items, Arc::new(self.sources))
+    }
+}
+
+impl Diagnostics {
+    /// Problems whose places are in these sources, brought into the order of the files.
+    pub(super) fn of(mut items: Vec<Diagnostic>, sources: Arc<Sources>) -> Self {
         items.sort_by_key(|item| match item.span {
             Some(span) => (false, span.file, span.start),
             None => (true, FileId(0), 0),
         });
         items.dedup();
-        Diagnostics {
-            items,
-            sources: Arc::new(self.sources),
-        }
+        Self { items, sources }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::diagnostic::Problems;
-use super::schema::{self, Form, Keys};
+use super::schema::{self, Form, Keys, NoValue};
 use super::shape::{self, At, Misshapen, Shaped, text, wrong};
 use super::tree::{Directive, Map, Node, Value};
 use super::{mounts, ports};
@@ -154,7 +154,7 @@ fn expand(
         Form::Mount => Ok(vec![mount(item, at, problems)?]),
         Form::Device => Ok(vec![device(item, at, problems)?]),
         Form::EnvFile => Ok(vec![env_file(item, at, problems)?]),
-        Form::Secret => short_name(item, "source", &schema::SECRET_USE, (at, problems)),
+        Form::File => short_name(item, "source", &schema::FILE_USE, (at, problems)),
     }
 }
 
@@ -250,23 +250,6 @@ fn mount(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, M
 
 fn long_mount(item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, Misshapen> {
     let kind = item.get("type").and_then(Node::as_text);
-    let refused = match kind {
-        None => {
-            problems
-                .error(item.span, format!("`{at}` has no `type`"))
-                .help("use `bind`, `volume` or `tmpfs`");
-            return Err(Misshapen);
-        }
-        Some(kind @ ("cluster" | "npipe" | "image")) => Some(kind),
-        Some(_) => None,
-    };
-    if let Some(kind) = refused {
-        problems.error(
-            item.span,
-            format!("`{at}`: mounts of type `{kind}` are not supported yet"),
-        );
-        return Err(Misshapen);
-    }
     let filled = |key| {
         item.get(key)
             .and_then(Node::as_text)
@@ -302,14 +285,8 @@ fn device(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, 
             item.set(key, Node::text(section, span));
         }
     }
-    let Some(source) = item
-        .get("source")
-        .and_then(Node::as_text)
-        .map(str::to_owned)
-    else {
-        problems.error(span, format!("`{at}` has no `source`"));
-        return Err(Misshapen);
-    };
+    let source = item.get("source").and_then(Node::as_text);
+    let source = source.unwrap_or_default().to_owned();
     for (key, default) in [("target", source.as_str()), ("permissions", "rwm")] {
         if item.get(key).is_none() {
             item.set(key, Node::text(default, span));
@@ -354,6 +331,68 @@ fn short_name(
     Ok(vec![item])
 }
 
+/// Permission bits of a file: a number or octal digits, brought to text with a leading zero.
+pub(super) fn file_mode(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    let bits = match &node.value {
+        Value::Int(bits) => Some(*bits),
+        Value::Text(text) => i64::from_str_radix(text, 8).ok().map(i128::from),
+        _ => None,
+    };
+    let Some(bits) = bits else {
+        return wrong(node, "permission bits such as `0440`", at, problems);
+    };
+    let sign = if bits < 0 { "-" } else { "" };
+    node.value = Value::Text(format!("0{sign}{:o}", bits.unsigned_abs()));
+    Ok(())
+}
+
+/// `default`, `ID` or `ID=PATH`: a text, a list or a mapping, brought to a mapping.
+pub(super) fn ssh_keys(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    if node.as_text().is_some() {
+        let item = Node::new(std::mem::replace(&mut node.value, Value::Null), node.span);
+        node.value = Value::List(vec![item]);
+    }
+    shape::unique(node, at, problems);
+    shape::pairs(node, NoValue::Inherit, at, problems)
+}
+
+/// `all`, or a list of requests.
+pub(super) fn gpus(
+    node: &mut Node,
+    known: &'static Keys,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Shaped {
+    let span = node.span;
+    if node.as_text() == Some("all") {
+        let mut all = Node::new(Value::Map(Map::new()), span);
+        all.set("count", Node::new(Value::Int(-1), span));
+        node.value = Value::List(vec![all]);
+        return Ok(());
+    }
+    let Value::List(items) = &mut node.value else {
+        return wrong(node, "`all` or a list", at, problems);
+    };
+    let mut index = 0;
+    items.retain_mut(|item| {
+        let kept = shape::keys(item, known, &at.index(index), problems).is_ok();
+        index += 1;
+        kept
+    });
+    Ok(())
+}
+
+/// A number of devices; `all` is -1.
+pub(super) fn device_count(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    if node
+        .as_text()
+        .is_some_and(|text| text.eq_ignore_ascii_case("all"))
+    {
+        node.value = Value::Int(-1);
+    }
+    shape::integer(node, (i64::MIN, i64::MAX), at, problems)
+}
+
 /// One limit for both, or `{soft, hard}`.
 pub(super) fn ulimit(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
     if node.as_map().is_none() {
@@ -377,6 +416,7 @@ pub(super) fn ulimit(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> S
 
 /// `name=address` for each host; both `=` and `:` may part them.
 pub(super) fn hosts(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    shape::unique(node, at, problems);
     let mut lines: Vec<Node> = Vec::new();
     match std::mem::replace(&mut node.value, Value::Null) {
         Value::List(items) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::concerns::{Concern, Part};
 use super::diagnostic::{Diagnostics, Location, Problems, Sources, Span};
 use super::model::{NetworkKey, ProjectName, ServiceName, Stack, VolumeKey};
 use super::paths::Bases;
@@ -14,7 +15,9 @@ use super::schema::{self, Shape};
 use super::shape::{self, At};
 use super::source::Source;
 use super::tree::{Map, Node, Value};
-use super::{check, defaults, environment, interpolate, merge, paths, reader, render, typed};
+use super::{
+    check, defaults, environment, interpolate, merge, paths, reader, render, running, typed,
+};
 
 /// What to load. Values given here win over the `COMPOSE_*` variables.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -59,6 +62,8 @@ pub struct Loaded {
     pub stack: Stack,
     /// Problems that did not stop the loading.
     pub warnings: Diagnostics,
+    /// What is to be told before a part of it is run.
+    pub concerns: Vec<Concern>,
     /// Where each part was written.
     pub positions: Positions,
     /// The finished tree, for `render`.
@@ -121,10 +126,11 @@ pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagno
     let failed = problems.has_errors();
     let diagnostics = problems.finish();
     match built {
-        Some((stack, tree)) if !failed => {
+        Some((stack, tree, concerns)) if !failed => {
             let tree = Arc::new(tree);
             Ok(Loaded {
                 stack,
+                concerns,
                 positions: Positions {
                     sources: Arc::clone(&diagnostics.sources),
                     tree: Arc::clone(&tree),
@@ -143,7 +149,7 @@ fn build(
     source: &dyn Source,
     options: &LoadOptions,
     problems: &mut Problems,
-) -> Option<(Stack, Node)> {
+) -> Option<(Stack, Node, Vec<Concern>)> {
     // 1. Which files, and the variables that may stand in them.
     let files = project::find_files(source, options, problems).ok()?;
     let mut variables = project::read_variables(source, options, &files.directory, problems);
@@ -204,7 +210,9 @@ fn build(
     resolve_files(&mut tree, (source, options), &disabled, &lookup, problems);
 
     // 10. What needs the whole picture.
+    let mut concerns = Vec::new();
     check::check(&tree, &|service| !disabled.contains(service), problems);
+    running::check(&tree, &mut concerns);
 
     // 11. The typed model.
     let mut stack = Stack {
@@ -218,8 +226,8 @@ fn build(
         unused_networks: IndexMap::new(),
         unused_volumes: IndexMap::new(),
     };
-    fill_stack(&mut stack, &tree, &disabled, problems);
-    Some((stack, tree))
+    fill_stack(&mut stack, &tree, &disabled, &mut concerns);
+    Some((stack, tree, concerns))
 }
 
 fn read_files(
@@ -397,20 +405,24 @@ fn resolve_files(
     }
 }
 
-fn fill_stack(stack: &mut Stack, tree: &Node, disabled: &HashSet<String>, problems: &mut Problems) {
+fn fill_stack(
+    stack: &mut Stack,
+    tree: &Node,
+    disabled: &HashSet<String>,
+    found: &mut Vec<Concern>,
+) {
     let mut used_networks: HashSet<&str> = HashSet::new();
     let mut used_volumes: HashSet<&str> = HashSet::new();
     for (name, node) in services(tree) {
         let key = ServiceName::new(name);
-        let mut unheard = Problems::default();
+        let mut service = noted(Part::Service(key.clone()), found, |problems| {
+            typed::service(&key, node, problems)
+        });
+        service.hash_input = render::hash_input(node);
         if disabled.contains(name) {
-            let mut service = typed::service(&key, node, &mut unheard);
-            service.hash_input = render::hash_input(node);
             stack.disabled_services.insert(key, service);
             continue;
         }
-        let mut service = typed::service(&key, node, problems);
-        service.hash_input = render::hash_input(node);
         stack.services.insert(key, service);
         let networks = node.get("networks").and_then(Node::as_map);
         used_networks.extend(
@@ -423,21 +435,33 @@ fn fill_stack(stack: &mut Stack, tree: &Node, disabled: &HashSet<String>, proble
         used_volumes.extend(mounts.unwrap_or_default().iter().filter_map(volume_of));
     }
     for (name, node) in named(tree, "networks") {
-        let network = typed::network(name, node, problems);
+        let key = NetworkKey::new(name);
+        let network = noted(Part::Network(key.clone()), found, |problems| {
+            typed::network(name, node, problems)
+        });
         let list = match used_networks.contains(name.as_str()) {
             true => &mut stack.networks,
             false => &mut stack.unused_networks,
         };
-        list.insert(NetworkKey::new(name), network);
+        list.insert(key, network);
     }
     for (name, node) in named(tree, "volumes") {
-        let volume = typed::volume(name, node, problems);
+        let key = VolumeKey::new(name);
+        let volume = typed::volume(name, node);
         let list = match used_volumes.contains(name.as_str()) {
             true => &mut stack.volumes,
             false => &mut stack.unused_volumes,
         };
-        list.insert(VolumeKey::new(name), volume);
+        list.insert(key, volume);
     }
+}
+
+/// Does something and keeps the problems it has with a part of the stack for those who run it.
+fn noted<T>(part: Part, found: &mut Vec<Concern>, work: impl FnOnce(&mut Problems) -> T) -> T {
+    let mut problems = Problems::default();
+    let made = work(&mut problems);
+    found.extend(Concern::all(&part, problems));
+    made
 }
 
 fn volume_of(mount: &Node) -> Option<&str> {

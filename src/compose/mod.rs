@@ -12,6 +12,7 @@
 mod behaviour;
 mod bytes;
 mod check;
+pub mod concerns;
 pub mod config;
 #[cfg(test)]
 mod corpus;
@@ -33,6 +34,7 @@ mod problems;
 mod project;
 mod reader;
 pub mod render;
+mod running;
 mod scalar;
 mod schema;
 mod shape;

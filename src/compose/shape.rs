@@ -3,11 +3,12 @@
 //! Afterwards every value has the type and form that its place asks for; what could not be brought
 //! there was recorded as an error and taken out, so that later phases can go on and find more.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use super::diagnostic::{Problems, suggestion};
+use super::diagnostic::{Problems, Span, suggestion};
 use super::forms;
-use super::schema::{Field, Keys, ListItem, NoValue, Shape, Status, Unlimited};
+use super::schema::{Keys, ListItem, NoValue, Shape, Unlimited};
 use super::tree::{Directive, Entry, Map, Node, Value};
 use super::{bytes, duration, scalar};
 
@@ -88,6 +89,10 @@ pub(super) fn apply(
             Value::Int(_) | Value::Float(_) => to_text(node),
             _ => wrong(node, "text or a number", at, problems),
         },
+        Shape::TextOrBool => match &node.value {
+            Value::Text(_) | Value::Bool(_) => to_text(node),
+            _ => wrong(node, "text, true or false", at, problems),
+        },
         Shape::Scalar => match &node.value {
             Value::List(_) | Value::Map(_) => wrong(node, "text or a number", at, problems),
             _ => to_text(node),
@@ -96,15 +101,23 @@ pub(super) fn apply(
         Shape::Bool => boolean(node, at, problems),
         Shape::Int(least, most) => integer(node, (*least, *most), at, problems),
         Shape::Mode => mode(node, at, problems),
+        Shape::FileMode => forms::file_mode(node, at, problems),
         Shape::Number => number(node, at, problems),
         Shape::Size(unlimited) => size(node, *unlimited, at, problems),
         Shape::Duration => duration_text(node, at, problems),
         Shape::Words => forms::words(node, at, problems),
         Shape::HealthTest => forms::health_test(node, at, problems),
         Shape::List(item) => list(node, item, at, problems),
-        Shape::OneOrMore(item) => {
+        Shape::Unique(item) => {
+            unique(node, at, problems);
+            list(node, item, at, problems)
+        }
+        Shape::OneOrMore(item) | Shape::OneOrUnique(item) => {
             if !matches!(node.value, Value::List(_) | Value::Null | Value::Map(_)) {
                 wrap(node);
+            }
+            if matches!(shape, Shape::OneOrUnique(_)) {
+                unique(node, at, problems);
             }
             list(node, item, at, problems)
         }
@@ -115,6 +128,7 @@ pub(super) fn apply(
         Shape::Pairs(no_value) => pairs(node, *no_value, at, problems),
         Shape::NamesOrList(inner, item) => {
             if node.as_list().is_some() {
+                unique(node, at, problems);
                 names_of_list(node, *item, at, problems)?;
             }
             names(node, inner, at, problems)
@@ -126,6 +140,9 @@ pub(super) fn apply(
         },
         Shape::Ulimit => forms::ulimit(node, at, problems),
         Shape::Hosts => forms::hosts(node, at, problems),
+        Shape::SshKeys => forms::ssh_keys(node, at, problems),
+        Shape::Gpus(known) => forms::gpus(node, known, at, problems),
+        Shape::DeviceCount => forms::device_count(node, at, problems),
         Shape::Shorthand(key, known) => {
             if node.as_text().is_some() {
                 let inner = Node::new(std::mem::replace(&mut node.value, Value::Null), node.span);
@@ -361,6 +378,25 @@ fn list(node: &mut Node, item: &'static Shape, at: &At<'_>, problems: &mut Probl
     Ok(())
 }
 
+/// Says which items of a list stand in it twice.
+pub(super) fn unique(node: &Node, at: &At<'_>, problems: &mut Problems) {
+    let items = node.as_list().unwrap_or_default();
+    let mut seen: HashMap<(&str, String), Span> = HashMap::with_capacity(items.len());
+    for item in items {
+        let Some(text) = item.scalar_text() else {
+            continue;
+        };
+        let told = format!("`{at}` has `{text}` twice");
+        // `1` and `"1"` are two things.
+        if let Some(first) = seen.insert((item.kind(), text), item.span) {
+            problems
+                .error(item.span, told)
+                .related(first, "first given here")
+                .help("take one of them out");
+        }
+    }
+}
+
 fn names(node: &mut Node, inner: &'static Shape, at: &At<'_>, problems: &mut Problems) -> Shaped {
     let Value::Map(map) = &mut node.value else {
         return wrong(node, "a mapping", at, problems);
@@ -386,23 +422,22 @@ fn names_of_list(node: &mut Node, item: ListItem, at: &At<'_>, problems: &mut Pr
             value.set("condition", Node::text("service_started", span));
         }
         let key = name.as_text().unwrap_or_default().to_owned();
-        if let Some(first) = map.insert(
-            key.clone(),
-            Entry {
-                key: span,
-                node: value,
-            },
-        ) {
-            problems
-                .warn(span, format!("`{at}` names `{key}` twice"))
-                .related(first.key, "first named here");
-        }
+        let entry = Entry {
+            key: span,
+            node: value,
+        };
+        map.insert(key, entry);
     }
     node.value = Value::Map(map);
     Ok(())
 }
 
-fn pairs(node: &mut Node, no_value: NoValue, at: &At<'_>, problems: &mut Problems) -> Shaped {
+pub(super) fn pairs(
+    node: &mut Node,
+    no_value: NoValue,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Shaped {
     match &mut node.value {
         Value::List(_) => pairs_of_list(node, at, problems),
         Value::Map(_) => {}
@@ -473,6 +508,12 @@ pub(super) fn keys(
     let Value::Map(map) = &mut node.value else {
         return wrong(node, "a mapping", at, problems);
     };
+    for key in known.required {
+        if !map.contains_key(*key) {
+            problems.error(span, format!("`{at}` has no `{key}`"));
+            return Err(Misshapen);
+        }
+    }
     let mut old_name = None;
     map.retain(|key, entry| {
         if known.extensions && key.starts_with("x-") {
@@ -483,7 +524,6 @@ pub(super) fn keys(
             return false;
         };
         let at = at.key(key);
-        status(field, entry, &at, problems);
         if apply(&mut entry.node, &field.shape, &at, problems).is_err() {
             return false;
         }
@@ -532,29 +572,5 @@ fn unknown_key(key: &str, entry: &Entry, known: &Keys, at: &At<'_>, problems: &m
         diagnostic
             .label("unknown key")
             .help("a key of your own starts with `x-`");
-    }
-}
-
-fn status(field: &Field, entry: &Entry, at: &At<'_>, problems: &mut Problems) {
-    if entry.node.directive == Directive::Reset {
-        return;
-    }
-    match field.status {
-        Status::Done => {}
-        Status::Later => {
-            problems
-                .warn(entry.key, format!("`{at}` is not supported yet"))
-                .label("ignored");
-        }
-        Status::Ignored(why) => {
-            problems
-                .warn(entry.key, format!("`{at}` is ignored: {why}"))
-                .label("ignored");
-        }
-        Status::Refused(why) => {
-            problems
-                .error(entry.key, format!("`{at}` is not supported yet: {why}"))
-                .label("not supported yet");
-        }
     }
 }

@@ -4,8 +4,8 @@
 //! `schema`, empty values left out. JSON, YAML and the hash input are written from it.
 
 use super::load::Loaded;
-use super::schema::{self, Field, Form, Keys, Print, Shape};
-use super::tree::{Map, Node, Value};
+use super::schema::{self, Field, Keys, Print, Shape};
+use super::tree::{Entry, Map, Node, Value};
 
 mod json;
 mod yaml;
@@ -184,10 +184,12 @@ fn printable(loaded: &Loaded, dialect: Dialect) -> Printed {
     };
     let mut fields = Vec::new();
     for (key, entry) in loaded.tree.as_map().into_iter().flatten() {
-        if matches!(key.as_str(), "version" | "include") {
+        let field = schema::TOP.field(key);
+        // Docker Compose's JSON leaves the models out.
+        let left_out = dialect == Dialect::Json && key == "models";
+        if left_out || field.is_some_and(|field| field.print == Print::Never) {
             continue;
         }
-        let field = schema::TOP.field(key);
         let shape = field.map_or(&Shape::Any, |field| &field.shape);
         let Some(mut value) = print(&entry.node, shape, dialect) else {
             continue;
@@ -206,7 +208,7 @@ fn printable(loaded: &Loaded, dialect: Dialect) -> Printed {
         // JSON comes out of a Go map (sorted), YAML out of a struct (its own order).
         Dialect::Json => 0,
         Dialect::Yaml => [
-            "name", "services", "networks", "volumes", "secrets", "configs",
+            "name", "services", "networks", "volumes", "secrets", "configs", "models",
         ]
         .iter()
         .position(|known| *known == key)
@@ -233,30 +235,39 @@ fn print(node: &Node, shape: &'static Shape, dialect: Dialect) -> Option<Printed
             members.sort_by(|(a, _), (b, _)| a.cmp(b));
             Printed::Map(members)
         }
-        (Shape::List(inner) | Shape::OneOrMore(inner), Value::List(items)) => Printed::List(
+        (
+            Shape::List(inner)
+            | Shape::Unique(inner)
+            | Shape::OneOrMore(inner)
+            | Shape::OneOrUnique(inner),
+            Value::List(items),
+        ) => Printed::List(
             items
                 .iter()
                 .filter_map(|item| print(item, inner, dialect))
                 .collect(),
         ),
         (Shape::Forms(form), Value::List(items)) => {
-            let keys = form_keys(*form);
+            let keys = form.keys();
             let items = items.iter().filter_map(Node::as_map);
             Printed::List(items.map(|map| keyed(map, keys, dialect)).collect())
         }
+        (Shape::Gpus(keys), Value::List(items)) => {
+            let items = items.iter().filter_map(Node::as_map);
+            Printed::List(items.map(|map| keyed(map, keys, dialect)).collect())
+        }
+        (Shape::SshKeys, Value::Map(map)) => Printed::List(map.iter().map(ssh_key).collect()),
         (Shape::Ulimit, Value::Map(map)) => keyed(map, &schema::ULIMIT, dialect),
         _ => plain(node),
     })
 }
 
-fn form_keys(form: Form) -> &'static Keys {
-    match form {
-        Form::Port => &schema::PORT,
-        Form::Mount => &schema::MOUNT,
-        Form::Device => &schema::DEVICE,
-        Form::EnvFile => &schema::ENV_FILE,
-        Form::Secret => &schema::SECRET_USE,
-    }
+/// `ID`, or `ID: PATH` as Docker Compose has it.
+fn ssh_key((id, entry): (&String, &Entry)) -> Printed {
+    Printed::Text(match entry.node.scalar_text() {
+        Some(path) if !path.is_empty() => format!("{id}: {path}"),
+        _ => id.clone(),
+    })
 }
 
 /// A value without a schema: mappings sorted.
@@ -282,17 +293,21 @@ fn plain(node: &Node) -> Printed {
 fn keyed(map: &Map, keys: &'static Keys, dialect: Dialect) -> Printed {
     let mut members = Vec::new();
     for field in keys.fields {
+        let key = match dialect {
+            Dialect::Json => field.json_key,
+            Dialect::Yaml => field.key,
+        };
         match map.get(field.key) {
             Some(entry) if is_printed(&entry.node, field) => {
                 let value = print(&entry.node, &field.shape, dialect);
-                members.extend(value.map(|value| (field.key.to_owned(), value)));
+                members.extend(value.map(|value| (key.to_owned(), value)));
             }
             _ if dialect == Dialect::Yaml => {}
             _ if field.print == Print::Always => {
-                members.push((field.key.to_owned(), Printed::Null));
+                members.push((key.to_owned(), Printed::Null));
             }
             _ if field.print == Print::WithParent => {
-                members.push((field.key.to_owned(), Printed::Map(Vec::new())));
+                members.push((key.to_owned(), Printed::Map(Vec::new())));
             }
             _ => {}
         }
@@ -312,6 +327,7 @@ fn is_printed(node: &Node, field: &Field) -> bool {
     match field.print {
         Print::Given | Print::WithParent => node.value != Value::Null,
         Print::Always => node.value != Value::Null,
+        Print::Never => false,
         Print::NotTrue => node.value == Value::Bool(false),
         Print::NotEmpty => !is_empty(node, &field.shape),
     }

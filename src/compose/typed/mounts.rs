@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use super::{Reader, size};
 use crate::compose::bytes;
-use crate::compose::diagnostic::Problems;
 use crate::compose::model::{Mount, MountSource, Volume, VolumeKey};
 use crate::compose::paths::clean_target;
 use crate::compose::tree::Node;
@@ -86,26 +85,15 @@ fn tmpfs_mount(text: &str) -> Mount {
 }
 
 /// The model of one volume.
-pub(in crate::compose) fn volume(key: &str, node: &Node, problems: &mut Problems) -> Volume {
+pub(in crate::compose) fn volume(key: &str, node: &Node) -> Volume {
     let reader = Reader {
         node,
         at: format!("volumes.{key}"),
     };
-    let driver = reader.text("driver");
-    if let Some(name) = driver.as_deref().filter(|name| *name != "local")
-        && let Some(node) = node.get("driver")
-    {
-        problems
-            .error(
-                node.span,
-                format!("the volume driver `{name}` is not supported"),
-            )
-            .help("use `local`, or leave `driver` out");
-    }
     Volume {
         name: reader.text("name").unwrap_or_default(),
         external: reader.flag("external"),
-        driver,
+        driver: reader.text("driver"),
         driver_opts: reader.pairs("driver_opts").collect(),
         labels: reader.pairs("labels").collect(),
     }

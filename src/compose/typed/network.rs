@@ -67,24 +67,6 @@ pub(in crate::compose) fn network(key: &str, node: &Node, problems: &mut Problem
         at: format!("networks.{key}"),
     };
     let driver = reader.text("driver").filter(|driver| driver != "default");
-    if let Some(name) = driver.as_deref()
-        && !matches!(name, "bridge" | "host" | "none")
-        && let Some(node) = node.get("driver")
-    {
-        problems
-            .error(
-                node.span,
-                format!("the network driver `{name}` is not supported"),
-            )
-            .help("use `bridge`, or leave `driver` out");
-    }
-    if node.get("enable_ipv4").and_then(Node::as_bool) == Some(false)
-        && let Some(node) = node.get("enable_ipv4")
-    {
-        problems
-            .warn(node.span, "a network without IPv4 is not supported yet")
-            .label("ignored");
-    }
     let ipam = reader.inner("ipam");
     let pools = ipam.as_ref().map_or(&[][..], |ipam| ipam.items("config"));
     Network {

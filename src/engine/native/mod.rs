@@ -4,6 +4,7 @@
 //! Invariant: what it holds in memory (descriptors of shims, bound ports, name server sockets) can
 //! be had again from disk, kernel and shims; [`Engine::observe`] does so.
 
+pub(crate) mod capabilities;
 mod config;
 mod create;
 mod labels;

@@ -1,0 +1,239 @@
+//! What only matters when a stack is run: names and paths that nothing could be made of, and clashes.
+//!
+//! Docker Compose takes all of it and leaves it to the engine to fail, halfway through.
+
+use std::collections::HashMap;
+
+use super::concerns::{Concern, Part};
+use super::diagnostic::{Problems, Span};
+use super::model::{NetworkKey, ServiceName, VolumeKey};
+use super::tree::{Map, Node};
+use super::vocabulary;
+
+/// Checks a finished tree.
+pub(super) fn check(tree: &Node, found: &mut Vec<Concern>) {
+    for (name, entry) in members(tree, "services") {
+        let service = Service {
+            name,
+            key: entry.key,
+            node: &entry.node,
+        };
+        let mut problems = Problems::default();
+        image(&service, &mut problems);
+        network_mode(&service, &mut problems);
+        replicas(&service, &mut problems);
+        targets(&service, &mut problems);
+        vocabulary::check_service(&entry.node, &mut problems);
+        found.extend(Concern::all(
+            &Part::Service(ServiceName::new(name)),
+            problems,
+        ));
+    }
+    for (name, entry) in members(tree, "networks") {
+        let mut problems = Problems::default();
+        vocabulary::check_full_name(&entry.node, "network", &mut problems);
+        found.extend(Concern::all(
+            &Part::Network(NetworkKey::new(name)),
+            problems,
+        ));
+    }
+    for (name, entry) in members(tree, "volumes") {
+        let mut problems = Problems::default();
+        vocabulary::check_full_name(&entry.node, "volume", &mut problems);
+        found.extend(Concern::all(&Part::Volume(VolumeKey::new(name)), problems));
+    }
+    host_ports(tree, found);
+}
+
+fn members<'a>(tree: &'a Node, key: &str) -> <&'a Map as IntoIterator>::IntoIter {
+    static EMPTY: std::sync::LazyLock<Map> = std::sync::LazyLock::new(Map::new);
+    tree.get(key)
+        .and_then(Node::as_map)
+        .unwrap_or(&EMPTY)
+        .iter()
+}
+
+struct Service<'a> {
+    name: &'a str,
+    key: Span,
+    node: &'a Node,
+}
+
+impl<'a> Service<'a> {
+    fn text(&self, key: &str) -> Option<(&'a str, Span)> {
+        let node = self.node.get(key)?;
+        Some((node.as_text()?, node.span))
+    }
+
+    fn items(&self, key: &str) -> &'a [Node] {
+        self.node
+            .get(key)
+            .and_then(Node::as_list)
+            .unwrap_or_default()
+    }
+}
+
+fn image(service: &Service<'_>, problems: &mut Problems) {
+    let name = service.name;
+    match service.text("image").filter(|(image, _)| !image.is_empty()) {
+        Some((image, span)) => {
+            if image.contains(|c: char| c.is_whitespace() || c.is_control()) {
+                problems.error(span, format!("`{image}` is not the name of an image"));
+            }
+        }
+        None if service.node.get("build").is_some() => {
+            problems
+                .error(
+                    service.key,
+                    format!("the service `{name}` can only be built, which is not supported yet"),
+                )
+                .help("name an image that exists with `image:` beside `build:`");
+        }
+        None => {}
+    }
+}
+
+fn network_mode(service: &Service<'_>, problems: &mut Problems) {
+    let name = service.name;
+    let Some((mode, span)) = service.text("network_mode") else {
+        return;
+    };
+    let known = matches!(mode, "none" | "host" | "bridge" | "default" | "")
+        || mode.starts_with("service:")
+        || mode.starts_with("container:");
+    if !known {
+        problems
+            .error(span, format!("`{mode}` is not a network mode"))
+            .help("use `none`, `host`, `service:NAME` or `container:NAME`, or `networks:`");
+    }
+    let ports = service.node.get("ports");
+    if let Some(ports) = ports.filter(|ports| !ports.as_list().unwrap_or_default().is_empty())
+        && !matches!(mode, "bridge" | "default" | "")
+    {
+        problems
+            .warn(
+                ports.span,
+                format!("`{name}` publishes no ports with `network_mode: {mode}`"),
+            )
+            .label("ignored");
+    }
+}
+
+/// The number of containers a service asks for, and where it says so.
+fn replica_count(service: &Node) -> (i128, Option<Span>) {
+    let found = service
+        .at(&["deploy", "replicas"])
+        .or_else(|| service.get("scale"));
+    match found {
+        Some(node) => (node.as_int().unwrap_or(1), Some(node.span)),
+        None => (1, None),
+    }
+}
+
+fn replicas(service: &Service<'_>, problems: &mut Problems) {
+    let name = service.name;
+    let (count, count_span) = replica_count(service.node);
+    let Some(span) = count_span.filter(|_| count > 1) else {
+        return;
+    };
+    if count > 10_000 {
+        problems.error(span, format!("{count} containers of `{name}` are too many"));
+    }
+    for port in service.items("ports") {
+        let published = port.get("published").and_then(Node::scalar_text);
+        if let Some(published) = published
+            .filter(|published| !matches!(published.as_str(), "" | "0"))
+            .filter(|published| !published.contains('-'))
+        {
+            problems
+                .warn(
+                    port.span,
+                    format!("{count} containers of `{name}` cannot all publish port {published}"),
+                )
+                .related(span, "more than one")
+                .help("give a range of host ports, or none");
+        }
+    }
+}
+
+fn targets(service: &Service<'_>, problems: &mut Problems) {
+    let mut seen: HashMap<String, Span> = HashMap::new();
+    let tmpfs = service.items("tmpfs").iter().filter_map(|node| {
+        let target = node.as_text()?.split(':').next()?;
+        Some((target, node.span))
+    });
+    let mounts = service.items("volumes").iter().filter_map(|node| {
+        let target = node.get("target")?.as_text()?;
+        Some((target, node.span))
+    });
+    for (target, span) in tmpfs.chain(mounts) {
+        if !target.starts_with('/') {
+            problems
+                .error(
+                    span,
+                    format!("the path inside of the container must be absolute: `{target}`"),
+                )
+                .help(format!("write `/{target}`"));
+            continue;
+        }
+        let cleaned = super::paths::clean_target(target);
+        if cleaned == "/" {
+            problems.error(span, "nothing can be mounted over the container's root");
+        }
+        if let Some(first) = seen.insert(cleaned, span) {
+            problems
+                .error(span, format!("two things are mounted at `{target}`"))
+                .related(first, "the first");
+        }
+    }
+}
+
+/// A host port that is taken, and by which service.
+type Taken<'a> = (String, Span, &'a str);
+
+/// Two services cannot have one port of the host; a port on all addresses clashes with any.
+fn host_ports(tree: &Node, found: &mut Vec<Concern>) {
+    type Key = (String, String);
+    let mut seen: HashMap<Key, Vec<Taken<'_>>> = HashMap::new();
+    for (name, entry) in members(tree, "services") {
+        let ports = entry.node.get("ports").and_then(Node::as_list);
+        for port in ports.unwrap_or_default() {
+            let text = |key: &str| {
+                port.get(key)
+                    .and_then(Node::scalar_text)
+                    .unwrap_or_default()
+            };
+            let published = text("published");
+            if matches!(published.as_str(), "" | "0") || published.contains('-') {
+                continue;
+            }
+            let address = match text("host_ip").as_str() {
+                "0.0.0.0" | "::" => String::new(),
+                other => other.to_owned(),
+            };
+            let key = (text("protocol").to_lowercase(), published.clone());
+            let earlier = seen.entry(key).or_default();
+            let clash = earlier
+                .iter()
+                .find(|(other, ..)| *other == address || other.is_empty() || address.is_empty());
+            if let Some((_, first, other)) = clash {
+                let (first, other) = (*first, *other);
+                let message = match other == *name {
+                    true => format!("`{name}` publishes port {published} twice"),
+                    false => format!("`{other}` and `{name}` both publish port {published}"),
+                };
+                let mut problems = Problems::default();
+                problems
+                    .error(port.span, message)
+                    .related(first, "taken here")
+                    .help("give one of them another host port");
+                let parts = [other, name].map(|name| Part::Service(ServiceName::new(name)));
+                found.extend(problems.into_items().into_iter().map(|diagnostic| Concern {
+                    parts: parts.to_vec(),
+                    diagnostic,
+                }));
+            }
+            earlier.push((address, port.span, name));
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! What the native engine cannot honour, as data.
+//!
+//! The loader takes everything; this table says which of it has no effect here, or none yet, and what
+//! that means. A command that is going to run a part of a stack shows what concerns that part:
+//! a warning where the stack still means the same without it, an error where it would not.
+
+use crate::compose::Loaded;
+use crate::compose::concerns::{Concern, Part, Place};
+
+/// What becomes of a value that is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Support {
+    /// A warning: nothing is done with it yet.
+    Later,
+    /// A warning: nothing is done with it, and why.
+    Ignored(&'static str),
+    /// An error: without it, the stack would mean something else.
+    Missing(&'static str),
+}
+
+/// Which values of a place are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Values {
+    /// All that say something.
+    Any,
+    /// These words.
+    Only(&'static [&'static str]),
+    /// All but these words.
+    Except(&'static [&'static str]),
+    /// `false`.
+    False,
+}
+
+/// One thing that is not, or not quite, as it is written.
+#[derive(Debug)]
+struct Capability {
+    place: &'static str,
+    values: Values,
+    support: Support,
+}
+
+use Support::{Ignored, Later, Missing};
+
+const fn any(place: &'static str, support: Support) -> Capability {
+    Capability {
+        place,
+        values: Values::Any,
+        support,
+    }
+}
+
+const fn only(place: &'static str, words: &'static [&'static str], support: Support) -> Capability {
+    Capability {
+        place,
+        values: Values::Only(words),
+        support,
+    }
+}
+
+const fn except(
+    place: &'static str,
+    words: &'static [&'static str],
+    support: Support,
+) -> Capability {
+    Capability {
+        place,
+        values: Values::Except(words),
+        support,
+    }
+}
+
+const SWARM: Support = Ignored("it only means something to a cluster");
+const WINDOWS: Support = Ignored("it only means something to Windows containers");
+const NO_FILE: Support = Missing("the file would be missing");
+
+static TABLE: &[Capability] = &[
+    any("services.*.develop", Later),
+    any("services.*.external_links", Later),
+    any(
+        "services.*.pre_start",
+        Missing("its steps would be left out"),
+    ),
+    any("services.*.post_start", Later),
+    any("services.*.pre_stop", Later),
+    any(
+        "services.*.provider",
+        Missing("the service is not a container"),
+    ),
+    any("services.*.blkio_config", Later),
+    any("services.*.cgroup_parent", Later),
+    any("services.*.cgroup", Later),
+    any("services.*.cpu_count", WINDOWS),
+    any("services.*.cpu_percent", WINDOWS),
+    any("services.*.cpu_rt_period", Later),
+    any("services.*.cpu_rt_runtime", Later),
+    any("services.*.configs", NO_FILE),
+    any("services.*.secrets", NO_FILE),
+    any("services.*.credential_spec", WINDOWS),
+    any("services.*.device_cgroup_rules", Later),
+    any("services.*.gpus", Later),
+    any("services.*.isolation", WINDOWS),
+    any("services.*.mem_swappiness", Later),
+    any(
+        "services.*.models",
+        Missing("the service would not find its model"),
+    ),
+    any("services.*.oom_kill_disable", Later),
+    any("services.*.pull_refresh_after", Later),
+    except(
+        "services.*.runtime",
+        &[],
+        Ignored("containers always run on the built-in runtime"),
+    ),
+    any("services.*.storage_opt", Later),
+    any(
+        "services.*.use_api_socket",
+        Missing("there is no engine whose socket the service could use"),
+    ),
+    any("services.*.userns_mode", Later),
+    any(
+        "services.*.volumes_from",
+        Missing("the data of the other service would be missing"),
+    ),
+    only(
+        "services.*.volumes[].type",
+        &["cluster", "npipe", "image"],
+        Missing("what is mounted would be missing"),
+    ),
+    any("services.*.volumes[].volume.labels", Later),
+    any("services.*.networks.*.driver_opts", Later),
+    any("services.*.networks.*.link_local_ips", Later),
+    any("services.*.deploy.labels", SWARM),
+    any("services.*.deploy.placement", SWARM),
+    any("services.*.deploy.endpoint_mode", SWARM),
+    any("services.*.deploy.update_config", Later),
+    any("services.*.deploy.rollback_config", Later),
+    any("services.*.deploy.resources.reservations.devices", Later),
+    any(
+        "services.*.deploy.resources.reservations.generic_resources",
+        SWARM,
+    ),
+    only("services.*.deploy.mode", &["global"], SWARM),
+    Capability {
+        place: "networks.*.enable_ipv4",
+        values: Values::False,
+        support: Later,
+    },
+    any("networks.*.ipam.options", Later),
+    except("networks.*.ipam.driver", &["default"], Later),
+    except(
+        "networks.*.driver",
+        &["bridge", "default", "host", "none"],
+        Missing("there is only `bridge`"),
+    ),
+    except(
+        "volumes.*.driver",
+        &["local"],
+        Missing("there is only `local`"),
+    ),
+];
+
+/// What the engine has to say about a stack.
+pub(crate) fn concerns(loaded: &Loaded) -> Vec<Concern> {
+    let built = loaded
+        .places("services.*.build")
+        .into_iter()
+        // A service that can only be built is an error of its own.
+        .filter(|place| has_image(loaded, &place.part))
+        .map(|place| {
+            let message = format!(
+                "`{}` is not supported yet: the image is used as it is",
+                place.path
+            );
+            place.warning(message).label("ignored")
+        });
+    let found = TABLE.iter().flat_map(|capability| {
+        let places = loaded.places(capability.place).into_iter();
+        places.filter_map(|place| capability.concern(&place))
+    });
+    found.chain(built).collect()
+}
+
+fn has_image(loaded: &Loaded, part: &Part) -> bool {
+    let Part::Service(name) = part else {
+        return false;
+    };
+    let stack = &loaded.stack;
+    let service = stack.services.get(name);
+    let service = service.or_else(|| stack.disabled_services.get(name));
+    service.is_some_and(|service| service.image.is_some())
+}
+
+impl Capability {
+    fn concern(&self, place: &Place<'_>) -> Option<Concern> {
+        let text = place.text.as_deref().unwrap_or_default();
+        let is_meant = match self.values {
+            Values::Any => place.says_something(),
+            Values::Only(words) => words.contains(&text),
+            Values::Except(words) => !text.is_empty() && !words.contains(&text),
+            Values::False => text == "false",
+        };
+        if !is_meant {
+            return None;
+        }
+        let path = &place.path;
+        Some(match self.support {
+            Later => place
+                .warning(format!("`{path}` is not supported yet"))
+                .label("ignored"),
+            Ignored(why) => place
+                .warning(format!("`{path}` is ignored: {why}"))
+                .label("ignored"),
+            Missing(why) => place
+                .error(format!("`{path}` is not supported yet: {why}"))
+                .label("not supported yet"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::diagnostic::Color;
+    use crate::compose::model::ServiceName;
+    use crate::compose::source::MemorySource;
+    use crate::compose::{LoadOptions, load};
+
+    fn loaded(text: &str) -> Loaded {
+        let source = MemorySource::new().file("/p/stack.yaml", text);
+        let options = LoadOptions {
+            working_dir: "/p".into(),
+            ..LoadOptions::default()
+        };
+        load(&source, &options).unwrap()
+    }
+
+    const TEXT: &str = "services:
+  web:
+    image: nginx
+    develop: {watch: []}
+    runtime: runc
+    build: .
+    use_api_socket: false
+  other:
+    image: nginx
+    use_api_socket: true
+    secrets: [s]
+    volumes: [{type: image, source: busybox, target: /b}]
+networks:
+  default: {driver: macvlan}
+secrets: {s: {file: x}}
+";
+
+    #[test]
+    fn what_is_not_honoured_is_told_with_its_place() {
+        let loaded = loaded(TEXT);
+        let shown = loaded.review(concerns(&loaded), &|_| true);
+        let shown = shown.render(Color::Never, 100);
+        insta::assert_snapshot!(shown, @r"
+    warning: `services.web.develop` is not supported yet
+     --> stack.yaml:4:5
+      |
+    4 |     develop: {watch: []}
+      |     ^^^^^^^ ignored
+
+    warning: `services.web.runtime` is ignored: containers always run on the built-in runtime
+     --> stack.yaml:5:5
+      |
+    5 |     runtime: runc
+      |     ^^^^^^^ ignored
+
+    warning: `services.web.build` is not supported yet: the image is used as it is
+     --> stack.yaml:6:5
+      |
+    6 |     build: .
+      |     ^^^^^ ignored
+
+    error: `services.other.use_api_socket` is not supported yet: there is no engine whose socket the service could use
+      --> stack.yaml:10:5
+       |
+    10 |     use_api_socket: true
+       |     ^^^^^^^^^^^^^^ not supported yet
+
+    error: `services.other.secrets` is not supported yet: the file would be missing
+      --> stack.yaml:11:5
+       |
+    11 |     secrets: [s]
+       |     ^^^^^^^ not supported yet
+
+    error: `services.other.volumes[0].type` is not supported yet: what is mounted would be missing
+      --> stack.yaml:12:16
+       |
+    12 |     volumes: [{type: image, source: busybox, target: /b}]
+       |                ^^^^ not supported yet
+
+    error: `networks.default.driver` is not supported yet: there is only `bridge`
+      --> stack.yaml:14:13
+       |
+    14 |   default: {driver: macvlan}
+       |             ^^^^^^ not supported yet
+    ");
+    }
+
+    #[test]
+    fn only_what_is_run_is_told() {
+        let loaded = loaded(TEXT);
+        let web = Part::Service(ServiceName::new("web"));
+        let shown = loaded.review(concerns(&loaded), &|part| *part == web);
+        assert!(!shown.has_errors(), "{shown}");
+        assert_eq!(shown.len(), 3, "{shown}");
+    }
+
+    #[test]
+    fn every_place_of_the_table_can_be_written() {
+        // A place that no stack can have would never be told.
+        for capability in TABLE {
+            let known = crate::compose::concerns::is_known(capability.place);
+            assert!(known, "{}", capability.place);
+        }
+    }
+}
