@@ -156,15 +156,24 @@ fn agree(yaml: &serde_json::Value, json: &serde_json::Value, place: &str) {
     }
 }
 
+/// What Docker Compose prints of these it rejects itself, so ours is no stack either: an optional
+/// dependency on a service that is off is kept, and the service is left out.
+const PRINTED_AS_NO_STACK: &[&str] = &["profiles_optional_dependency"];
+
 #[test]
 fn what_is_printed_as_yaml_loads_to_the_same_stack() {
-    for (case, loaded) in loaded_cases() {
+    let is_stack = |case: &Case| !PRINTED_AS_NO_STACK.contains(&case.name.as_str());
+    for (case, loaded) in loaded_cases()
+        .into_iter()
+        .filter(|(case, _)| is_stack(case))
+    {
         let printed = "/srv/case/printed.yaml";
         let source: MemorySource = case.source().file(printed, render::to_yaml(&loaded));
         let options = LoadOptions {
             files: vec![printed.into()],
             working_dir: "/srv/case".into(),
             profiles: vec!["*".to_owned()],
+            project_name: Some(loaded.stack.name.to_string()),
             ..LoadOptions::default()
         };
         let again =
