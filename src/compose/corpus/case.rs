@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::compose::diagnostic::Diagnostics;
-use crate::compose::load::{LoadOptions, Loaded, load};
+use crate::compose::config::{self, ConfigCommand, ConfigError, Format, Output};
+use crate::compose::load::{Loaded, load};
 use crate::compose::source::MemorySource;
 
 /// Where a case lies when it is loaded, here as for Docker Compose.
@@ -21,14 +21,6 @@ pub(super) struct Case {
     arguments: Vec<String>,
     /// A directory of the case.
     cwd: PathBuf,
-}
-
-/// What became of a case.
-pub(super) enum Outcome {
-    Loaded(Box<Loaded>),
-    Rejected(Diagnostics),
-    /// The test cannot hand this argument to the loader.
-    Unasked(String),
 }
 
 impl Case {
@@ -77,45 +69,30 @@ impl Case {
         })
     }
 
-    /// Loads it.
-    pub(super) fn load(&self) -> Outcome {
-        let options = match self.options() {
-            Ok(options) => options,
-            Err(argument) => return Outcome::Unasked(argument),
-        };
-        match load(&self.source(), &options) {
-            Ok(loaded) => Outcome::Loaded(Box::new(loaded)),
-            Err(problems) => Outcome::Rejected(problems),
-        }
+    /// The command that the case's arguments say, or what is wrong with them.
+    pub(super) fn command(&self) -> Result<ConfigCommand, String> {
+        let directory = Path::new(PLACE).join(&self.cwd);
+        let mut command = config::parse(&self.arguments, &directory.to_string_lossy())?;
+        command.options.stdin = self.files.get(Path::new("stdin")).cloned();
+        Ok(command)
     }
 
-    /// The options that the arguments say, or the first argument that is none.
-    fn options(&self) -> Result<LoadOptions, String> {
-        let mut options = LoadOptions {
-            working_dir: Path::new(PLACE).join(&self.cwd),
-            stdin: self.files.get(Path::new("stdin")).cloned(),
-            ..LoadOptions::default()
+    /// What `config` says to it.
+    pub(super) fn run(&self, format: Format) -> Result<Output, ConfigError> {
+        let mut command = self.command().unwrap();
+        command.format.get_or_insert(format);
+        command.run(&self.source())
+    }
+
+    /// Its model, when it loads without arguments that change what is printed.
+    pub(super) fn load(&self) -> Option<Loaded> {
+        let command = self.command().ok()?;
+        let whole = ConfigCommand {
+            options: command.options.clone(),
+            ..ConfigCommand::default()
         };
-        let mut arguments = self.arguments.iter();
-        while let Some(argument) = arguments.next() {
-            let (flag, joined) = match argument.split_once('=') {
-                Some((flag, value)) => (flag, Some(value.to_owned())),
-                None => (argument.as_str(), None),
-            };
-            let mut value = || {
-                let value = joined.clone().or_else(|| arguments.next().cloned());
-                value.ok_or_else(|| format!("{flag} without a value"))
-            };
-            match flag {
-                "-f" | "--file" => options.files.push(value()?.into()),
-                "-p" | "--project-name" => options.project_name = Some(value()?),
-                "--project-directory" => options.project_directory = Some(value()?.into()),
-                "--profile" => options.profiles.push(value()?),
-                "--env-file" => options.env_files.push(value()?.into()),
-                _ => return Err(argument.clone()),
-            }
-        }
-        Ok(options)
+        (command == whole && command.options.skip == Default::default())
+            .then(|| load(&self.source(), &command.options).ok())?
     }
 }
 

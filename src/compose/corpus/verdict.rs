@@ -3,47 +3,48 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use super::case::{Case, Outcome};
+use super::case::Case;
+use crate::compose::config::{ConfigError, Format, Output, Subject};
 use crate::compose::diagnostic::{Color, Diagnostics};
-use crate::compose::load::Loaded;
-use crate::compose::render;
 
 /// What is not as in Docker Compose; empty when all is.
-pub(super) fn differences(case: &Case, outcome: &Outcome) -> Vec<String> {
-    let rejection = case.golden("expected.error");
-    match (outcome, rejection) {
-        (Outcome::Unasked(argument), _) => vec![format!("the test cannot ask for {argument}")],
-        (Outcome::Rejected(_), Some(_)) => Vec::new(),
-        (Outcome::Rejected(problems), None) => vec![format!("rejected:\n{}", shown(problems))],
-        (Outcome::Loaded(_), Some(error)) => {
-            vec![format!("accepted, but Docker Compose says: {error}")]
-        }
-        (Outcome::Loaded(loaded), None) => output_differences(case, loaded),
+pub(super) fn differences(case: &Case) -> Vec<String> {
+    if let Err(argument) = case.command() {
+        return vec![format!("the test cannot ask for it: {argument}")];
+    }
+    match (case.run(Format::Json), case.golden("expected.error")) {
+        (Err(_), Some(_)) => Vec::new(),
+        (Err(error), None) => vec![format!("rejected:\n{}", rejection(&error))],
+        (Ok(_), Some(error)) => vec![format!("accepted, but Docker Compose says: {error}")],
+        (Ok(output), None) => output_differences(case, &output),
     }
 }
 
-fn output_differences(case: &Case, loaded: &Loaded) -> Vec<String> {
-    let outputs: [(&str, fn(&Loaded) -> String); 3] = [
-        ("expected.json", render::to_json),
-        ("expected.yaml", render::to_yaml),
-        ("expected.hash", hashes),
-    ];
+fn output_differences(case: &Case, json: &Output) -> Vec<String> {
     let mut found = Vec::new();
+    let yaml = text(case.run(Format::Yaml));
+    // It can fail at a hash or at JSON of what it prints as YAML.
+    let outputs = [
+        ("expected.json", json.stdout.clone()),
+        ("expected.yaml", yaml.clone()),
+        ("expected.hash", hashes(case)),
+        ("expected.out", yaml),
+    ];
     for (golden, output) in outputs {
-        match case.golden(golden) {
-            Some(expected) => {
-                let difference = difference(&output(loaded), &expected);
-                found.extend(difference.map(|difference| format!("{golden}, {difference}")));
-            }
-            // Docker Compose can fail at a hash or at YAML of what it prints as JSON.
-            None if golden != "expected.json" => {}
-            None => found.push("has no goldens; run tests/compose/generate.sh".to_owned()),
-        }
+        let Some(expected) = case.golden(golden) else {
+            continue;
+        };
+        let found_here = match golden {
+            "expected.out" => difference(&sorted(&output), &sorted(&expected)),
+            _ => difference(&output, &expected),
+        };
+        found.extend(found_here.map(|difference| format!("{golden}, {difference}")));
+    }
+    if case.golden("expected.yaml").is_none() && case.golden("expected.out").is_none() {
+        found.push("has no goldens; run tests/compose/generate.sh".to_owned());
     }
     if let Some(expected) = case.golden("expected.warnings") {
-        let ours: BTreeSet<String> = subjects(&shown(&loaded.warnings));
+        let ours = subjects(&shown(&json.warnings));
         let missing: Vec<String> = subjects(&expected)
             .into_iter()
             .filter(|subject| !ours.iter().any(|ours| ours.starts_with(subject)))
@@ -53,6 +54,31 @@ fn output_differences(case: &Case, loaded: &Loaded) -> Vec<String> {
         }
     }
     found
+}
+
+fn text(output: Result<Output, ConfigError>) -> String {
+    output.map_or_else(|error| rejection(&error), |output| output.stdout)
+}
+
+fn hashes(case: &Case) -> String {
+    let mut command = case.command().unwrap_or_default();
+    command.subject = Subject::Hash("*".to_owned());
+    text(command.run(&case.source()))
+}
+
+/// Docker Compose prints lists in another order at every run.
+fn sorted(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+/// Our words for a rejection.
+pub(super) fn rejection(error: &ConfigError) -> String {
+    match error {
+        ConfigError::Invalid(problems) => shown(problems),
+        other => format!("error: {other}\n"),
+    }
 }
 
 /// A diagnostic as its snapshot has it.
@@ -86,22 +112,6 @@ fn subjects(warnings: &str) -> BTreeSet<String> {
         .filter(|line| !of_the_engine(line))
         .filter_map(about)
         .collect()
-}
-
-/// `config --hash '*'`.
-fn hashes(loaded: &Loaded) -> String {
-    let mut lines: Vec<String> = loaded
-        .stack
-        .services
-        .iter()
-        .map(|(name, service)| {
-            let digest = Sha256::digest(&service.hash_input);
-            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{name} {hex}\n")
-        })
-        .collect();
-    lines.sort();
-    lines.concat()
 }
 
 /// The first lines that differ, with one line before them.
