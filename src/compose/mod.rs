@@ -31,6 +31,7 @@ mod ports;
 #[cfg(test)]
 mod problems;
 mod project;
+mod raw;
 mod reader;
 pub mod render;
 mod scalar;

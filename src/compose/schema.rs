@@ -253,8 +253,8 @@ pub(super) static SERVICE: Keys = Keys::of(&[
     f("dns_search", TEXT_OR_LIST),
     f("domainname", Text),
     f("entrypoint", Words).print(Print::Always),
-    f("env_file", Forms(EnvFile)),
     f("environment", Pairs(NoValue::Inherit)),
+    f("env_file", Forms(EnvFile)),
     f("extra_hosts", Hosts),
     f("group_add", List(&TextOrNumber)),
     f("gpus", Any).later(),
@@ -469,7 +469,7 @@ pub(super) static DEVICE: Keys =
 /// Long form of an item of `services.*.env_file`.
 pub(super) static ENV_FILE: Keys = Keys::of(&[
     f("path", Text),
-    f("required", Bool),
+    f("required", Bool).print(Print::NotTrue),
     f("format", Word(&["raw"])),
 ]);
 
