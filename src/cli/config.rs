@@ -44,28 +44,28 @@ pub(crate) struct Config {
     /// Print the hashes of services, separated by commas; `*` for all.
     #[arg(long, value_name = "SERVICES")]
     hash: Option<String>,
-    /// Print the variables that the stack file is filled with (not supported yet).
+    /// Print the variables that the stack file is filled with.
     #[arg(long)]
     environment: bool,
-    /// Print the variables that the stack file names (not supported yet).
+    /// Print the variables that the stack file names, with their defaults.
     #[arg(long)]
     variables: bool,
-    /// Print the names of models (not supported yet).
+    /// Print the names of models.
     #[arg(long)]
     models: bool,
-    /// Do not fill in variables (not supported yet).
+    /// Leave variables as they are written.
     #[arg(long)]
     no_interpolate: bool,
-    /// Do not read files with variables (not supported yet).
+    /// Leave `env_file` as it is, without reading the files.
     #[arg(long)]
     no_env_resolution: bool,
-    /// Do not bring the model into its full form (not supported yet).
+    /// Leave out what is only implied: networks, full names, dependencies.
     #[arg(long)]
     no_normalize: bool,
-    /// Do not make paths absolute (not supported yet).
+    /// Leave paths as they are written.
     #[arg(long)]
     no_path_resolution: bool,
-    /// Do not check the model (not supported yet).
+    /// Do not check what refers to what.
     #[arg(long)]
     no_consistency: bool,
     /// Name images by their digests (not supported yet).
@@ -79,24 +79,19 @@ pub(crate) struct Config {
 /// `--format` of `config`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
-    /// YAML.
+    /// YAML; what the model is printed in unless told otherwise.
     Yaml,
     /// JSON.
     Json,
+    /// A table, of variables only; what they are printed in unless told otherwise.
+    #[value(alias = "pretty")]
+    Table,
 }
 
 impl Config {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         refuse(&[
-            ("--environment", self.environment),
-            ("--variables", self.variables),
-            ("--models", self.models),
-            ("--no-interpolate", self.no_interpolate),
-            ("--no-env-resolution", self.no_env_resolution),
-            ("--no-normalize", self.no_normalize),
-            ("--no-path-resolution", self.no_path_resolution),
-            ("--no-consistency", self.no_consistency),
             ("--resolve-image-digests", self.resolve_image_digests),
             ("--lock-image-digests", self.lock_image_digests),
         ])?;
@@ -140,6 +135,7 @@ impl Config {
             format: self.format.map(|form| match form {
                 Form::Yaml => Format::Yaml,
                 Form::Json => Format::Json,
+                Form::Table => Format::Table,
             }),
             quiet: self.quiet,
             output: self.output,
@@ -156,6 +152,8 @@ impl From<ConfigError> for Error {
                 suggestion: Some(ref meant),
                 ..
             } => Self::new(error.to_string()).hint(format!("did you mean `{meant}`?")),
+            ConfigError::NoTable => Self::new(error.to_string())
+                .hint("use `--format yaml` or `--format json`; only `--variables` is a table"),
             error => Self::new(error.to_string()),
         }
     }
@@ -192,7 +190,8 @@ mod tests {
             "config --models --format=json",
             "config --profiles --format yaml",
             "config --images --quiet --output=out",
-            "config --variables",
+            "config --variables --format table",
+            "config --variables --format pretty",
             "config --environment",
             "config --variables --environment",
         ] {

@@ -46,6 +46,10 @@ impl Source for DiskSource {
         self.env.get(name).cloned()
     }
 
+    fn variables(&self) -> Vec<(String, String)> {
+        self.env.clone().into_iter().collect()
+    }
+
     fn home(&self) -> Option<PathBuf> {
         self.env
             .get("HOME")

@@ -4,11 +4,24 @@ use super::diagnostic::Span;
 use super::paths::clean_target;
 use super::tree::{Entry, Map, Node, Value};
 
-/// Fills in what is implied. The tree is merged, its paths are absolute.
+/// Completes what is only half said. The tree is merged, its paths are absolute.
+pub(super) fn complete(tree: &mut Node) {
+    for (_, entry) in entries(tree, "services") {
+        completed_service(&mut entry.node);
+    }
+    for kind in ["networks", "volumes", "secrets", "configs"] {
+        for (_, entry) in entries(tree, kind) {
+            if entry.node.value == Value::Null {
+                entry.node.value = Value::Map(Map::new());
+            }
+        }
+    }
+}
+
+/// Fills in what is implied (what Compose calls normalisation).
 pub(super) fn fill(tree: &mut Node, project: &str) {
     let mut needs_default = None;
-    for (name, entry) in entries(tree, "services") {
-        let _ = name;
+    for (_, entry) in entries(tree, "services") {
         let span = entry.key;
         service(&mut entry.node, span);
         let on_default = entry.node.at(&["networks", "default"]).is_some();
@@ -70,14 +83,7 @@ fn full_name(node: &mut Node, key: &str, project: &str) {
     node.set("name", Node::text(name, span));
 }
 
-fn service(service: &mut Node, span: Span) {
-    let networks = service.get("networks").and_then(Node::as_map);
-    if service.get("network_mode").is_none() && networks.is_none_or(Map::is_empty) {
-        let mut networks = mapping(span);
-        networks.set("default", Node::new(Value::Null, span));
-        service.set("networks", networks);
-    }
-    implied_dependencies(service);
+fn completed_service(service: &mut Node) {
     if let Some(dependencies) = child(service, "depends_on").and_then(Node::as_map_mut) {
         for entry in dependencies.values_mut() {
             let span = entry.node.span;
@@ -91,10 +97,20 @@ fn service(service: &mut Node, span: Span) {
             }
         }
     }
-    mounts(service);
     if let Some(Value::List(hosts)) = child(service, "extra_hosts").map(|node| &mut node.value) {
         hosts.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
     }
+}
+
+fn service(service: &mut Node, span: Span) {
+    let networks = service.get("networks").and_then(Node::as_map);
+    if service.get("network_mode").is_none() && networks.is_none_or(Map::is_empty) {
+        let mut networks = mapping(span);
+        networks.set("default", Node::new(Value::Null, span));
+        service.set("networks", networks);
+    }
+    implied_dependencies(service);
+    mounts(service);
     if let Some(build) = child(service, "build") {
         let span = build.span;
         if build.get("dockerfile").is_none() && build.get("dockerfile_inline").is_none() {

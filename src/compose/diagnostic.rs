@@ -109,7 +109,7 @@ impl Diagnostic {
 }
 
 /// A file may hold escape sequences; they must not reach a terminal through a message.
-fn printable(text: String) -> String {
+pub(super) fn printable(text: String) -> String {
     if !text.contains(|c: char| c.is_control()) {
         return text;
     }
@@ -194,6 +194,11 @@ impl Problems {
         message: impl Into<String>,
     ) -> &mut Diagnostic {
         self.push(Diagnostic::new(Level::Warning, span.into(), message))
+    }
+
+    /// Takes over a problem of another collection with the same texts.
+    pub(super) fn record(&mut self, item: Diagnostic) {
+        self.push(item);
     }
 
     fn push(&mut self, item: Diagnostic) -> &mut Diagnostic {

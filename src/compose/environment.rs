@@ -16,12 +16,15 @@ pub(super) struct Context<'a> {
     pub(super) lookup: &'a Lookup<'a>,
     pub(super) working_dir: &'a Path,
     pub(super) problems: &'a mut Problems,
+    /// `env_file` is neither read nor taken out.
+    pub(super) keep_env_files: bool,
 }
 
 /// Fills `environment` from `env_file` and the caller, and `labels` from `label_file`.
 pub(super) fn resolve(service: &mut Node, context: &mut Context<'_>) {
     let files = service
         .as_map_mut()
+        .filter(|_| !context.keep_env_files)
         .and_then(|map| map.shift_remove("env_file"))
         .map(|entry| entry.node);
     let own: HashMap<String, String> = texts(service.get("environment"));
@@ -111,7 +114,8 @@ fn env_file(
     };
     let path = path_node.as_text().unwrap_or_default();
     let required = file.get("required").and_then(Node::as_bool) != Some(false);
-    if !required && !context.source.is_file(Path::new(path)) {
+    let absolute = project::absolute(context.working_dir, Path::new(path));
+    if !required && !context.source.is_file(&absolute) {
         return;
     }
     let raw = file.get("format").and_then(Node::as_text) == Some("raw");
@@ -137,7 +141,9 @@ fn env_file(
 }
 
 fn bytes(node: &Node, path: &str, context: &mut Context<'_>) -> Option<Vec<u8>> {
-    match context.source.read(Path::new(path)) {
+    // Relative only when paths are not to be resolved.
+    let absolute = project::absolute(context.working_dir, Path::new(path));
+    match context.source.read(&absolute) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
             let diagnostic = context.problems.error(

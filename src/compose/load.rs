@@ -16,7 +16,7 @@ use super::shape::{self, At};
 use super::source::Source;
 use super::tree::{Map, Node, Value};
 use super::{
-    check, defaults, environment, interpolate, merge, paths, reader, render, running, typed,
+    check, defaults, environment, interpolate, merge, paths, raw, reader, render, running, typed,
 };
 
 /// What to load. Values given here win over the `COMPOSE_*` variables.
@@ -66,8 +66,10 @@ pub struct Loaded {
     pub concerns: Vec<Concern>,
     /// Where each part was written.
     pub positions: Positions,
+    /// Variables for interpolation besides the caller's, which win over them.
+    pub variables: IndexMap<String, String>,
     /// The finished tree, for `render`.
-    pub(super) tree: Arc<Node>,
+    pub(in crate::compose) tree: Arc<Node>,
 }
 
 /// Where each part of the model was written.
@@ -126,7 +128,12 @@ pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagno
     let failed = problems.has_errors();
     let diagnostics = problems.finish();
     match built {
-        Some((stack, tree, concerns)) if !failed => {
+        Some(Built {
+            stack,
+            tree,
+            variables,
+            concerns,
+        }) if !failed => {
             let tree = Arc::new(tree);
             Ok(Loaded {
                 stack,
@@ -136,6 +143,7 @@ pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagno
                     tree: Arc::clone(&tree),
                 },
                 warnings: diagnostics,
+                variables,
                 tree,
             })
         }
@@ -145,11 +153,15 @@ pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagno
 
 static TOP_SHAPE: Shape = Shape::Keys(&schema::TOP);
 
-fn build(
-    source: &dyn Source,
-    options: &LoadOptions,
-    problems: &mut Problems,
-) -> Option<(Stack, Node, Vec<Concern>)> {
+/// What the phases make.
+struct Built {
+    stack: Stack,
+    tree: Node,
+    variables: Variables,
+    concerns: Vec<Concern>,
+}
+
+fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) -> Option<Built> {
     // 1. Which files, and the variables that may stand in them.
     let files = project::find_files(source, options, problems).ok()?;
     let mut variables = project::read_variables(source, options, &files.directory, problems);
@@ -175,13 +187,19 @@ fn build(
     };
 
     // 4. Variables, each file by itself and before it is merged: values only, never keys.
-    for document in &mut documents {
+    let raw = options.skip.interpolation;
+    for document in documents.iter_mut().filter(|_| !raw) {
         interpolate::interpolate(document, &lookup, problems);
     }
 
     // 5. Keys and types are checked, short forms become long ones.
     for document in &mut documents {
-        shape::apply(document, &TOP_SHAPE, &At::ROOT, problems).ok()?;
+        if raw {
+            raw::check(document, problems);
+            raw::expand(document);
+        } else {
+            shape::apply(document, &TOP_SHAPE, &At::ROOT, problems).ok()?;
+        }
     }
 
     // 6. Later files are merged onto earlier ones; lists become unique.
@@ -192,31 +210,29 @@ fn build(
     }
     merge::unify(&mut tree);
     let name_span = tree.get("name").map_or(span, |node| node.span);
-    tree.set("name", Node::text(name.as_str(), name_span));
+    if !(raw && options.skip.normalization) {
+        tree.set("name", Node::text(name.as_str(), name_span));
+    }
 
     // 7. Relative paths.
     let bases = Bases {
         project: files.directory.clone(),
         home: source.home(),
     };
-    paths::resolve(&mut tree, &bases);
+    if !options.skip.paths {
+        paths::resolve(&mut tree, &bases);
+    }
 
     // 8. What is meant without being said.
-    defaults::fill(&mut tree, &name);
+    if !raw {
+        defaults::complete(&mut tree);
+    }
+    if !options.skip.normalization {
+        defaults::fill(&mut tree, &name);
+    }
 
-    // 9. Which services are on; the variables and labels that come from files.
-    let profiles = profiles(options, &lookup);
-    let disabled = disabled_services(&tree, &profiles);
-    resolve_files(&mut tree, (source, options), &disabled, &lookup, problems);
-
-    // 10. What needs the whole picture.
-    let mut concerns = Vec::new();
-    check::check(&tree, &|service| !disabled.contains(service), problems);
-    running::check(&tree, &mut concerns);
-
-    // 11. The typed model.
     let mut stack = Stack {
-        name: ProjectName::new(name),
+        name: ProjectName::new(name.as_str()),
         working_dir: files.directory,
         files: files.paths,
         services: IndexMap::new(),
@@ -226,8 +242,35 @@ fn build(
         unused_networks: IndexMap::new(),
         unused_volumes: IndexMap::new(),
     };
+    let mut concerns = Vec::new();
+    if raw {
+        return Some(Built {
+            stack,
+            tree,
+            variables,
+            concerns,
+        });
+    }
+
+    // 9. Which services are on; the variables and labels that come from files.
+    let profiles = profiles(options, &lookup);
+    let disabled = disabled_services(&tree, &profiles);
+    resolve_files(&mut tree, (source, options), &disabled, &lookup, problems);
+
+    // 10. What needs the whole picture.
+    if !options.skip.consistency {
+        check::check(&tree, &|service| !disabled.contains(service), problems);
+    }
+    running::check(&tree, &mut concerns);
+
+    // 11. The typed model.
     fill_stack(&mut stack, &tree, &disabled, &mut concerns);
-    Some((stack, tree, concerns))
+    Some(Built {
+        stack,
+        tree,
+        variables,
+        concerns,
+    })
 }
 
 fn read_files(
@@ -400,6 +443,7 @@ fn resolve_files(
             lookup,
             working_dir: &options.working_dir,
             problems,
+            keep_env_files: options.skip.environment,
         };
         environment::resolve(&mut entry.node, &mut context);
     }

@@ -32,6 +32,7 @@ mod ports;
 #[cfg(test)]
 mod problems;
 mod project;
+mod raw;
 mod reader;
 pub mod render;
 mod running;

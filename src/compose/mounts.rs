@@ -1,6 +1,7 @@
 //! The short form of a mount: `TARGET`, `SOURCE:TARGET`, `SOURCE:TARGET:OPTIONS`.
 
 use super::diagnostic::Span;
+use super::paths::clean_target;
 use super::tree::{Map, Node, Value};
 
 /// Why a text is not a mount.
@@ -68,7 +69,7 @@ pub(super) fn long_form<'a>(mount: &ShortMount<'a>, span: Span) -> (Node, Vec<&'
     if let Some(source) = mount.source {
         node.set("source", Node::text(source, span));
     }
-    node.set("target", Node::text(mount.target, span));
+    node.set("target", Node::text(clean_target(mount.target), span));
     let mut bind = mapping();
     let mut volume = mapping();
     let mut unknown = Vec::new();

@@ -18,6 +18,9 @@ pub trait Source {
     /// A variable of the caller's environment.
     fn env(&self, name: &str) -> Option<String>;
 
+    /// All variables of the caller's environment, in no order.
+    fn variables(&self) -> Vec<(String, String)>;
+
     /// The caller's home directory, for paths that start with `~`.
     fn home(&self) -> Option<PathBuf>;
 }
@@ -71,6 +74,10 @@ impl Source for MemorySource {
 
     fn env(&self, name: &str) -> Option<String> {
         self.env.get(name).cloned()
+    }
+
+    fn variables(&self) -> Vec<(String, String)> {
+        self.env.clone().into_iter().collect()
     }
 
     fn home(&self) -> Option<PathBuf> {

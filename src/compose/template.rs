@@ -151,6 +151,66 @@ impl Expander<'_> {
     }
 }
 
+/// A variable that a text names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reference<'a> {
+    pub(super) name: &'a str,
+    /// `-`, `+` or `?`; `None` when the variable stands alone.
+    pub(super) operator: Option<char>,
+    /// What follows the operator, as it is written.
+    pub(super) argument: &'a str,
+}
+
+/// The variables that a text names, those inside of defaults and alternatives too, in the order of
+/// the text. What is no template is left out.
+pub(super) fn references(text: &str) -> Vec<Reference<'_>> {
+    let mut found = Vec::new();
+    collect(text, 0, &mut found);
+    found
+}
+
+fn collect<'a>(text: &'a str, depth: usize, found: &mut Vec<Reference<'a>>) {
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            rest = after;
+            continue;
+        }
+        let Some(length) = rest.starts_with('{').then(|| closing_brace(rest)).flatten() else {
+            let name = name_of(rest);
+            if !name.is_empty() {
+                found.push(Reference {
+                    name,
+                    operator: None,
+                    argument: "",
+                });
+            }
+            rest = &rest[name.len()..];
+            continue;
+        };
+        let body = &rest[1..length];
+        rest = &rest[length + 1..];
+        let name = name_of(body);
+        if name.is_empty() {
+            continue;
+        }
+        let after = &body[name.len()..];
+        let mut characters = after.strip_prefix(':').unwrap_or(after).chars();
+        let operator = characters.next();
+        let argument = characters.as_str();
+        found.push(Reference {
+            name,
+            operator,
+            argument,
+        });
+        // Docker Compose does not look into the text after a `?`.
+        if matches!(operator, Some('-' | '+')) && depth < MAX_DEPTH {
+            collect(argument, depth + 1, found);
+        }
+    }
+}
+
 /// The variable name that a text starts with; empty when it starts with none.
 fn name_of(text: &str) -> &str {
     let starts = text.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic());

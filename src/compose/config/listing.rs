@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
-use super::{ConfigCommand, ConfigError, Format, Subject};
+use super::{ConfigCommand, ConfigError, Format, Subject, variables};
 use crate::compose::diagnostic::suggestion;
 use crate::compose::load::Loaded;
 use crate::compose::model::{Service, ServiceName, Stack};
-use crate::compose::render::{to_json, to_yaml};
+use crate::compose::render::{raw_json, raw_yaml, to_json, to_yaml};
+use crate::compose::tree::{Map, Node};
 
 impl ConfigCommand {
     /// Reduces the stack to the services that were named and what they need, where that matters.
@@ -17,7 +18,7 @@ impl ConfigCommand {
             self.subject,
             Subject::Model | Subject::Images | Subject::Profiles | Subject::Environment
         );
-        if self.names.is_empty() || !selects {
+        if self.names.is_empty() || !selects || self.load_options().skip.interpolation {
             return Ok(());
         }
         let names = self
@@ -32,6 +33,9 @@ impl ConfigCommand {
     /// What goes to standard output, or into the file.
     pub(super) fn text(&self, loaded: &Loaded) -> Result<String, ConfigError> {
         let stack = &loaded.stack;
+        if self.load_options().skip.interpolation {
+            return self.raw_text(loaded);
+        }
         Ok(match &self.subject {
             Subject::Services => lines(stack.services.keys().map(ServiceName::as_str)),
             Subject::Volumes => lines(stack.volumes.keys().map(|key| key.as_str())),
@@ -39,7 +43,8 @@ impl ConfigCommand {
             Subject::Profiles => lines(profiles(stack)),
             Subject::Images => images(stack),
             Subject::Hash(names) => hashes(stack, names)?,
-            Subject::Models | Subject::Variables | Subject::Environment => String::new(),
+            Subject::Models => lines(keys(&loaded.tree, "models")),
+            Subject::Environment | Subject::Variables => String::new(),
             Subject::Model => match self.format {
                 Some(Format::Json) => to_json(loaded),
                 Some(Format::Yaml) | None => to_yaml(loaded),
@@ -47,6 +52,26 @@ impl ConfigCommand {
             },
         })
     }
+
+    /// The output where variables are not filled in: there is a tree and no typed model.
+    fn raw_text(&self, loaded: &Loaded) -> Result<String, ConfigError> {
+        let tree = &loaded.tree;
+        Ok(match (&self.subject, self.format) {
+            (Subject::Variables, format) => variables::print(tree, format),
+            (Subject::Model, Some(Format::Json)) => raw_json(tree),
+            (Subject::Model, Some(Format::Yaml) | None) => raw_yaml(tree),
+            (Subject::Model, Some(Format::Table)) => return Err(ConfigError::NoTable),
+            (Subject::Services, _) => lines(keys(tree, "services")),
+            (Subject::Images, _) => raw_images(loaded),
+            _ => String::new(),
+        })
+    }
+}
+
+/// The keys of a mapping at the top of the tree.
+fn keys<'a>(tree: &'a Node, kind: &str) -> impl Iterator<Item = &'a str> {
+    let map = tree.get(kind).and_then(Node::as_map);
+    map.into_iter().flat_map(Map::keys).map(String::as_str)
 }
 
 fn any_service(stack: &Stack, name: &str) -> Result<ServiceName, ConfigError> {
@@ -90,6 +115,19 @@ fn images(stack: &Stack) -> String {
         .map(|(name, service)| match &service.image {
             Some(image) => format!("{image}\n"),
             None => format!("{}-{name}\n", stack.name),
+        })
+        .collect()
+}
+
+/// The images as they are written, in the order of the services' names.
+fn raw_images(loaded: &Loaded) -> String {
+    let mut names: Vec<&str> = keys(&loaded.tree, "services").collect();
+    names.sort_unstable();
+    names
+        .into_iter()
+        .map(|name| match loaded.tree.at(&["services", name, "image"]) {
+            Some(image) => format!("{}\n", image.scalar_text().unwrap_or_default()),
+            None => format!("{}-{name}\n", loaded.stack.name),
         })
         .collect()
 }

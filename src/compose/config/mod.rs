@@ -13,6 +13,7 @@ use crate::graph::GraphError;
 mod listing;
 #[cfg(test)]
 mod parse;
+mod variables;
 #[cfg(test)]
 pub(crate) use parse::parse;
 
@@ -108,26 +109,41 @@ pub enum ConfigError {
 impl ConfigCommand {
     /// What this command writes, given these files and this environment.
     pub fn run(&self, source: &dyn Source) -> Result<Output, ConfigError> {
-        let mut loaded = super::load(source, &self.options)?;
+        let mut loaded = super::load(source, &self.load_options())?;
         if self.all_resources {
             let stack = &mut loaded.stack;
             stack.networks.append(&mut stack.unused_networks);
             stack.volumes.append(&mut stack.unused_volumes);
         }
         self.select(&mut loaded)?;
-        let stdout = self.text(&loaded)?;
+        let stdout = match self.subject {
+            Subject::Environment => variables::environment(&loaded, source),
+            _ => self.text(&loaded)?,
+        };
         let mut output = Output {
             warnings: loaded.warnings,
             ..Output::default()
         };
         match &self.output {
-            _ if self.quiet && self.subject == Subject::Model => {}
+            _ if self.quiet && matches!(self.subject, Subject::Model | Subject::Environment) => {}
             Some(path) if self.subject == Subject::Model => {
                 output.files.push((path.clone(), stdout));
             }
             _ => output.stdout = stdout,
         }
         Ok(output)
+    }
+
+    /// The variables can only be told from a tree that is not filled with them; on the other side
+    /// networks, volumes and hashes cannot be told from it.
+    fn load_options(&self) -> LoadOptions {
+        let mut options = self.options.clone();
+        options.skip.interpolation = match self.subject {
+            Subject::Variables => true,
+            Subject::Model | Subject::Services | Subject::Images => options.skip.interpolation,
+            _ => false,
+        };
+        options
     }
 }
 
@@ -172,3 +188,6 @@ impl Asked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,12 @@ pub(super) static CONFIG: Style = Style {
     dollars: true,
 };
 
+/// With variables that are still to be filled in.
+pub(super) static RAW: Style = Style {
+    indented: true,
+    dollars: false,
+};
+
 /// As it is hashed.
 pub(super) static HASH: Style = Style {
     indented: false,

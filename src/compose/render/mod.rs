@@ -26,6 +26,28 @@ pub fn to_yaml(loaded: &Loaded) -> String {
     out
 }
 
+/// A tree that was loaded without filling in variables, as indented JSON; a dollar sign stays one.
+pub(super) fn raw_json(tree: &Node) -> String {
+    let mut out = String::new();
+    json::write(&mut out, &plain(tree), &json::RAW);
+    out
+}
+
+/// A tree that was loaded without filling in variables, as YAML; a dollar sign stays one.
+pub(super) fn raw_yaml(tree: &Node) -> String {
+    let mut out = String::new();
+    yaml::write(&mut out, &plain(tree), 0);
+    // Every dollar sign was doubled, and quoting does not depend on them.
+    out.replace("$$", "$")
+}
+
+/// A text as YAML writes it on one line.
+pub(super) fn yaml_scalar(text: &str) -> String {
+    let mut out = String::new();
+    yaml::write(&mut out, &Printed::Text(text.to_owned()), 1);
+    out.replace("$$", "$")
+}
+
 /// A service as compact JSON, without what does not change its containers. Its SHA-256 is what Docker
 /// Compose calls the service's hash (`config --hash`).
 pub(super) fn hash_input(service: &Node) -> String {

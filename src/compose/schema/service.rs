@@ -192,14 +192,14 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     )
     .print(Print::Always),
     f(
-        "env_file",
-        Forms(Form::EnvFile),
-        "Files with variables; `environment` wins over them.",
-    ),
-    f(
         "environment",
         VARIABLES,
         "Variables; one without a value comes from the environment of the command.",
+    ),
+    f(
+        "env_file",
+        Forms(Form::EnvFile),
+        "Files with variables; `environment` wins over them.",
     ),
     f(
         "extra_hosts",
@@ -618,7 +618,7 @@ pub(in crate::compose) static ENV_FILE: Keys = Keys::of(&[
         "required",
         Bool,
         "Fail when the file is not there; true by default.",
-    ),
+    ).print(Print::NotTrue),
     f(
         "format",
         Word(&["raw"]),
