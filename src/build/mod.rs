@@ -9,4 +9,5 @@
 //! Dockerfile again, except to show the line that failed.
 
 pub mod dockerfile;
+mod expand;
 pub mod plan;

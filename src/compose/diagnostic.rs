@@ -42,6 +42,24 @@ pub struct Span {
 }
 
 impl Span {
+    /// The bytes `range` of a file.
+    pub(crate) fn new(file: FileId, range: Range<usize>) -> Self {
+        let at = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
+        Self {
+            file,
+            start: at(range.start),
+            end: at(range.end),
+        }
+    }
+
+    /// From the start of this span to the end of another in the same file.
+    pub(crate) fn to(self, end: Self) -> Self {
+        Self {
+            end: end.end.max(self.end),
+            ..self
+        }
+    }
+
     /// The part of this span `from..to` bytes after its start.
     pub(crate) fn part(self, range: Range<usize>) -> Self {
         let at = |offset: usize| {

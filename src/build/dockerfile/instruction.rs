@@ -66,7 +66,7 @@ pub struct StageText {
 }
 
 /// One instruction.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Instruction {
     /// What it says.
     pub kind: Kind,
@@ -74,6 +74,12 @@ pub struct Instruction {
     pub keyword: Word,
     /// From the keyword to the end of the last line or here-document.
     pub span: Span,
+}
+
+impl PartialEq for Instruction {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.keyword == other.keyword
+    }
 }
 
 impl Eq for Instruction {}
@@ -231,13 +237,21 @@ pub enum Security {
 }
 
 /// `--mount=key=value,…` as written; [`Mount`](crate::build::plan::Mount) says what it means.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct MountText {
     /// The options, in order; a flag such as `ro` has no value.
     pub options: Vec<(Word, Option<Word>)>,
     /// The whole value of the flag.
     pub span: Span,
 }
+
+impl PartialEq for MountText {
+    fn eq(&self, other: &Self) -> bool {
+        self.options == other.options
+    }
+}
+
+impl Eq for MountText {}
 
 /// What `COPY` and `ADD` share.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -63,10 +63,19 @@ pub struct Step {
     pub span: Span,
     /// The instruction on one line, as progress shows it.
     pub text: String,
-    /// What the image's history says of it; made as BuildKit does.
-    pub history: String,
+    /// What the image's history says of it, as BuildKit writes it; `None`: nothing (`ONBUILD`).
+    pub history: Option<History>,
     /// Whether it is a trigger of the base image.
     pub trigger: bool,
+}
+
+/// An entry of an image's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// The instruction, expanded: `RUN /bin/sh -c make # buildkit`.
+    pub created_by: String,
+    /// Whether the step makes no layer.
+    pub empty_layer: bool,
 }
 
 /// What a step does. Steps other than `Run`, `Copy`, `Add` and `Workdir` change the configuration only,
@@ -79,8 +88,13 @@ pub enum Action {
     Copy(Copy),
     /// Copy files, unpack archives, fetch URLs.
     Add(Add),
-    /// Make a directory where there is none, with all above it. Absolute, clean.
-    Workdir(String),
+    /// Make a directory where there is none, with all above it.
+    Workdir {
+        /// Absolute, clean; never `/`.
+        path: String,
+        /// Whom what is made belongs to, as `USER` says it; empty = root.
+        user: String,
+    },
     /// Nothing to do: the configuration changed.
     Configure,
 }
