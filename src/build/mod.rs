@@ -10,4 +10,5 @@
 
 pub mod dockerfile;
 mod expand;
+pub mod ignore;
 pub mod plan;
