@@ -8,6 +8,7 @@
 //! Invariant: a [`Plan`](plan::Plan) has nothing left to decide. Whoever carries it out never looks at the
 //! Dockerfile again, except to show the line that failed.
 
+pub mod check;
 pub mod dockerfile;
 mod expand;
 pub mod ignore;

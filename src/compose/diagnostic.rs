@@ -52,6 +52,11 @@ impl Span {
         }
     }
 
+    /// Number of bytes.
+    pub(crate) fn len(self) -> usize {
+        self.end.saturating_sub(self.start) as usize
+    }
+
     /// From the start of this span to the end of another in the same file.
     pub(crate) fn to(self, end: Self) -> Self {
         Self {

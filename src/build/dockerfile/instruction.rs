@@ -216,6 +216,17 @@ pub struct Run {
     pub security: Option<Spanned<Security>>,
 }
 
+impl Run {
+    /// The here-document that is all there is to run: `RUN <<EOF` and nothing else.
+    pub fn script(&self) -> Option<&Heredoc> {
+        let Command::Shell(line) = &self.command else {
+            return None;
+        };
+        super::heredoc::opening(&line.value)?;
+        self.heredocs.first()
+    }
+}
+
 /// The network of a `RUN`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::instruction::{Dockerfile, Instruction};
-use super::lines::{self, Origin};
+use super::lines::Origin;
 use super::parse;
 use crate::compose::Diagnostics;
 use crate::compose::diagnostic::{FileId, Problems, Span};
@@ -104,12 +104,6 @@ impl Source {
         problems: &mut Problems,
     ) -> Option<Instruction> {
         parse::single(text, place, self.dockerfile.directives.escape, problems)
-    }
-
-    /// The start of the file.
-    pub(crate) fn start(&self) -> Span {
-        let (_, file) = self.problems();
-        lines::span(Origin::File(file), 0..0)
     }
 }
 

@@ -32,11 +32,6 @@ impl<'a> Part<'a> {
         self.start == self.end
     }
 
-    /// Where it starts in the line.
-    pub(super) fn start(&self) -> usize {
-        self.start
-    }
-
     fn trim(self) -> Self {
         let text = self.text();
         let start = self.start + (text.len() - text.trim_start().len());

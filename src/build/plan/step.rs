@@ -11,6 +11,8 @@ use crate::image::Healthcheck;
 pub struct Plan {
     /// The stages that the target needs, every one after those it needs itself; the last is the target.
     pub stages: Vec<Stage>,
+    /// Build arguments that were given and that no `ARG` asks for.
+    pub unused_args: Vec<String>,
 }
 
 /// A stage: its number in the Dockerfile, counted from 0.
@@ -104,10 +106,10 @@ pub enum Action {
 pub struct Run {
     /// What is executed.
     pub program: Program,
-    /// The whole environment: the image's variables, build arguments, proxies; the last one of a name counts.
+    /// The environment: the image's variables and the build arguments in scope.
     pub env: IndexMap<String, String>,
-    /// Build arguments in scope that the cache key must hold: declared here, without the predefined proxies.
-    pub args: IndexMap<String, String>,
+    /// Proxies that the caller gave: added to the environment (they win), but no part of a cache key.
+    pub proxies: IndexMap<String, String>,
     /// Absolute; `/` when none was set.
     pub workdir: String,
     /// As written; empty = root.
@@ -161,7 +163,7 @@ pub struct Add {
 /// What copies and adds share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
-    /// Paths, patterns and URLs, in order; then files given in place.
+    /// In order. Paths are not cleaned: with `--parents` a `/./` in one has a meaning.
     pub sources: Vec<Source>,
     /// Absolute; a trailing slash as written (`.` counts as one) is kept.
     pub destination: String,
@@ -285,7 +287,7 @@ pub struct Config {
     pub entrypoint: Option<Vec<String>>,
     /// `None`: not set.
     pub cmd: Option<Vec<String>>,
-    /// `ArgsEscaped` of the base image is dropped with its `CMD`.
+    /// Docker's `ArgsEscaped`: set by `CMD`.
     pub args_escaped: bool,
     /// Empty = root.
     pub user: String,

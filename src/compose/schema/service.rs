@@ -618,7 +618,8 @@ pub(in crate::compose) static ENV_FILE: Keys = Keys::of(&[
         "required",
         Bool,
         "Fail when the file is not there; true by default.",
-    ).print(Print::NotTrue),
+    )
+    .print(Print::NotTrue),
     f(
         "format",
         Word(&["raw"]),
