@@ -10,7 +10,7 @@ use super::error::{Error, Result};
 use super::source::DiskSource;
 use crate::compose::source::Source;
 use crate::compose::{LoadOptions, Loaded, load};
-use crate::image::ImageStore;
+use crate::image::{ImageStore, Registries};
 use crate::plan::Desired;
 use crate::state::{Paths, read_json};
 use crate::ui::{Progress, ProgressMode, Terminal};
@@ -116,6 +116,11 @@ impl Context {
     /// The image store.
     pub(crate) fn images(&self) -> Result<ImageStore> {
         Ok(ImageStore::open(self.paths.root())?)
+    }
+
+    /// How registries are spoken to.
+    pub(crate) fn registries(&self) -> Registries {
+        Registries::from_environment(&|name| self.source.env(name))
     }
 
     /// Progress under this title.
