@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use super::context::Context;
 use super::error::{Error, Result};
 use super::{
-    completions, config, create, down, exec, image, images, inspect, kill, logs, ls, pause, plan,
-    ps, pull, restart, run, start, stop, up, version,
+    completions, config, create, down, exec, image, images, inspect, kill, login, logout, logs, ls,
+    pause, plan, ps, pull, push, restart, run, start, stop, up, version,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
@@ -124,6 +124,12 @@ pub(crate) enum Command {
     Create(create::Create),
     /// Fetch the images of services.
     Pull(pull::Pull),
+    /// Send the images of services to their registries.
+    Push(push::Push),
+    /// Log in to a registry.
+    Login(login::Login),
+    /// Log out of a registry.
+    Logout(logout::Logout),
     /// Show what `up` would do, and why.
     Plan(plan::Plan),
     /// Check the stack file and print it in its full form.
@@ -165,6 +171,9 @@ impl Command {
             Self::Unpause(unpause) => unpause.run(context),
             Self::Create(create) => create.run(context),
             Self::Pull(pull) => pull.run(context),
+            Self::Push(push) => push.run(context),
+            Self::Login(login) => login.run(context),
+            Self::Logout(logout) => logout.run(context),
             Self::Plan(plan) => plan.run(context),
             Self::Config(config) => config.run(context),
             Self::Images(images) => images.run(context),

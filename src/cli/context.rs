@@ -14,7 +14,7 @@ use crate::compose::model::{ServiceName, Stack};
 use crate::compose::source::Source;
 use crate::compose::{Diagnostics, LoadOptions, Loaded, load};
 use crate::engine::native::capabilities;
-use crate::image::ImageStore;
+use crate::image::{ImageStore, Registries};
 use crate::plan::Desired;
 use crate::state::{Paths, read_json};
 use crate::ui::{Progress, ProgressMode, Terminal};
@@ -147,6 +147,11 @@ impl Context {
     /// The image store.
     pub(crate) fn images(&self) -> Result<ImageStore> {
         Ok(ImageStore::open(self.paths.root())?)
+    }
+
+    /// How registries are spoken to.
+    pub(crate) fn registries(&self) -> Registries {
+        Registries::from_environment(&|name| self.source.env(name))
     }
 
     /// Progress under this title.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
@@ -15,9 +16,12 @@ use super::drive::{block_on, pause};
 use super::error::{Error, Result};
 use crate::compose::Positions;
 use crate::compose::model::{PullPolicy, Service, ServiceName, Stack};
+use crate::compose::source::Source as _;
 use crate::control;
 use crate::control::{Kind, ProgressState};
-use crate::image::{Digest, Image, ImageStore, Phase, Platform, PullOptions, Reference, pull};
+use crate::image::{
+    Digest, Image, ImageStore, Phase, Platform, PullOptions, Reference, Registries, pull,
+};
 use crate::ui::Progress;
 use crate::ui::progress::Transfer;
 
@@ -114,9 +118,15 @@ pub(crate) fn ensure(
         let (text, reference) = reference_of(wanted, name, service)?;
         let image = match here.entry(text.clone()) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(store.get(&reference)?),
+            Entry::Vacant(new) => new.insert(present(&store, &reference)?),
         };
-        match need(service.pull_policy, wanted.pull, image.as_ref().map(age)) {
+        let platform = platform_of(context, wanted, (name, service))?;
+        let fits = |image: &&Image| {
+            let own = Platform::of_config(&image.config);
+            platform.as_ref().is_none_or(|wanted| wanted.runs(&own))
+        };
+        let here = image.as_ref().filter(fits);
+        match need(service.pull_policy, wanted.pull, here.map(age)) {
             Need::Use => {
                 if let Some(image) = image {
                     ids.insert(name.clone(), image.id.to_string());
@@ -131,7 +141,7 @@ pub(crate) fn ensure(
                 .or_insert_with(|| Fetch {
                     reference,
                     text,
-                    platform: service.platform.as_deref().map(platform),
+                    platform,
                     services: Vec::new(),
                 })
                 .services
@@ -140,9 +150,43 @@ pub(crate) fn ensure(
     }
     if !fetches.is_empty() {
         let fetches: Vec<Fetch> = fetches.into_values().collect();
-        ids.extend(fetch_all(context, wanted, &store, fetches)?);
+        let how = How {
+            positions: wanted.positions,
+            failures: wanted.failures,
+            quiet: wanted.quiet,
+        };
+        ids.extend(fetch_all(context, &how, &store, fetches)?);
     }
     Ok(ids)
+}
+
+/// The image when it is here and whole. One that lost a layer, by a power cut for one, is fetched
+/// again like one that is not here.
+fn present(store: &ImageStore, reference: &Reference) -> Result<Option<Image>> {
+    match store.get(reference) {
+        Err(crate::image::Error::LayerMissing { .. }) => Ok(None),
+        other => Ok(other?),
+    }
+}
+
+/// The machine that a service's image is for: the service says, else the environment, as for Docker.
+fn platform_of(
+    context: &Context,
+    wanted: &Wanted<'_>,
+    (name, service): (&ServiceName, &Service),
+) -> Result<Option<Platform>> {
+    let by_default = context.source.env("DOCKER_DEFAULT_PLATFORM");
+    let text = service.platform.clone().or(by_default);
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|error| {
+        Error::new(format!(
+            "service {name}{}: bad platform",
+            place(wanted, name)
+        ))
+        .because(error)
+    })
 }
 
 /// The reference of a service's image, as written and as read.
@@ -168,8 +212,11 @@ pub(crate) fn image_text(project: &str, name: &ServiceName, service: &Service) -
 }
 
 fn place(wanted: &Wanted<'_>, name: &ServiceName) -> String {
-    wanted
-        .positions
+    place_in(wanted.positions, name)
+}
+
+fn place_in(positions: Option<&Positions>, name: &ServiceName) -> String {
+    positions
         .and_then(|positions| positions.of(&format!("services.{name}.image")))
         .map(|place| format!(" ({}:{})", place.file.display(), place.line))
         .unwrap_or_default()
@@ -198,47 +245,69 @@ fn cannot_build(wanted: &Wanted<'_>, name: &ServiceName, text: &str) -> Error {
     ))
 }
 
-/// Time since an image came into the store. Its own date is the builder's; a store that cannot say
-/// when it came makes `pull_policy: daily` look at that one.
+/// Time since the registry was asked for an image; for one that came in another way, since it came.
+/// Its own date is the builder's, and the last that is looked at.
 fn age(image: &Image) -> Duration {
     let now = Timestamp::now();
     let written = image
         .layers
         .last()
-        .and_then(|layer| layer.metadata().ok())
+        .and_then(|layer| layer.parent()?.join("layer.json").metadata().ok())
         .and_then(|metadata| metadata.modified().ok())
         .and_then(|time| Timestamp::try_from(time).ok());
-    let since = written.or(image.created).unwrap_or(now);
+    let since = image.pulled.or(written).or(image.created).unwrap_or(now);
     crate::ui::words::between(since, now)
 }
 
-fn platform(text: &str) -> Platform {
-    let mut parts = text.splitn(3, '/').map(str::to_owned);
-    let os = parts.next().unwrap_or_default();
-    Platform {
-        os,
-        architecture: parts.next().unwrap_or_default(),
-        variant: parts.next(),
-    }
+/// Fetches images by their names, apart from any stack; gives the names.
+pub(super) fn fetch(
+    context: &Context,
+    images: &[Reference],
+    (platform, quiet): (Option<Platform>, bool),
+) -> Result<Vec<String>> {
+    let how = How {
+        positions: None,
+        failures: Failures::Fatal,
+        quiet,
+    };
+    let fetches = images.iter().map(|reference| Fetch {
+        reference: reference.clone(),
+        text: reference.familiar(),
+        platform: platform.clone(),
+        services: Vec::new(),
+    });
+    fetch_all(context, &how, &context.images()?, fetches.collect())?;
+    Ok(images.iter().map(Reference::familiar).collect())
+}
+
+/// How images are fetched.
+struct How<'a> {
+    /// Where services were written.
+    positions: Option<&'a Positions>,
+    failures: Failures,
+    quiet: bool,
 }
 
 /// What a fetch tells about itself.
 enum Said {
     Progress(String, Transfer),
+    /// Another process is at it.
+    Elsewhere(String),
     End(Box<(Fetch, Result<Image, crate::image::Error>)>),
 }
 
 /// Fetches images at the same time and shows it.
 fn fetch_all(
     context: &Context,
-    wanted: &Wanted<'_>,
+    how: &How<'_>,
     store: &ImageStore,
     fetches: Vec<Fetch>,
 ) -> Result<IndexMap<ServiceName, String>> {
-    let mut progress = match wanted.quiet {
+    let mut progress = match how.quiet {
         true => Progress::Quiet,
         false => context.progress("pull"),
     };
+    let registries = context.registries();
     let total = fetches.len();
     let at_once = usize::try_from(context.global.parallel)
         .unwrap_or(total)
@@ -249,7 +318,7 @@ fn fetch_all(
     block_on(async {
         let (sender, mut said) = mpsc::unbounded_channel();
         let work = stream::iter(fetches)
-            .map(|fetch| fetch_one(store, fetch, sender.clone()))
+            .map(|fetch| fetch_one(store, fetch, (&registries, sender.clone())))
             .buffer_unordered(at_once)
             .for_each(|()| std::future::ready(()));
         let watch = async {
@@ -261,9 +330,13 @@ fn fetch_all(
                 tokio::select! {
                     Some(message) = said.recv() => match message {
                         Said::Progress(text, transfer) => progress.transfer(&text, transfer),
+                        Said::Elsewhere(text) => {
+                            let why = "another process is fetching it".to_owned();
+                            progress.update(&change(&text, ProgressState::Waiting, Some(why)));
+                        }
                         Said::End(end) => {
                             ended += 1;
-                            fetched(wanted, *end, &mut progress, (&mut ids, &mut errors));
+                            fetched(how, *end, &mut progress, (&mut ids, &mut errors));
                         }
                     },
                     () = pause(frame) => progress.tick(),
@@ -274,19 +347,29 @@ fn fetch_all(
         let ((), (ids, mut errors)) = tokio::join!(work, watch);
         progress.finish();
         match errors.pop() {
-            Some(error) if wanted.failures == Failures::Fatal => Err(error),
+            Some(error) if how.failures == Failures::Fatal => Err(error),
             _ => Ok(ids),
         }
     })
 }
 
-async fn fetch_one(store: &ImageStore, fetch: Fetch, sender: mpsc::UnboundedSender<Said>) {
+async fn fetch_one(
+    store: &ImageStore,
+    fetch: Fetch,
+    (registries, sender): (&Registries, mpsc::UnboundedSender<Said>),
+) {
     let options = PullOptions {
         platform: fetch.platform.clone(),
+        registries: registries.clone(),
         ..PullOptions::default()
     };
     let layers: Mutex<BTreeMap<Digest, Transfer>> = Mutex::new(BTreeMap::new());
+    let told = AtomicBool::new(false);
     let tell = |step: crate::image::Progress| {
+        let elsewhere = matches!(step.phase, Phase::Elsewhere { .. });
+        if elsewhere && !told.swap(true, Ordering::Relaxed) {
+            let _ = sender.send(Said::Elsewhere(fetch.text.clone()));
+        }
         let mut layers = layers
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -299,7 +382,7 @@ async fn fetch_one(store: &ImageStore, fetch: Fetch, sender: mpsc::UnboundedSend
 }
 
 /// Takes a step into account; the sum over all layers when it changed.
-fn account(
+pub(super) fn account(
     layers: &mut BTreeMap<Digest, Transfer>,
     step: &crate::image::Progress,
 ) -> Option<Transfer> {
@@ -310,7 +393,11 @@ fn account(
             layer.done = done;
             layer.total = total.unwrap_or(layer.total).max(done);
         }
-        Phase::Unpacked | Phase::Present => layer.done = layer.total,
+        Phase::Elsewhere { done, total } => {
+            layer.done = done;
+            layer.total = total.max(done);
+        }
+        Phase::Unpacked | Phase::Present | Phase::Mounted | Phase::Sent => layer.done = layer.total,
         Phase::Resolving | Phase::Retrying { .. } | Phase::Syncing | Phase::Done => return None,
     }
     let sum = |part: fn(&Transfer) -> u64| {
@@ -325,7 +412,7 @@ fn account(
 }
 
 fn fetched(
-    wanted: &Wanted<'_>,
+    how: &How<'_>,
     (fetch, result): (Fetch, Result<Image, crate::image::Error>),
     progress: &mut Progress,
     (ids, errors): (&mut IndexMap<ServiceName, String>, &mut Vec<Error>),
@@ -340,16 +427,16 @@ fn fetched(
         Err(error) => {
             let why = error.to_string();
             progress.update(&change(&fetch.text, ProgressState::Error, Some(why)));
-            errors.push(not_fetched(wanted, &fetch, error));
+            errors.push(not_fetched(how, &fetch, error));
         }
     }
 }
 
-fn not_fetched(wanted: &Wanted<'_>, fetch: &Fetch, error: crate::image::Error) -> Error {
+fn not_fetched(how: &How<'_>, fetch: &Fetch, error: crate::image::Error) -> Error {
     let services: Vec<String> = fetch
         .services
         .iter()
-        .map(|name| format!("{name}{}", place(wanted, name)))
+        .map(|name| format!("{name}{}", place_in(how.positions, name)))
         .collect();
     let word = if services.len() == 1 {
         "service"
@@ -357,8 +444,11 @@ fn not_fetched(wanted: &Wanted<'_>, fetch: &Fetch, error: crate::image::Error) -
         "services"
     };
     let text = &fetch.text;
+    if fetch.services.is_empty() {
+        return Error::new(format!("image {text} cannot be fetched")).because(error);
+    }
     Error::new(format!(
-        "{word} {}: image {text} is not here and cannot be fetched",
+        "{word} {}: image {text} cannot be fetched",
         services.join(", ")
     ))
     .because(error)

@@ -26,6 +26,8 @@ mod image_phase;
 mod images;
 mod inspect;
 mod kill;
+mod login;
+mod logout;
 mod logs;
 mod ls;
 mod overrides;
@@ -34,6 +36,7 @@ mod plan;
 mod project;
 mod ps;
 mod pull;
+mod push;
 #[cfg(test)]
 mod reference;
 mod restart;

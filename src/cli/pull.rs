@@ -6,7 +6,7 @@ use super::context::{Context, Warnings};
 use super::error::Result;
 use super::image_phase::{Failures, Pull as When, Wanted, ensure};
 use super::project::{Dependencies, select};
-use crate::compose::model::PullPolicy;
+use crate::compose::model::{PullPolicy, ServiceName};
 
 /// Flags of `pull`.
 #[derive(Debug, Args)]
@@ -51,33 +51,114 @@ impl Pull {
             false => Dependencies::LeftOut,
         };
         let mut selection = select(&loaded.stack, &self.services, dependencies)?;
+        let written = |name: &ServiceName| {
+            let key = format!("services.{name}.pull_policy");
+            loaded.positions.of(&key).is_some()
+        };
+        let mut buildable = Vec::new();
+        for (name, service) in &mut selection.stack.services {
+            service.pull_policy = self.policy_of((service.pull_policy, written(name)));
+            if service.has_build {
+                buildable.push(name.clone());
+            }
+            // What is asked of its registry is an image like any other.
+            service.has_build = service.has_build && service.image.is_none();
+        }
         selection.services.retain(|name| {
-            // An image that is built here is in no registry, unless it has a name of its own; and
-            // `pull_policy: never` holds for `pull`, too.
+            // An image that is built here is in no registry, unless it has a name of its own.
             selection.stack.services.get(name).is_some_and(|service| {
-                let elsewhere = match service.has_build {
-                    true => !self.ignore_buildable && service.image.is_some(),
-                    false => true,
-                };
+                let elsewhere = !service.has_build;
                 let allowed = !matches!(service.pull_policy, PullPolicy::Never | PullPolicy::Build);
-                elsewhere && allowed
+                elsewhere && allowed && !(self.ignore_buildable && buildable.contains(name))
             })
         });
         let wanted = Wanted {
             stack: &selection.stack,
             services: &selection.services,
             positions: Some(&loaded.positions),
-            pull: match self.policy {
-                Some(Policy::Missing) => When::Missing,
-                Some(Policy::Always) | None => When::Always,
-            },
+            pull: When::Policy,
             failures: match self.ignore_pull_failures {
                 true => Failures::Ignored,
                 false => Failures::Fatal,
             },
             quiet: self.quiet,
         };
-        ensure(context, &wanted)?;
-        Ok(())
+        let wanted_builds: Vec<&str> = wanted
+            .services
+            .iter()
+            .filter(|name| buildable.contains(name))
+            .map(ServiceName::as_str)
+            .collect();
+        match ensure(context, &wanted) {
+            Err(error) if !wanted_builds.is_empty() => Err(error.hint(format!(
+                "images that are built here may be in no registry: `stack build {}`",
+                wanted_builds.join(" ")
+            ))),
+            other => other.map(drop),
+        }
+    }
+
+    /// When to fetch: as the flag says, else always, unless the stack file says otherwise in so many
+    /// words (Docker Compose, `pull`).
+    fn policy_of(&self, (policy, written): (PullPolicy, bool)) -> PullPolicy {
+        match (self.policy, policy) {
+            (Some(Policy::Always), _) => PullPolicy::Always,
+            (Some(Policy::Missing), _) => PullPolicy::Missing,
+            (None, PullPolicy::Never | PullPolicy::Build) => policy,
+            (None, PullPolicy::Missing) if written => policy,
+            (None, _) => PullPolicy::Always,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn pull_fetches_always_unless_the_file_or_the_flag_says_otherwise() {
+        let day = PullPolicy::Every(Duration::from_secs(86_400));
+        let pull = |policy| Pull {
+            services: vec![],
+            policy,
+            quiet: false,
+            ignore_buildable: false,
+            ignore_pull_failures: false,
+            include_deps: false,
+        };
+        for (flag, policy, written, expected) in [
+            (None, PullPolicy::Missing, false, PullPolicy::Always),
+            (None, PullPolicy::Missing, true, PullPolicy::Missing),
+            (None, PullPolicy::Always, true, PullPolicy::Always),
+            (None, PullPolicy::Never, true, PullPolicy::Never),
+            (None, PullPolicy::Build, true, PullPolicy::Build),
+            (None, day, true, PullPolicy::Always),
+            (
+                Some(Policy::Missing),
+                PullPolicy::Always,
+                true,
+                PullPolicy::Missing,
+            ),
+            (
+                Some(Policy::Always),
+                PullPolicy::Never,
+                true,
+                PullPolicy::Always,
+            ),
+            (
+                Some(Policy::Missing),
+                PullPolicy::Never,
+                true,
+                PullPolicy::Missing,
+            ),
+        ] {
+            assert_eq!(
+                pull(flag).policy_of((policy, written)),
+                expected,
+                "{flag:?} {policy:?} {written}"
+            );
+        }
     }
 }

@@ -120,6 +120,12 @@ pub enum ProgressState {
     Pulling,
     /// Fetched.
     Pulled,
+    /// Being sent to its registry.
+    Pushing,
+    /// Its registry has it.
+    Pushed,
+    /// Nothing was to be done about it.
+    Skipped,
     /// Its program ended, as it was to.
     Exited,
     /// It failed.
@@ -140,6 +146,7 @@ impl ProgressState {
                 | Self::Removing
                 | Self::Killing
                 | Self::Pulling
+                | Self::Pushing
         )
     }
 }
@@ -176,6 +183,9 @@ impl std::fmt::Display for ProgressState {
             Self::Killed => "Killed",
             Self::Pulling => "Pulling",
             Self::Pulled => "Pulled",
+            Self::Pushing => "Pushing",
+            Self::Pushed => "Pushed",
+            Self::Skipped => "Skipped",
             Self::Exited => "Exited",
             Self::Error => "Error",
         })

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::digest::{Digest, DigestError};
 use super::layer::LayerError;
-use super::pull::RegistryError;
 use super::reference::{Reference, ReferenceError};
+use super::registry::RegistryError;
 
 /// What can go wrong with images.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,16 @@ pub enum Error {
         image: String,
         /// The layer.
         diff_id: Digest,
+    },
+    /// Something of an image is not in the store, so it cannot be sent.
+    #[error(
+        "{digest} of the image {image} is not in the store, so it cannot be pushed: pull or load the image again"
+    )]
+    BlobMissing {
+        /// Its name.
+        image: Reference,
+        /// The blob or document.
+        digest: Digest,
     },
     /// An import of nothing.
     #[error(

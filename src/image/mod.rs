@@ -1,9 +1,10 @@
-//! Images: references, the content store, layers, the registry client, import.
+//! Images: references, the content store, layers, registries, import.
 //!
 //! Owns everything below `images/` (an OCI image layout that other tools can read) and `layers/`
 //! (one unpacked directory for each layer, shared by every image that has it).
 //!
-//! Never starts a container, never reads the environment, never trusts a byte it has not verified:
+//! Never starts a container, never reads the environment (but for the default of [`Registries`]),
+//! never trusts a byte it has not verified:
 //! what comes from an archive or a registry is hostile until its digest fits, and even then its
 //! names, links, sizes and devices may not reach outside the layer's own directory.
 //!
@@ -21,7 +22,9 @@ mod load;
 mod oci;
 mod progress;
 mod pull;
+mod push;
 mod reference;
+mod registry;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -32,8 +35,10 @@ pub use error::{Error, LayerSource};
 pub use import::ImportOptions;
 pub use layer::{ArchiveError, EntryError, LayerError};
 pub use progress::{Phase, Progress, ProgressSink, no_progress};
-pub use pull::{Credentials, Platform, PullOptions, RegistryError, pull};
+pub use pull::{Platform, PlatformError, PullOptions, pull, remote_digest};
+pub use push::{PushOptions, Pushed, push};
 pub use reference::{Reference, ReferenceError};
+pub use registry::{Credentials, LoggedOut, Registries, RegistryError, Stored, log_in, log_out};
 pub use store::{Image, ImageStore, ImageSummary, Removed};
 
 /// What the functions of this module return.

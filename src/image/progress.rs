@@ -2,7 +2,7 @@
 
 use super::digest::Digest;
 
-/// One step of a pull, load or import.
+/// One step of a pull, push, load or import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// The layer it is about: its digest in the manifest for a pull, `None` while that is not known
@@ -34,10 +34,21 @@ pub enum Phase {
         /// Which attempt comes next; the first one was 1.
         attempt: u32,
     },
-    /// The layer is in the store already.
+    /// Another process is fetching the layer; it has so many bytes of it.
+    Elsewhere {
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// The layer is in the store, or at the registry, already.
     Present,
+    /// The registry has taken the layer from another of its repositories.
+    Mounted,
     /// Verified and unpacked.
     Unpacked,
+    /// The registry has all of it.
+    Sent,
     /// Writing everything to the disk.
     Syncing,
     /// The image is in the store.

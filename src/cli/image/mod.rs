@@ -4,6 +4,8 @@ mod import;
 mod inspect;
 mod list;
 mod load;
+mod pull;
+mod push;
 mod remove;
 mod tag;
 
@@ -28,6 +30,10 @@ pub(crate) enum Image {
     /// List images.
     #[command(visible_alias = "list")]
     Ls(list::List),
+    /// Fetch images from their registries.
+    Pull(pull::Pull),
+    /// Send images to their registries.
+    Push(push::Push),
     /// Take names of images away, and what no name stands for any more.
     #[command(visible_alias = "remove")]
     Rm(remove::Remove),
@@ -44,6 +50,8 @@ impl Image {
             Self::Import(import) => import.run(context),
             Self::Load(load) => load.run(context),
             Self::Ls(list) => list.run(context),
+            Self::Pull(pull) => pull.run(context),
+            Self::Push(push) => push.run(context),
             Self::Rm(remove) => remove.run(context),
             Self::Tag(tag) => tag.run(context),
             Self::Inspect(inspect) => inspect.run(context),

@@ -1,6 +1,6 @@
 //! How an archive is packed, seen from its first bytes.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -44,9 +44,9 @@ impl Compression {
 }
 
 /// Looks at the first bytes and gives them back in front of the rest.
-pub(in crate::image) fn detect<R: Read>(
+pub(in crate::image) fn detect<R: BufRead>(
     mut input: R,
-) -> Result<(Compression, impl Read), LayerError> {
+) -> Result<(Compression, impl BufRead), LayerError> {
     let mut start = Vec::with_capacity(MAGIC);
     input
         .by_ref()
@@ -58,11 +58,10 @@ pub(in crate::image) fn detect<R: Read>(
 }
 
 /// The unpacked bytes.
-pub(in crate::image) fn decoder<'a, R: Read + 'a>(
+pub(in crate::image) fn decoder<'a, R: BufRead + 'a>(
     compression: Compression,
     input: R,
 ) -> Result<Box<dyn Read + 'a>, LayerError> {
-    let input = BufReader::with_capacity(BUFFER, input);
     Ok(match compression {
         Compression::None => Box::new(input),
         Compression::Gzip => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(input))),

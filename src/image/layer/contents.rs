@@ -12,6 +12,8 @@ use super::error::LayerError;
 use super::tree::Tree;
 use super::unpack::{Limits, unpack};
 
+const BUFFER: usize = 128 << 10;
+
 /// A directory whose files may be links that lead out of it: they are followed inside.
 pub(in crate::image) struct Contents {
     tree: Tree,
@@ -35,7 +37,7 @@ impl Contents {
 
 /// Spreads an archive out in an empty directory.
 pub(in crate::image) fn spread(archive: impl io::Read, directory: &Path) -> Result<(), LayerError> {
-    let (compression, input) = detect(archive)?;
+    let (compression, input) = detect(io::BufReader::with_capacity(BUFFER, archive))?;
     let mut archive = Archive::new(decoder(compression, input)?);
     unpack(&mut archive, directory, Limits::default()).map(drop)
 }

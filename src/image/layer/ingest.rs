@@ -6,10 +6,11 @@
 //! ```
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use hyper::body::{Buf as _, Bytes};
 use sha2::{Digest as _, Sha256};
 
 use super::super::digest::Digest;
@@ -24,6 +25,8 @@ use super::unpack::{Limits, unpack};
 const GZIP_LEVEL: u32 = 1;
 /// Chunks on their way to the blob's thread.
 const CHUNKS: usize = 8;
+/// Bytes that are read at once.
+const PIECE: usize = 256 << 10;
 /// An archive may be this much longer than the files in it: headers, and blanks at its end.
 const OVERHEAD: u64 = 4 << 30;
 
@@ -82,36 +85,94 @@ impl Ingested {
     }
 }
 
-/// Reads a layer to its end: the blob goes to the file `blob`, the files into the empty directory
+/// Where a blob goes.
+pub(in crate::image) struct Sink<'a> {
+    pub(in crate::image) file: File,
+    /// For messages.
+    pub(in crate::image) path: &'a Path,
+    /// Bytes at its beginning that are in the file already: they are hashed and not written.
+    pub(in crate::image) kept: u64,
+    /// Bytes that may be unpacked of it.
+    pub(in crate::image) most: u64,
+}
+
+impl<'a> Sink<'a> {
+    /// A new file.
+    pub(in crate::image) fn new(file: File, path: &'a Path) -> Self {
+        Self {
+            file,
+            path,
+            kept: 0,
+            most: u64::MAX,
+        }
+    }
+}
+
+/// A source of bytes that hands out pieces, so that nobody has to copy them.
+pub(in crate::image) trait Chunks {
+    /// The next piece, which is not empty; `None` = the end.
+    fn next(&mut self) -> io::Result<Option<Bytes>>;
+}
+
+/// A reader as a source of pieces.
+pub(in crate::image) struct Chunked<R> {
+    input: R,
+}
+
+impl<R: Read> Chunked<R> {
+    pub(in crate::image) fn new(input: R) -> Self {
+        Self { input }
+    }
+}
+
+impl<R: Read> Chunks for Chunked<R> {
+    fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let mut piece = vec![0; PIECE];
+        loop {
+            match self.input.read(&mut piece) {
+                Ok(0) => return Ok(None),
+                Ok(count) => {
+                    piece.truncate(count);
+                    return Ok(Some(piece.into()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Reads a layer to its end: the blob goes into `sink`, the files into the empty directory
 /// `directory`.
 pub(in crate::image) fn ingest(
-    input: impl Read,
+    input: impl Chunks,
     mode: Blob,
-    (blob, directory): (&Path, &Path),
+    (sink, directory): (Sink<'_>, &Path),
     limits: Limits,
 ) -> Result<Ingested, LayerError> {
-    let (compression, input) = detect(input)?;
-    let file = File::create_new(blob).map_err(|source| LayerError::Io {
-        action: "create",
-        path: blob.to_owned(),
-        source,
-    })?;
-    let kept = match (mode, compression) {
-        (Blob::Compressed, Compression::None) => Compression::Gzip,
-        (_, compression) => compression,
-    };
     let (sender, receiver) = sync_channel(CHUNKS);
+    let path = sink.path;
     std::thread::scope(|scope| {
+        let tee = Tee {
+            input,
+            sender,
+            piece: Bytes::new(),
+        };
+        let (compression, input) = detect(tee)?;
+        let kept = match (mode, compression) {
+            (Blob::Compressed, Compression::None) => Compression::Gzip,
+            (_, compression) => compression,
+        };
         let compress = kept != compression;
-        let writer = scope.spawn(move || write_blob(file, &receiver, compress));
-        let unpacked = read_archive(Tee { input, sender }, compression, directory, limits);
+        let writer = scope.spawn(move || write_blob(sink, &receiver, compress));
+        let unpacked = read_archive(input, compression, directory, limits);
         let written = writer
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the blob's thread panicked")));
         // A full disk stops both sides: the writer knows why.
         let (digest, size) = written.map_err(|source| LayerError::Io {
             action: "write",
-            path: blob.to_owned(),
+            path: path.to_owned(),
             source,
         })?;
         let (diff_id, unpacked) = unpacked?;
@@ -128,7 +189,7 @@ pub(in crate::image) fn ingest(
 }
 
 fn read_archive(
-    mut input: impl Read,
+    mut input: impl BufRead,
     compression: Compression,
     directory: &Path,
     limits: Limits,
@@ -174,27 +235,49 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-/// Hands every byte that is read to the blob's thread as well.
-struct Tee<R> {
-    input: R,
-    sender: SyncSender<Vec<u8>>,
+/// Hands every piece that is read to the blob's thread as well.
+struct Tee<C> {
+    input: C,
+    sender: SyncSender<Bytes>,
+    piece: Bytes,
 }
 
-impl<R: Read> Read for Tee<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        if count > 0 && self.sender.send(buffer[..count].to_vec()).is_err() {
-            return Err(io::Error::other("the blob cannot be written"));
+impl<C: Chunks> BufRead for Tee<C> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.piece.is_empty()
+            && let Some(piece) = self.input.next()?
+        {
+            self.piece = piece.clone();
+            if self.sender.send(piece).is_err() {
+                return Err(io::Error::other("the blob cannot be written"));
+            }
         }
+        Ok(&self.piece)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.piece.advance(count);
+    }
+}
+
+impl<C: Chunks> Read for Tee<C> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.len().min(buffer.len());
+        self.piece.copy_to_slice(&mut buffer[..count]);
         Ok(count)
     }
 }
 
-fn write_blob(file: File, chunks: &Receiver<Vec<u8>>, compress: bool) -> io::Result<(Digest, u64)> {
+fn write_blob(
+    sink: Sink<'_>,
+    chunks: &Receiver<Bytes>,
+    compress: bool,
+) -> io::Result<(Digest, u64)> {
     let mut out = HashedFile {
-        file,
+        file: sink.file,
         hasher: Sha256::new(),
         size: 0,
+        kept: sink.kept,
     };
     if compress {
         let mut encoder =
@@ -215,11 +298,18 @@ struct HashedFile {
     file: File,
     hasher: Sha256,
     size: u64,
+    /// Bytes to come that are in the file already.
+    kept: u64,
 }
 
 impl Write for HashedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
+        let kept = usize::try_from(self.kept).map_or(bytes.len(), |kept| kept.min(bytes.len()));
+        let count = match kept {
+            0 => self.file.write(bytes)?,
+            kept => kept,
+        };
+        self.kept -= kept as u64;
         self.hasher.update(&bytes[..count]);
         self.size += count as u64;
         Ok(count)

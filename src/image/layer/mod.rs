@@ -27,7 +27,7 @@ pub use error::{ArchiveError, EntryError, LayerError};
 
 pub(super) use attributes::inherit;
 pub(super) use contents::{Contents, spread};
-pub(super) use ingest::{Blob, Ingested, ingest};
+pub(super) use ingest::{Blob, Chunked, Chunks, Ingested, Sink, ingest};
 pub(super) use remove::remove_tree;
 pub(super) use unpack::Limits;
 

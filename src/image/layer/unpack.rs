@@ -45,6 +45,16 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The same, and no more than so many bytes.
+    pub(in crate::image) fn within(self, bytes: u64) -> Self {
+        Self {
+            bytes: self.bytes.min(bytes),
+            ..self
+        }
+    }
+}
+
 /// What was unpacked.
 #[derive(Debug)]
 pub(super) struct Unpacked {

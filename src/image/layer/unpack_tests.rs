@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use super::super::testing::{Tar, gzip, whole, zstd};
-use super::{Blob, Compression, Ingested, LayerError, Limits, ingest, inherit};
+use super::{Blob, Chunked, Compression, Ingested, LayerError, Limits, Sink, ingest, inherit};
 
 pub(super) struct Unpacked {
     pub(super) dir: tempfile::TempDir,
@@ -30,7 +30,8 @@ pub(super) fn unpack_within(archive: &[u8], limits: Limits) -> Unpacked {
     let dir = tempfile::tempdir().unwrap();
     let (blob, files) = (dir.path().join("blob"), dir.path().join("fs"));
     fs::create_dir(&files).unwrap();
-    let result = ingest(archive, Blob::AsIs, (&blob, &files), limits);
+    let sink = Sink::new(fs::File::create_new(&blob).unwrap(), &blob);
+    let result = ingest(Chunked::new(archive), Blob::AsIs, (sink, &files), limits);
     Unpacked { dir, result }
 }
 

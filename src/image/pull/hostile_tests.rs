@@ -1,137 +1,29 @@
 //! Registries that lie, break off, or want our password.
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
 use super::super::no_progress;
+use super::super::registry::RegistryError;
+use super::super::registry::testing::{Reply, Request, Server, ok, status};
 use super::super::testing::{Tar, gzip, store, whole};
+use super::resolve::MANIFEST_MAX;
 use super::*;
-
-struct Request {
-    path: String,
-    headers: HashMap<String, String>,
-}
-
-#[derive(Default)]
-struct Reply {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-    /// Break the connection after so many bytes of the body.
-    cut: Option<usize>,
-}
-
-fn ok(body: impl Into<Vec<u8>>) -> Reply {
-    Reply {
-        status: 200,
-        body: body.into(),
-        ..Default::default()
-    }
-}
-
-fn status(status: u16) -> Reply {
-    Reply {
-        status,
-        ..Default::default()
-    }
-}
-
-/// A server on the loopback interface that says what it is told to.
-struct Server {
-    address: SocketAddr,
-    ended: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Server {
-    fn start(answer: impl Fn(&Request) -> Reply + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let ended = Arc::new(AtomicBool::new(false));
-        let end = Arc::clone(&ended);
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if end.load(Ordering::SeqCst) {
-                    return;
-                }
-                // A client that speaks TLS to us, or goes away: its own matter.
-                let _ = serve(stream.unwrap(), &answer);
-            }
-        });
-        Self {
-            address,
-            ended,
-            thread: Some(thread),
-        }
-    }
-
-    fn name(&self, text: &str) -> Reference {
-        format!("{}/{text}", self.address).parse().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn serve(mut stream: TcpStream, answer: &impl Fn(&Request) -> Reply) -> std::io::Result<()> {
-    let mut lines = Vec::new();
-    let mut reader = BufReader::new(stream.try_clone()?);
-    // The first byte of TLS is 22; it has no lines to wait for.
-    if reader.fill_buf()?.first() == Some(&22) {
-        return stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-    }
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
-            break;
-        }
-        lines.push(line.trim_end().to_owned());
-    }
-    let Some(first) = lines.first() else {
-        return Ok(());
-    };
-    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let headers = lines[1..].iter().filter_map(|line| line.split_once(": "));
-    let headers = headers
-        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-        .collect();
-    let reply = answer(&Request { path, headers });
-    write!(
-        stream,
-        "HTTP/1.1 {} X\r\nContent-Length: {}\r\nConnection: close\r\n",
-        reply.status,
-        reply.body.len()
-    )?;
-    for (name, value) in &reply.headers {
-        write!(stream, "{name}: {value}\r\n")?;
-    }
-    stream.write_all(b"\r\n")?;
-    stream.write_all(&reply.body[..reply.cut.unwrap_or(reply.body.len())])
-}
 
 /// An image as a registry holds it.
 #[derive(Clone)]
-struct Served {
-    manifest: Vec<u8>,
+pub(super) struct Served {
+    pub(super) manifest: Vec<u8>,
     config: Vec<u8>,
-    layer: Vec<u8>,
-    layer_digest: Digest,
+    pub(super) layer: Vec<u8>,
+    pub(super) layer_digest: Digest,
 }
 
 impl Served {
-    fn new(archive: Tar) -> Self {
+    pub(super) fn new(archive: Tar) -> Self {
         let archive = archive.finish();
         let layer = gzip(&archive);
         Self::of(
@@ -167,7 +59,7 @@ impl Served {
         }
     }
 
-    fn answer(&self, request: &Request) -> Reply {
+    pub(super) fn answer(&self, request: &Request) -> Reply {
         let is = |digest: Digest| request.path.ends_with(&digest.to_string());
         match request.path.as_str() {
             path if path.contains("/manifests/") => ok(&*self.manifest),
@@ -178,7 +70,7 @@ impl Served {
     }
 }
 
-fn random(length: usize) -> String {
+pub(super) fn random(length: usize) -> String {
     (0..length)
         .map(|_| char::from(fastrand::u8(32..127)))
         .collect()

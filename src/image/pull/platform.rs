@@ -1,7 +1,9 @@
 //! Which of several images is for this machine. Pure.
 
 use std::fmt;
+use std::str::FromStr;
 
+use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 
 use super::super::oci::Descriptor;
@@ -36,22 +38,116 @@ impl Platform {
         }
     }
 
+    /// The machine that an image is for, as its configuration says.
+    pub fn of_config(config: &ImageConfiguration) -> Self {
+        let empty = |text: &String| !text.is_empty();
+        Self {
+            os: config.os().to_string(),
+            architecture: config.architecture().to_string(),
+            variant: config.variant().clone().filter(empty),
+        }
+    }
+
+    /// Whether something made for `other` runs here.
+    pub fn runs(&self, other: &Self) -> bool {
+        self.fit(other).is_some()
+    }
+
     /// How well something made for `other` runs here; `None` = not at all, more is better.
     fn fit(&self, other: &Self) -> Option<u32> {
-        if self.os != other.os || self.architecture != other.architecture {
+        if self.os != other.os {
             return None;
         }
-        let level = |platform: &Self| match (platform.architecture.as_str(), &platform.variant) {
-            (_, Some(variant)) => variant.strip_prefix('v')?.parse::<u32>().ok(),
-            // Nothing said means the usual: v7 for arm, v8 for arm64, v1 for amd64 (containerd).
+        if self.architecture != other.architecture {
+            return self.fit_older(other);
+        }
+        match (self.level(), other.level()) {
+            (Some(own), Some(level)) => (level <= own).then_some(NATIVE + level),
+            _ => (self.variant == other.variant).then_some(NATIVE),
+        }
+    }
+
+    /// Processors that run the programs of their forebears (containerd, `platformVector`).
+    fn fit_older(&self, other: &Self) -> Option<u32> {
+        match (&*self.architecture, &*other.architecture) {
+            ("amd64", "386") => Some(0),
+            ("arm64", "arm") => other.level().filter(|level| (5..=8).contains(level)),
+            _ => None,
+        }
+    }
+
+    /// The variant as a number. Nothing said means the usual: v7 for arm, v8 for arm64, v1 for amd64.
+    fn level(&self) -> Option<u32> {
+        match (&*self.architecture, &self.variant) {
+            (_, Some(variant)) => variant.strip_prefix('v')?.parse().ok(),
             ("arm", None) => Some(7),
             ("arm64", None) => Some(8),
             (_, None) => Some(1),
-        };
-        match (level(self), level(other)) {
-            (Some(own), Some(level)) => (level <= own).then_some(level),
-            _ => (self.variant == other.variant).then_some(0),
         }
+    }
+}
+
+/// Better than anything for an older processor.
+const NATIVE: u32 = 100;
+
+/// Why a text is no platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no platform: write it as `linux/amd64` or `linux/arm64/v8`")]
+pub struct PlatformError {
+    /// What was given.
+    pub text: String,
+}
+
+/// `os/architecture/variant`, or a part of it, in the spellings that Docker takes (containerd,
+/// `platforms.Parse`).
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let wrong = || PlatformError {
+            text: text.to_owned(),
+        };
+        let lower = text.to_ascii_lowercase();
+        let parts: Vec<&str> = lower.split('/').collect();
+        let good = |part: &&str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_-.()+".contains(&b))
+        };
+        if !parts.iter().all(|part| good(&part)) {
+            return Err(wrong());
+        }
+        let this = Self::this();
+        let (os, architecture, variant) = match parts[..] {
+            [os @ ("linux" | "windows" | "darwin" | "freebsd")] => {
+                return Ok(Self {
+                    os: os.to_owned(),
+                    ..this
+                });
+            }
+            [architecture] => (&*this.os, architecture, None),
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some(variant)),
+            _ => return Err(wrong()),
+        };
+        let (architecture, implied) = match architecture {
+            "x86_64" | "x86-64" | "amd64" => ("amd64", None),
+            "i386" | "i686" | "386" | "x86" => ("386", None),
+            "aarch64" => ("arm64", None),
+            "armhf" => ("arm", Some("v7")),
+            "armel" => ("arm", Some("v6")),
+            other => (other, None),
+        };
+        let variant = variant.or(implied).map(|variant| match variant {
+            "5" | "6" | "7" | "8" => format!("v{variant}"),
+            other => other.to_owned(),
+        });
+        Ok(Self {
+            os: os.to_owned(),
+            architecture: architecture.to_owned(),
+            variant,
+        })
     }
 }
 
@@ -92,13 +188,7 @@ mod tests {
     use super::*;
 
     fn platform(text: &str) -> Platform {
-        let mut parts = text.split('/').map(str::to_owned);
-        let mut next = || parts.next();
-        Platform {
-            os: next().unwrap(),
-            architecture: next().unwrap(),
-            variant: next(),
-        }
+        text.parse().unwrap()
     }
 
     #[test]
@@ -122,6 +212,10 @@ mod tests {
             ("linux/arm/v6", &["linux/arm/v5", "linux/arm/v7"], Some(0)),
             ("linux/amd64", &["linux/amd64", "linux/amd64"], Some(0)),
             ("linux/s390x", &["linux/amd64", "unknown/unknown"], None),
+            ("linux/amd64", &["linux/386", "linux/amd64"], Some(1)),
+            ("linux/amd64", &["linux/arm64", "linux/386"], Some(1)),
+            ("linux/arm64", &["linux/arm/v6", "linux/arm/v7"], Some(1)),
+            ("linux/386", &["linux/amd64"], None),
         ] {
             let images: Vec<_> = (0_u8..)
                 .zip(offered)
@@ -137,6 +231,29 @@ mod tests {
                 chosen.map(|at: usize| &images[at]),
                 "{wanted} of {offered:?}"
             );
+        }
+    }
+
+    #[test]
+    fn platforms_are_read_in_the_spellings_that_docker_takes() {
+        for (text, full) in [
+            ("linux/amd64", "linux/amd64"),
+            ("Linux/x86_64", "linux/amd64"),
+            ("arm64", "linux/arm64"),
+            ("linux/aarch64/v8", "linux/arm64/v8"),
+            ("linux/arm/7", "linux/arm/v7"),
+            ("armhf", "linux/arm/v7"),
+            ("windows/amd64", "windows/amd64"),
+        ] {
+            assert_eq!(
+                text.parse::<Platform>().unwrap().to_string(),
+                full,
+                "{text}"
+            );
+        }
+        assert_eq!("linux".parse::<Platform>().unwrap(), Platform::this());
+        for text in ["", "/", "linux/", "a/b/c/d", "linux/am d64", "linux/\u{1b}"] {
+            assert!(text.parse::<Platform>().is_err(), "{text}");
         }
     }
 }

@@ -1,292 +1,290 @@
-//! From a host name to addresses.
-//!
-//! The program is linked statically, so the C library cannot load the modules that its own resolver
-//! needs (nss(5)): `/etc/hosts` and the name servers of `/etc/resolv.conf` are asked directly.
+//! From a name to the manifest and the configuration of an image.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::borrow::Cow;
 
-use hickory_proto::op::{Message, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
-use tokio::time::timeout;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName};
+use hyper::{Method, StatusCode};
+use oci_spec::image::ImageConfiguration;
+use serde::de::DeserializeOwned;
+use tokio::time::sleep;
 
-/// Time a name server has to answer; twice for each (resolv.conf(5) has 5 s).
-const PATIENCE: Duration = Duration::from_secs(3);
-const ATTEMPTS: usize = 2;
-const PORT: u16 = 53;
+use super::super::digest::Digest;
+use super::super::oci::{CONFIG, DOCKER_CONFIG, Descriptor, Index, Manifest};
+use super::super::progress::{Phase, Progress, ProgressSink};
+use super::super::reference::Reference;
+use super::super::registry::{Client, Failures, RegistryError, Request, accept};
+use super::platform::{Platform, choose};
 
-/// What `/etc/resolv.conf` says.
-#[derive(Debug, PartialEq, Eq)]
-struct Resolvers {
-    servers: Vec<SocketAddr>,
-    search: Vec<String>,
-    ndots: usize,
+/// Longest manifest or index that is read; registries take no longer ones.
+pub(super) const MANIFEST_MAX: usize = 4 << 20;
+/// Longest configuration.
+const CONFIG_MAX: usize = 8 << 20;
+/// An index may hold indexes, but not for ever.
+const NESTING_MAX: usize = 4;
+
+/// A manifest, verified.
+pub(super) struct Found {
+    pub(super) bytes: Vec<u8>,
+    pub(super) media_type: String,
+    pub(super) digest: Digest,
+    pub(super) manifest: Manifest,
+    /// What the name stands for at the registry: the manifest or an index.
+    pub(super) repo_digest: Digest,
+    /// Who gave it: the place in the list of sources.
+    pub(super) source: usize,
 }
 
-/// The addresses of a host, IPv4 first.
-pub(super) async fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
-    if let Ok(address) = host.trim_matches(['[', ']']).parse() {
-        return Ok(vec![address]);
-    }
-    let hosts = tokio::fs::read_to_string("/etc/hosts")
-        .await
-        .unwrap_or_default();
-    let found = from_hosts(&hosts, host);
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    // RFC 6761: never a matter for name servers.
-    if host == "localhost" || host.ends_with(".localhost") {
-        return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
-    }
-    let resolvers = Resolvers::parse(
-        &tokio::fs::read_to_string("/etc/resolv.conf")
-            .await
-            .unwrap_or_default(),
-    );
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no name server knows it");
-    for name in resolvers.candidates(host) {
-        match ask_all(&resolvers.servers, &name).await {
-            Ok(found) if !found.is_empty() => return Ok(found),
-            Ok(_) => {}
-            Err(error) => last = error,
+/// What is looked for, and where.
+pub(super) struct Resolve<'a> {
+    /// Mirrors and, as the last, the registry.
+    pub(super) sources: &'a [Client],
+    pub(super) reference: &'a Reference,
+    pub(super) platform: Option<&'a Platform>,
+    pub(super) progress: ProgressSink<'a>,
+}
+
+impl Resolve<'_> {
+    /// From the name to the manifest for the machine.
+    pub(super) async fn manifest(&self) -> Result<Found, RegistryError> {
+        let last = self.sources.len().saturating_sub(1);
+        for source in 0..last {
+            match self.manifest_of(source).await {
+                Ok(found) => return Ok(found),
+                Err(error) => self.passed_over(source, &error),
+            }
         }
+        self.manifest_of(last).await
     }
-    Err(last)
-}
 
-fn from_hosts(hosts: &str, wanted: &str) -> Vec<IpAddr> {
-    let lines = hosts
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or_default());
-    let mut found: Vec<IpAddr> = lines
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            let address = words.next()?.parse().ok()?;
-            words
-                .any(|name| name.eq_ignore_ascii_case(wanted))
-                .then_some(address)
+    fn passed_over(&self, source: usize, error: &RegistryError) {
+        let mirror = self.sources[source].registry();
+        tracing::debug!(mirror, %error, "a mirror does not give the image");
+    }
+
+    /// What the name stands for. A question without an answer's body counts for nothing at registries
+    /// that count pulls.
+    pub(super) async fn digest(&self) -> Result<Digest, RegistryError> {
+        let path = format!("manifests/{}", self.reference.version());
+        let name = HeaderName::from_static("docker-content-digest");
+        for (at, client) in self.sources.iter().enumerate() {
+            let mut request = Request::new(Method::HEAD);
+            request.headers.push(accept());
+            let answer = client.ask(&path, &request).await;
+            if let Ok(answer) = answer
+                && answer.status == StatusCode::OK
+                && let Some(Ok(digest)) = answer.header(name.clone()).map(str::parse)
+            {
+                client.done(answer);
+                return Ok(digest);
+            }
+            match self.document(at, &path, MANIFEST_MAX).await {
+                Ok((bytes, _)) => return Ok(Digest::of(&bytes)),
+                Err(error) if at + 1 == self.sources.len() => return Err(error),
+                Err(error) => self.passed_over(at, &error),
+            }
+        }
+        Err(RegistryError::NotFound {
+            reference: Box::new(self.reference.clone()),
         })
-        .collect();
-    found.sort_by_key(IpAddr::is_ipv6);
-    found
-}
+    }
 
-impl Resolvers {
-    fn parse(text: &str) -> Self {
-        let mut found = Self {
-            servers: Vec::new(),
-            search: Vec::new(),
-            ndots: 1,
+    async fn manifest_of(&self, source: usize) -> Result<Found, RegistryError> {
+        let mut version = self.reference.version();
+        let mut expected = self.reference.digest().copied();
+        let mut repo_digest = None;
+        for _ in 0..=NESTING_MAX {
+            let (bytes, media_type) = self.typed(source, &version).await?;
+            let digest = Digest::of(&bytes);
+            if let Some(expected) = expected.filter(|expected| *expected != digest) {
+                return Err(RegistryError::Mismatch {
+                    expected,
+                    actual: digest,
+                });
+            }
+            let repo_digest = *repo_digest.get_or_insert(digest);
+            let kind = Descriptor::new(&media_type, digest, bytes.len() as u64);
+            if kind.is_manifest() {
+                let manifest = parse("a manifest", &bytes)?;
+                self.check_kinds(&manifest)?;
+                return Ok(Found {
+                    bytes,
+                    media_type,
+                    digest,
+                    manifest,
+                    repo_digest,
+                    source,
+                });
+            }
+            if !kind.is_index() {
+                return Err(RegistryError::MediaType {
+                    reference: Box::new(self.reference.clone()),
+                    media_type,
+                });
+            }
+            let next = self.choose(&parse::<Index>("an index", &bytes)?)?;
+            (version, expected) = (next.to_string(), Some(next));
+        }
+        Err(self.sources[source].protocol("its indexes hold indexes without end"))
+    }
+
+    /// Registries keep many things: charts, signatures, layers that may not be handed out.
+    fn check_kinds(&self, manifest: &Manifest) -> Result<(), RegistryError> {
+        let reference = || Box::new(self.reference.clone());
+        let kind = &manifest.config.media_type;
+        // Builders of old days wrote what they liked, but never these.
+        let other =
+            kind.starts_with("application/vnd.") && ![CONFIG, DOCKER_CONFIG].contains(&&**kind);
+        if other && !kind.contains("image.config") && !kind.contains("container.image") {
+            return Err(RegistryError::Artifact {
+                reference: reference(),
+                media_type: kind.clone(),
+            });
+        }
+        for layer in &manifest.layers {
+            let kind = &layer.media_type;
+            if kind.contains("foreign") || kind.contains("nondistributable") {
+                return Err(RegistryError::Foreign {
+                    reference: reference(),
+                    layer: layer.digest,
+                    media_type: kind.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn wanted(&self) -> Cow<'_, Platform> {
+        self.platform
+            .map_or_else(|| Cow::Owned(Platform::this()), Cow::Borrowed)
+    }
+
+    fn choose(&self, index: &Index) -> Result<Digest, RegistryError> {
+        let wanted = self.wanted();
+        let found = choose(&index.manifests, &wanted).map(|found| found.digest);
+        found.ok_or_else(|| RegistryError::Platform {
+            reference: Box::new(self.reference.clone()),
+            wanted: wanted.to_string(),
+            offered: offered(index),
+        })
+    }
+
+    /// An image that comes alone does not say what it is for before its configuration is read.
+    pub(super) fn check_platform(&self, config: &ImageConfiguration) -> Result<(), RegistryError> {
+        let wanted = self.wanted();
+        let offered = Platform::of_config(config);
+        if wanted.runs(&offered) {
+            return Ok(());
+        }
+        Err(RegistryError::Platform {
+            reference: Box::new(self.reference.clone()),
+            wanted: wanted.to_string(),
+            offered: vec![offered.to_string()],
+        })
+    }
+
+    async fn typed(
+        &self,
+        source: usize,
+        version: &str,
+    ) -> Result<(Vec<u8>, String), RegistryError> {
+        let path = format!("manifests/{version}");
+        let (bytes, headers) = self.document(source, &path, MANIFEST_MAX).await?;
+        let said = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let said = said.map(|value| {
+            value
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        });
+        // Servers of plain files do not know what they serve; the document itself mostly does.
+        let known = said.filter(|said| Descriptor::new(said, Digest::of(b""), 0).is_known());
+        let media_type = match known {
+            Some(known) => known,
+            None => parse::<Kind>("a manifest", &bytes)?.media_type,
         };
-        for line in text.lines() {
-            let mut words = line.split_whitespace();
-            match words.next() {
-                Some("nameserver") => {
-                    let address = words.next().and_then(|word| word.parse::<IpAddr>().ok());
-                    found
-                        .servers
-                        .extend(address.map(|address| SocketAddr::new(address, PORT)));
-                }
-                Some("search" | "domain") => found.search = words.map(str::to_owned).collect(),
-                Some("options") => {
-                    let ndots = words.find_map(|word| word.strip_prefix("ndots:"));
-                    found.ndots = ndots.and_then(|n| n.parse().ok()).unwrap_or(found.ndots);
-                }
-                _ => {}
+        Ok((bytes, media_type))
+    }
+
+    /// The configuration that a manifest names.
+    pub(super) async fn config(&self, found: &Found) -> Result<Vec<u8>, RegistryError> {
+        let expected = found.manifest.config.digest;
+        let most = usize::try_from(found.manifest.config.size)
+            .unwrap_or(CONFIG_MAX)
+            .min(CONFIG_MAX);
+        let path = format!("blobs/{expected}");
+        let mut source = found.source;
+        loop {
+            let fetched = self.document(source, &path, most).await;
+            let checked = fetched.and_then(|(bytes, _)| match Digest::of(&bytes) {
+                actual if actual == expected => Ok(bytes),
+                actual => Err(RegistryError::Mismatch { expected, actual }),
+            });
+            match checked {
+                Err(error) if source + 1 < self.sources.len() => self.passed_over(source, &error),
+                other => return other,
             }
-        }
-        if found.servers.is_empty() {
-            found
-                .servers
-                .push(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT));
-        }
-        found
-    }
-
-    /// The full names to ask for, in order.
-    fn candidates(&self, host: &str) -> Vec<String> {
-        if host.ends_with('.') {
-            return vec![host.to_owned()];
-        }
-        let plain = format!("{host}.");
-        let searched = self
-            .search
-            .iter()
-            .map(|domain| format!("{host}.{}.", domain.trim_end_matches('.')));
-        match host.matches('.').count() >= self.ndots {
-            true => std::iter::once(plain).chain(searched).collect(),
-            false => searched.chain([plain]).collect(),
+            source += 1;
         }
     }
-}
 
-async fn ask_all(servers: &[SocketAddr], name: &str) -> io::Result<Vec<IpAddr>> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "there is no name server");
-    for server in servers.iter().cycle().take(servers.len() * ATTEMPTS) {
-        let (four, six) = tokio::join!(
-            ask(*server, name, RecordType::A),
-            ask(*server, name, RecordType::AAAA)
-        );
-        match (four, six) {
-            (Err(error), Err(_)) => last = error,
-            (four, six) => {
-                let mut found = four.unwrap_or_default();
-                found.extend(six.unwrap_or_default());
-                return Ok(found);
-            }
-        }
-    }
-    Err(last)
-}
-
-async fn ask(server: SocketAddr, name: &str, kind: RecordType) -> io::Result<Vec<IpAddr>> {
-    let mut question = Message::query();
-    question.metadata.recursion_desired = true;
-    question.add_query(Query::query(
-        Name::from_ascii(name).map_err(io::Error::other)?,
-        kind,
-    ));
-    let bytes = question.to_vec().map_err(io::Error::other)?;
-    let late = |_| {
-        io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("the name server {server} does not answer"),
-        )
-    };
-    let answer = timeout(PATIENCE, by_udp(server, &bytes, &question))
-        .await
-        .map_err(late)??;
-    let answer = match answer.metadata.truncation {
-        true => timeout(PATIENCE, by_tcp(server, &bytes, &question))
-            .await
-            .map_err(late)??,
-        false => answer,
-    };
-    match answer.metadata.response_code {
-        ResponseCode::NoError | ResponseCode::NXDomain => {}
-        code => {
-            return Err(io::Error::other(format!(
-                "the name server {server} says: {code}"
-            )));
-        }
-    }
-    Ok(answer
-        .answers
-        .iter()
-        .filter_map(|record| match &record.data {
-            RData::A(address) => Some(IpAddr::V4(address.0)),
-            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-            _ => None,
-        })
-        .collect())
-}
-
-async fn by_udp(server: SocketAddr, bytes: &[u8], question: &Message) -> io::Result<Message> {
-    let any: IpAddr = if server.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
-    let socket = UdpSocket::bind((any, 0)).await?;
-    socket.connect(server).await?;
-    socket.send(bytes).await?;
-    let mut buffer = [0; 4096];
-    loop {
-        let count = socket.recv(&mut buffer).await?;
-        // Anybody may send us something that looks like an answer: wait for the right one.
-        if let Some(answer) = answer_to(question, &buffer[..count]) {
-            return Ok(answer);
-        }
-    }
-}
-
-async fn by_tcp(server: SocketAddr, bytes: &[u8], question: &Message) -> io::Result<Message> {
-    let mut stream = TcpStream::connect(server).await?;
-    let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
-    stream
-        .write_all(&[&length.to_be_bytes(), bytes].concat())
-        .await?;
-    let length = stream.read_u16().await?;
-    let mut buffer = vec![0; length.into()];
-    stream.read_exact(&mut buffer).await?;
-    answer_to(question, &buffer)
-        .ok_or_else(|| io::Error::other("the name server's answer is broken"))
-}
-
-fn answer_to(question: &Message, bytes: &[u8]) -> Option<Message> {
-    let answer = Message::from_vec(bytes).ok()?;
-    (answer.metadata.id == question.metadata.id && answer.queries == question.queries)
-        .then_some(answer)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hosts_file_is_read_with_its_comments_and_aliases() {
-        let hosts =
-            "127.0.0.1 localhost\n::1 reg\n10.0.0.1 a Reg # reg2\n# 1.1.1.1 x\nnonsense reg\n";
-        assert_eq!(
-            from_hosts(hosts, "reg"),
-            [
-                "10.0.0.1".parse::<IpAddr>().unwrap(),
-                "::1".parse().unwrap()
-            ]
-        );
-        assert_eq!(from_hosts(hosts, "reg2"), [] as [IpAddr; 0]);
-        assert_eq!(from_hosts(hosts, "x"), [] as [IpAddr; 0]);
-    }
-
-    #[test]
-    fn names_are_searched_as_resolv_conf_says() {
-        let resolvers =
-            Resolvers::parse("# x\nnameserver 10.0.0.2\nsearch a.b c.\noptions ndots:2 rotate\n");
-        assert_eq!(resolvers.servers, ["10.0.0.2:53".parse().unwrap()]);
-        assert_eq!(resolvers.candidates("reg"), ["reg.a.b.", "reg.c.", "reg."]);
-        assert_eq!(
-            resolvers.candidates("x.y.z"),
-            ["x.y.z.", "x.y.z.a.b.", "x.y.z.c."]
-        );
-        assert_eq!(resolvers.candidates("reg."), ["reg."]);
-        assert_eq!(
-            Resolvers::parse("").servers,
-            ["127.0.0.1:53".parse().unwrap()]
-        );
-    }
-
-    #[tokio::test]
-    async fn answers_to_other_questions_are_passed_over() {
-        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = server.local_addr().unwrap();
-        let serve = async {
-            let mut buffer = [0; 512];
-            let (count, peer) = server.recv_from(&mut buffer).await.unwrap();
-            let question = Message::from_vec(&buffer[..count]).unwrap();
-            let record = |ip: [u8; 4]| {
-                let name = question.queries[0].name.clone();
-                hickory_proto::rr::Record::from_rdata(name, 1, RData::A(Ipv4Addr::from(ip).into()))
+    /// A small document, tried again if the network or the registry has a bad moment. A mirror is not
+    /// waited for: there is somebody else to ask.
+    async fn document(
+        &self,
+        source: usize,
+        path: &str,
+        most: usize,
+    ) -> Result<(Vec<u8>, HeaderMap), RegistryError> {
+        let client = &self.sources[source];
+        let mut failures = Failures::default();
+        loop {
+            let tried = async {
+                let answer = client.get(path, &[accept()]).await?;
+                let headers = answer.headers.clone();
+                Ok((client.read(answer, most).await?, headers))
             };
-            let mut answer = question.clone().into_response();
-            answer.metadata.id ^= 1;
-            answer.add_answer(record([6, 6, 6, 6]));
-            server
-                .send_to(&answer.to_vec().unwrap(), peer)
-                .await
-                .unwrap();
-            server.send_to(b"noise", peer).await.unwrap();
-            answer.metadata.id ^= 1;
-            answer.answers = vec![record([10, 0, 0, 9])];
-            server
-                .send_to(&answer.to_vec().unwrap(), peer)
-                .await
-                .unwrap();
-        };
-        let (found, ()) = tokio::join!(ask(address, "reg.test.", RecordType::A), serve);
-        assert_eq!(found.unwrap(), ["10.0.0.9".parse::<IpAddr>().unwrap()]);
+            match tried.await {
+                Err(error) if source + 1 == self.sources.len() => {
+                    let pause = failures.pause(error)?;
+                    (self.progress)(Progress {
+                        layer: None,
+                        phase: Phase::Retrying {
+                            attempt: failures.attempt(),
+                        },
+                    });
+                    sleep(pause).await;
+                }
+                other => return other,
+            }
+        }
     }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kind {
+    #[serde(default)]
+    media_type: String,
+}
+
+fn parse<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, RegistryError> {
+    serde_json::from_slice(bytes).map_err(|source| RegistryError::Document { what, source })
+}
+
+fn offered(index: &Index) -> Vec<String> {
+    let platforms = index
+        .manifests
+        .iter()
+        .filter_map(|image| image.platform.as_ref());
+    let known = platforms.filter(|platform| platform.os != "unknown");
+    let mut names = known.map(Platform::to_string).collect::<Vec<_>>();
+    names.dedup();
+    if names.is_empty() {
+        names.push("no machine at all".to_owned());
+    }
+    names
 }

@@ -1,16 +1,16 @@
 //! An image whose layers are in the store gets its name.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::Result;
 use super::super::config::parse_config;
 use super::super::digest::Digest;
 use super::super::error::{Error, LayerSource, io_error};
-use super::super::layer::{Blob, Ingested, Limits, ingest};
+use super::super::layer::{Blob, Chunked, Chunks, Ingested, Limits, Sink, ingest};
 use super::super::oci::{Descriptor, MANIFEST, Manifest};
 use super::super::reference::Reference;
-use super::index::{IMAGE_ID, REPO_DIGEST, UNPACKED_SIZE};
+use super::index::{IMAGE_ID, PULLED, REPO_DIGEST, UNPACKED_SIZE};
 use super::{Durability, Image, ImageStore, Lock, Temporary, diff_ids, disk};
 
 /// An image to be named. Its manifest and configuration are given as bytes: their digests are what
@@ -50,14 +50,54 @@ impl ImageStore {
         layer: &LayerSource,
     ) -> Result<(Temporary, Ingested)> {
         let unfinished = self.unfinished()?;
+        let blob = unfinished.path().join("blob");
+        let file = File::create_new(&blob).map_err(io_error("create", &blob))?;
+        let sink = Sink::new(file, &blob);
+        let ingested = self.unpack((Chunked::new(input), mode), sink, (&unfinished, layer))?;
+        Ok((unfinished, ingested))
+    }
+
+    /// Reads a layer that its registry says is `size` bytes long; its blob is the partial one, and
+    /// `input` begins with what is there of it.
+    pub(in crate::image) fn receive_blob(
+        &self,
+        input: impl Chunks,
+        (writer, path, kept): (File, &Path, u64),
+        (layer, most): (&Descriptor, u64),
+    ) -> Result<(Temporary, Ingested)> {
+        let unfinished = self.unfinished()?;
+        let sink = Sink {
+            kept,
+            most,
+            ..Sink::new(writer, path)
+        };
+        let source = LayerSource::Blob(layer.digest);
+        let ingested = self.unpack((input, Blob::AsIs), sink, (&unfinished, &source))?;
+        Ok((unfinished, ingested))
+    }
+
+    fn unpack(
+        &self,
+        (input, mode): (impl Chunks, Blob),
+        sink: Sink<'_>,
+        (unfinished, layer): (&Temporary, &LayerSource),
+    ) -> Result<Ingested> {
         let files = unfinished.path().join("fs");
         std::fs::create_dir(&files).map_err(io_error("create", &files))?;
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&files, open).map_err(io_error("protect", &files))?;
-        let blob = unfinished.path().join("blob");
-        let ingested = ingest(input, mode, (&blob, &files), Limits::default())
-            .map_err(Error::layer(layer.clone()))?;
-        Ok((unfinished, ingested))
+        let limits = Limits::default()
+            .within(self.free_space()?)
+            .within(sink.most);
+        ingest(input, mode, (sink, &files), limits).map_err(Error::layer(layer.clone()))
+    }
+
+    /// Bytes that a layer may fill: a disk that is full to the brim helps nobody.
+    fn free_space(&self) -> Result<u64> {
+        let layers = self.layers();
+        let found = rustix::fs::statvfs(&layers);
+        let found = found.map_err(|error| io_error("look at", &layers)(error.into()))?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize) / 10 * 9)
     }
 
     /// Stores a document under its digest.
@@ -93,6 +133,7 @@ impl ImageStore {
         notes.insert(UNPACKED_SIZE.to_owned(), size.to_string());
         if let Some(digest) = new.repo_digest {
             notes.insert(REPO_DIGEST.to_owned(), digest.to_string());
+            notes.insert(PULLED.to_owned(), jiff::Timestamp::now().to_string());
         }
         let _lock = Lock::exclusive(&self.index_lock())?;
         self.inherit_attributes(&diff_ids)?;

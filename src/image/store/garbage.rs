@@ -13,6 +13,7 @@ use super::super::oci::{Descriptor, Index};
 use super::super::reference::Reference;
 use super::disk::{UNFINISHED, read_json};
 use super::layers::LayerRecord;
+use super::partial::{is_partial, is_stale};
 use super::{ImageStore, Lock, Removed, Temporary, diff_ids};
 
 impl ImageStore {
@@ -104,7 +105,7 @@ impl ImageStore {
             let name = path
                 .file_name()
                 .map(|name| name.to_string_lossy().into_owned());
-            if name.is_some_and(|name| name.contains(UNFINISHED)) {
+            if name.is_some_and(|name| name.contains(UNFINISHED)) || is_stale(&path) {
                 remove_tree(&path).map_err(io_error("remove", &path))?;
             }
         }
@@ -127,6 +128,10 @@ impl ImageStore {
             }
         }
         for path in children(&self.layers())? {
+            if is_partial(&path) {
+                freed += fs::symlink_metadata(&path).map_or(0, |found| found.size());
+                fs::remove_file(&path).map_err(io_error("remove", &path))?;
+            }
             let is_layer = path.file_name().is_some_and(|name| name.len() == 64);
             if is_layer && !is_in(&path, &layers) && !in_use.contains(&path.join("fs")) {
                 let record = read_json::<LayerRecord>(&path.join("layer.json"))?;

@@ -18,6 +18,9 @@ pub(super) const UNPACKED_SIZE: &str = "dev.stack.image.size";
 /// What the registry called the image: the digest of its index, where it has several platforms.
 pub(super) const REPO_DIGEST: &str = "dev.stack.image.repo-digest";
 
+/// When the registry was last asked for the image.
+pub(super) const PULLED: &str = "dev.stack.image.pulled";
+
 impl Index {
     pub(super) fn new() -> Self {
         Self {
@@ -81,6 +84,14 @@ impl Index {
         {
             unname(&mut descriptor);
             self.manifests.push(descriptor);
+        }
+    }
+
+    /// Writes something down about what a name stands for.
+    pub(super) fn note(&mut self, reference: &Reference, (key, value): (&str, String)) {
+        let is_it = |found: &&mut Descriptor| name_of(found).as_ref() == Some(reference);
+        if let Some(descriptor) = self.manifests.iter_mut().find(is_it) {
+            descriptor.annotations.insert(key.to_owned(), value);
         }
     }
 

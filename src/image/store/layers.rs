@@ -21,7 +21,7 @@ use super::super::error::{Error, io_error};
 use super::super::layer::{Ingested, inherit};
 use super::super::oci::Descriptor;
 use super::ImageStore;
-use super::disk::{Durability, Lock, Temporary, UNFINISHED, parse, read_json, replace};
+use super::disk::{Durability, Temporary, parse, read_json, replace};
 
 /// What is known of a layer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,16 +43,6 @@ impl ImageStore {
     /// Where a layer is or will be, for messages.
     pub(in crate::image) fn layer_path(&self, diff_id: &Digest) -> PathBuf {
         self.layer(diff_id)
-    }
-
-    /// Takes it on oneself to bring a layer in; `None` = another process is at it. The lock's file
-    /// goes with the next sweep.
-    pub(in crate::image) fn claim_layer(&self, diff_id: &Digest) -> Result<Option<Lock>, Error> {
-        Lock::try_exclusive(
-            &self
-                .layers()
-                .join(format!("{UNFINISHED}lock-{}", diff_id.hex())),
-        )
     }
 
     /// The files of a layer.
@@ -85,9 +75,18 @@ impl ImageStore {
         unfinished: &Temporary,
         layer: &Ingested,
     ) -> Result<(), Error> {
+        self.install_with(unfinished, &unfinished.path().join("blob"), layer)
+    }
+
+    /// The same with a blob that lies elsewhere.
+    pub(in crate::image) fn install_with(
+        &self,
+        unfinished: &Temporary,
+        source: &Path,
+        layer: &Ingested,
+    ) -> Result<(), Error> {
         let blob = self.blob(&layer.digest);
-        let source = unfinished.path().join("blob");
-        fs::rename(&source, &blob).map_err(io_error("move a blob to", &blob))?;
+        fs::rename(source, &blob).map_err(io_error("move a blob to", &blob))?;
         let record = LayerRecord {
             version: 1,
             bytes: layer.bytes,

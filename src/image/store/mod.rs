@@ -4,6 +4,7 @@
 //! <root>/images/oci-layout index.json blobs/sha256/<hex>
 //!        layers/<diff id>/…   see layers.rs
 //!        layers/index.lock    exclusive while index.json is replaced
+//!        layers/part-<hex>    the first bytes of a blob, see partial.rs
 //!        layers/ingest.lock   shared while something comes in, exclusive while something is deleted
 //! ```
 //!
@@ -16,6 +17,7 @@ mod disk;
 mod garbage;
 mod index;
 mod layers;
+mod partial;
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +36,7 @@ use super::digest::Digest;
 use super::error::{Error, io_error};
 use super::oci::{Descriptor, Index, Manifest};
 use super::reference::Reference;
-use index::{IMAGE_ID, UNPACKED_SIZE};
+use index::{IMAGE_ID, PULLED, UNPACKED_SIZE};
 
 pub(super) use commit::NewImage;
 use disk::Durability;
@@ -65,6 +67,8 @@ pub struct Image {
     pub size: u64,
     /// When it was made.
     pub created: Option<Timestamp>,
+    /// When its registry was last asked for it; `None` = it came in another way.
+    pub pulled: Option<Timestamp>,
 }
 
 /// One image as a list shows it.
@@ -279,6 +283,10 @@ impl ImageStore {
                 .created()
                 .as_deref()
                 .and_then(|text| text.parse().ok()),
+            pulled: descriptor
+                .annotations
+                .get(PULLED)
+                .and_then(|text| text.parse().ok()),
             config,
             healthcheck,
             layers,
@@ -318,6 +326,58 @@ impl ImageStore {
             return Ok(size);
         }
         diff_ids(config)?.iter().map(|id| self.layer_size(id)).sum()
+    }
+
+    /// Notes that the registry was asked for an image, and has nothing newer.
+    pub(super) fn note_pull(&self, reference: &Reference, now: Timestamp) -> Result<()> {
+        let _lock = Lock::exclusive(&self.index_lock())?;
+        let mut index = self.read_index()?;
+        index.note(reference, (PULLED, now.to_string()));
+        self.write_index(&index)
+    }
+
+    /// What a name stands for, whatever it is.
+    pub(super) fn descriptor(&self, reference: &Reference) -> Result<Option<Descriptor>> {
+        Ok(self.read_index()?.find(reference).cloned())
+    }
+
+    /// The other repositories of a registry that have a blob of this image, as far as we know.
+    pub(super) fn siblings(&self, reference: &Reference) -> Result<Vec<(String, HashSet<Digest>)>> {
+        let index = self.read_index()?;
+        let Some(found) = index.find(reference) else {
+            return Ok(Vec::new());
+        };
+        let wanted = self.blobs_of(found);
+        let mut siblings: Vec<(String, HashSet<Digest>)> = Vec::new();
+        for other in &index.manifests {
+            let Some(name) = index::name_of(other) else {
+                continue;
+            };
+            let same = name.registry() == reference.registry();
+            if !same || name.repository() == reference.repository() {
+                continue;
+            }
+            // One that is damaged is of no use to us, and somebody else's trouble.
+            let mut blobs = self.blobs_of(other);
+            blobs.retain(|blob| wanted.contains(blob));
+            match siblings
+                .iter_mut()
+                .find(|(known, _)| known == name.repository())
+            {
+                Some((_, known)) => known.extend(blobs),
+                None if blobs.is_empty() => {}
+                None => siblings.push((name.repository().to_owned(), blobs)),
+            }
+        }
+        Ok(siblings)
+    }
+
+    /// The layers of a manifest; none when it cannot be read.
+    fn blobs_of(&self, descriptor: &Descriptor) -> HashSet<Digest> {
+        let bytes = self.read_blob(&descriptor.digest).unwrap_or_default();
+        let manifest = serde_json::from_slice::<Manifest>(&bytes);
+        let layers = manifest.map(|manifest| manifest.layers).unwrap_or_default();
+        layers.iter().map(|layer| layer.digest).collect()
     }
 
     /// Gives the image `source` one more name.

@@ -1,13 +1,15 @@
-//! Why a registry did not give an image.
+//! Why a registry did not give or take an image.
 
 use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use hyper::StatusCode;
 
 use super::super::digest::Digest;
 use super::super::reference::Reference;
 
-/// Why a registry did not give an image.
+/// Why a registry did not give or take an image.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// Its name has no address.
@@ -32,7 +34,7 @@ pub enum RegistryError {
     },
     /// It does not speak TLS, or its certificate is not trusted.
     #[error(
-        "no secure connection to {registry}: if it speaks plain HTTP, name it as an insecure registry; if its certificate is your own, add it to the system's (package `ca-certificates`)"
+        "no secure connection to {registry}: if it speaks plain HTTP, name it as `insecure` in registries.json; if its certificate is your own, name its `ca` there or put it into /etc/docker/certs.d"
     )]
     Tls {
         /// Host and port.
@@ -47,7 +49,7 @@ pub enum RegistryError {
         reference: Box<Reference>,
     },
     /// It does not let us.
-    #[error("the registry {} refuses `{reference}` to {user}: log in with `docker login {}`, or check that the image exists", reference.registry(), reference.registry())]
+    #[error("the registry {} refuses `{reference}` to {user}: log in with `stack login{}`, or check that the image exists", reference.registry(), argument(reference.registry()))]
     Unauthorised {
         /// The name.
         reference: Box<Reference>,
@@ -55,10 +57,15 @@ pub enum RegistryError {
         user: String,
     },
     /// Too many pulls.
-    #[error("the registry {registry} allows no more pulls for now: log in or try again later")]
+    #[error(
+        "the registry {registry} allows no more requests for now: log in, or try again {}",
+        later(after)
+    )]
     TooMany {
         /// Host and port.
         registry: String,
+        /// When it wants to be asked again.
+        after: Option<Duration>,
     },
     /// It has the image for other machines only.
     #[error("`{reference}` is not there for {wanted}, only for {}", offered.join(", "))]
@@ -94,6 +101,8 @@ pub enum RegistryError {
         path: String,
         /// What it said.
         message: String,
+        /// When it wants to be asked again.
+        after: Option<Duration>,
     },
     /// A document that cannot be understood.
     #[error("the registry sent {what} that cannot be understood")]
@@ -121,15 +130,73 @@ pub enum RegistryError {
         /// What it did.
         what: &'static str,
     },
-    /// The stored login cannot be read.
+    /// A layer that registries do not give out.
     #[error(
-        "cannot read the login for {registry}: check ~/.docker/config.json and its credential helper"
+        "the layer {layer} of `{reference}` is of the kind `{media_type}`: its maker does not let registries hand it out (Windows base images have such layers), so the image cannot be used here"
     )]
+    Foreign {
+        /// The name.
+        reference: Box<Reference>,
+        /// The layer.
+        layer: Digest,
+        /// Its media type.
+        media_type: String,
+    },
+    /// Something else than an image of a container.
+    #[error("`{reference}` is no image of a container but holds `{media_type}`")]
+    Artifact {
+        /// The name.
+        reference: Box<Reference>,
+        /// The media type of its configuration.
+        media_type: String,
+    },
+    /// Logins cannot be read or kept.
+    #[error("cannot use the logins of {}", path.display())]
     Login {
-        /// The registry.
-        registry: String,
+        /// The file.
+        path: PathBuf,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The registry takes neither the user nor the password.
+    #[error("the registry {registry} does not accept the user and the password")]
+    WrongLogin {
+        /// Host and port.
+        registry: String,
+    },
+    /// The settings of registries cannot be read.
+    #[error("cannot read the settings of registries in {}", path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A certificate or key of the settings is of no use.
+    #[error("cannot use the certificate {}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The proxy does not let us through.
+    #[error(
+        "cannot reach {registry} through the proxy {proxy}: check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+    )]
+    Proxy {
+        /// Host and port of the target.
+        registry: String,
+        /// Host and port of the proxy.
+        proxy: String,
+        /// Why.
+        source: Box<RegistryError>,
+    },
+    /// The address of a proxy is none.
+    #[error("{variable} holds no address of a proxy: write it as `http://host:port`")]
+    ProxyAddress {
+        /// The variable.
+        variable: &'static str,
     },
 }
 
@@ -141,17 +208,41 @@ fn with_colon(message: &str) -> String {
     }
 }
 
+fn later(after: &Option<Duration>) -> String {
+    match after {
+        Some(after) => format!("in {} s", after.as_secs().max(1)),
+        None => "later".to_owned(),
+    }
+}
+
+/// `stack login` without an argument means Docker Hub.
+fn argument(registry: &str) -> String {
+    match registry {
+        "docker.io" => String::new(),
+        other => format!(" {other}"),
+    }
+}
+
 impl RegistryError {
     /// Whether it is worth trying again after a pause.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(in crate::image) fn is_transient(&self) -> bool {
         match self {
             // "There is no such name" is an answer, and a final one.
             Self::Resolve { source, .. } => source.kind() != io::ErrorKind::NotFound,
             Self::Unreachable { .. } | Self::TooMany { .. } => true,
+            Self::Proxy { source, .. } => source.is_transient(),
             Self::Answer { status, .. } => {
                 status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT
             }
             _ => false,
+        }
+    }
+
+    /// How long the registry wants to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooMany { after, .. } | Self::Answer { after, .. } => *after,
+            _ => None,
         }
     }
 }
