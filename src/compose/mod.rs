@@ -22,6 +22,7 @@ mod duration;
 mod environment;
 mod forms;
 mod interpolate;
+mod layers;
 pub mod load;
 mod merge;
 pub mod model;
@@ -40,6 +41,7 @@ pub mod source;
 mod template;
 mod tree;
 mod typed;
+mod unique;
 mod vocabulary;
 
 pub use diagnostic::{Color, Diagnostic, Diagnostics, Level, Location};

@@ -215,10 +215,8 @@ fn what_is_not_supported_yet_is_named() {
     build: .
   other:
     image: nginx
-    extends: web
     secrets: [s]
 secrets: {s: {file: x}}
-include: [other.yaml]
 ";
     insta::assert_snapshot!(show(text), @r"
     warning: `services.web.develop` is not supported yet
@@ -239,25 +237,13 @@ include: [other.yaml]
     6 |     build: .
       |            ^ ignored
 
-    error: `services.other.extends` is not supported yet: what it takes over would be missing
-     --> stack.yaml:9:5
-      |
-    9 |     extends: web
-      |     ^^^^^^^ not supported yet
-
     error: `services.other.secrets` is not supported yet: `s` would be missing
-      --> stack.yaml:10:15
-       |
-    10 |     secrets: [s]
-       |               ^
-       |
-       = help: mount the file with `volumes:` instead
-
-    error: `include` is not supported yet: the included services would be missing
-      --> stack.yaml:12:1
-       |
-    12 | include: [other.yaml]
-       | ^^^^^^^ not supported yet
+     --> stack.yaml:9:15
+      |
+    9 |     secrets: [s]
+      |               ^
+      |
+      = help: mount the file with `volumes:` instead
     ");
 }
 

@@ -202,19 +202,19 @@ const WINDOWS: &str = "it only means something to Windows containers";
 /// The whole file.
 pub(super) static TOP: Keys = Keys::of(&[
     f("configs", Names(&Keys(&CONFIG))),
-    f("include", Any).refused("the included services would be missing"),
+    f("include", Any),
     f("models", Any).later(),
     f("name", Text),
     f("networks", Names(&Optional(&Keys(&NETWORK)))),
     f("secrets", Names(&Keys(&SECRET))),
-    f("services", Names(&Keys(&SERVICE))),
+    f("services", Names(&Keys(&SERVICE))).print(Print::Given),
     f("version", TextOrNumber).ignored("it is obsolete and can be removed"),
     f("volumes", Names(&Optional(&Keys(&VOLUME)))),
 ]);
 
 /// `services.<name>`.
 pub(super) static SERVICE: Keys = Keys::of(&[
-    f("extends", Any).refused("what it takes over would be missing"),
+    f("extends", Any),
     f("profiles", TEXTS),
     f("deploy", Optional(&Keys(&DEPLOY))),
     f("develop", Any).later(),

@@ -8,7 +8,7 @@ use std::fmt;
 use super::diagnostic::{Problems, suggestion};
 use super::forms;
 use super::schema::{Field, Keys, ListItem, NoValue, Shape, Status, Unlimited};
-use super::tree::{Directive, Entry, Map, Node, Value};
+use super::tree::{Directive, Entry, Map, Node, Value, Written};
 use super::{bytes, duration, scalar};
 
 /// Where in the tree the walk is, for messages.
@@ -149,9 +149,13 @@ pub(super) fn wrong(node: &Node, wanted: &str, at: &At<'_>, problems: &mut Probl
 fn wrap(node: &mut Node) {
     let item = Node::new(std::mem::replace(&mut node.value, Value::Null), node.span);
     node.value = Value::List(vec![item]);
+    node.written = Written::AsOne;
 }
 
 fn to_text(node: &mut Node) -> Shaped {
+    if matches!(node.value, Value::Int(_) | Value::Float(_)) {
+        node.written = Written::AsNumber;
+    }
     node.value = Value::Text(node.scalar_text().unwrap_or_default());
     Ok(())
 }
@@ -384,6 +388,7 @@ fn names_of_list(node: &mut Node, item: ListItem, at: &At<'_>, problems: &mut Pr
         if item == ListItem::Dependency {
             value.value = Value::Map(Map::new());
             value.set("condition", Node::text("service_started", span));
+            value.set("required", Node::new(Value::Bool(true), span));
         }
         let key = name.as_text().unwrap_or_default().to_owned();
         if let Some(first) = map.insert(
@@ -460,6 +465,7 @@ fn pairs_of_list(node: &mut Node, at: &At<'_>, problems: &mut Problems) {
         );
     }
     node.value = Value::Map(map);
+    node.written = Written::AsList;
 }
 
 /// A mapping with known keys.
@@ -476,6 +482,9 @@ pub(super) fn keys(
     let mut old_name = None;
     map.retain(|key, entry| {
         if known.extensions && key.starts_with("x-") {
+            return true;
+        }
+        if entry.node.directive == Directive::Reset {
             return true;
         }
         let Some(field) = known.field(key) else {
