@@ -42,6 +42,10 @@ impl Source for DiskSource {
         path.is_dir()
     }
 
+    fn canonical(&self, path: &Path) -> PathBuf {
+        path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+    }
+
     fn env(&self, name: &str) -> Option<String> {
         self.env.get(name).cloned()
     }

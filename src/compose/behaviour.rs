@@ -60,7 +60,8 @@ fn the_projects_name_comes_from_the_nearest_source() {
         Some("flag")
     );
     assert_eq!(name(named, None, Some("No Name")), None);
-    assert_eq!(name("name: ${X:-Bad}\n", None, None), None);
+    let normal = name("name: ${X:-My Shop}\n", None, None);
+    assert_eq!(normal.as_deref(), Some("myshop"));
 }
 
 #[test]

@@ -150,6 +150,16 @@ pub(super) fn printable(text: String) -> String {
 struct SourceFile {
     path: PathBuf,
     text: Arc<str>,
+    through: Option<Through>,
+}
+
+/// Why a file was read that nobody named to us.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Through {
+    /// Where it is named.
+    pub(super) span: Span,
+    /// What it is named for: "included here".
+    pub(super) what: &'static str,
 }
 
 /// The texts that spans point into.
@@ -161,9 +171,30 @@ pub(crate) struct Sources {
 impl Sources {
     /// Adds a file under the name it is shown with; `None` when there are too many to count.
     pub(crate) fn add(&mut self, path: PathBuf, text: Arc<str>) -> Option<FileId> {
+        self.add_through(path, text, None)
+    }
+
+    /// Adds a file that another one names.
+    pub(super) fn add_through(
+        &mut self,
+        path: PathBuf,
+        text: Arc<str>,
+        through: Option<Through>,
+    ) -> Option<FileId> {
         let id = FileId(u16::try_from(self.files.len()).ok()?);
-        self.files.push(SourceFile { path, text });
+        self.files.push(SourceFile {
+            path,
+            text,
+            through,
+        });
         Some(id)
+    }
+
+    /// The way from a file to one that was named to us, the nearest first.
+    pub(super) fn way(&self, span: Span) -> impl Iterator<Item = Through> {
+        let next = |span: Span| self.file(span.file)?.through;
+        // A file is only ever read through one that was read before it, so this ends.
+        std::iter::successors(next(span), move |through| next(through.span))
     }
 
     fn file(&self, id: FileId) -> Option<&SourceFile> {
@@ -263,6 +294,13 @@ impl Problems {
 impl Diagnostics {
     /// Problems whose places are in these sources, brought into the order of the files.
     pub(super) fn of(mut items: Vec<Diagnostic>, sources: Arc<Sources>) -> Self {
+        for item in &mut items {
+            for through in item.span.iter().flat_map(|span| sources.way(*span)) {
+                if !item.related.iter().any(|(span, _)| *span == through.span) {
+                    item.related.push((through.span, through.what.to_owned()));
+                }
+            }
+        }
         items.sort_by_key(|item| match item.span {
             Some(span) => (false, span.file, span.start),
             None => (true, FileId(0), 0),

@@ -8,7 +8,7 @@ use super::dotenv::{self, Scope};
 use super::project::{self, display_path};
 use super::source::Source;
 use super::template::Lookup;
-use super::tree::{Entry, Map, Node, Value};
+use super::tree::{Entry, Layer, Map, Node, Value};
 
 /// What the phase needs besides the tree.
 pub(super) struct Context<'a> {
@@ -85,6 +85,9 @@ fn fill(map: &mut Map, given: Map, lookup: impl Fn(&str) -> Option<String>) {
         {
             entry.node.value = Value::Text(value);
         }
+        if let Some(below) = map.get(&name) {
+            entry.node.shadow(&below.node, Layer::EnvFile);
+        }
         map.insert(name, entry);
     }
 }
@@ -95,10 +98,13 @@ fn add(map: &mut Map, variables: dotenv::Variables, file: &Node) {
         let Some(value) = value else {
             continue;
         };
-        let entry = Entry {
+        let mut entry = Entry {
             key: file.span,
             node: Node::text(value, file.span),
         };
+        if let Some(below) = map.get(&name) {
+            entry.node.shadow(&below.node, Layer::EnvFile);
+        }
         map.insert(name, entry);
     }
 }

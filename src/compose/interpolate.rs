@@ -6,12 +6,18 @@ use super::diagnostic::{Problems, Span};
 use super::template::{self, Lookup, TemplateErrorKind};
 use super::tree::{Node, Value};
 
-/// Replaces the variables of all text values; mistakes and unset variables are recorded.
-pub(super) fn interpolate(node: &mut Node, lookup: &Lookup<'_>, problems: &mut Problems) {
+/// Replaces the variables of all text values; mistakes and unset variables are recorded, each of
+/// these once: `warned` has those that were told.
+pub(super) fn interpolate(
+    node: &mut Node,
+    lookup: &Lookup<'_>,
+    warned: &mut HashSet<String>,
+    problems: &mut Problems,
+) {
     let mut walk = Walk {
         lookup,
         problems,
-        warned: HashSet::new(),
+        warned,
     };
     walk.node(node);
 }
@@ -19,7 +25,7 @@ pub(super) fn interpolate(node: &mut Node, lookup: &Lookup<'_>, problems: &mut P
 struct Walk<'a> {
     lookup: &'a Lookup<'a>,
     problems: &'a mut Problems,
-    warned: HashSet<String>,
+    warned: &'a mut HashSet<String>,
 }
 
 impl Walk<'_> {

@@ -8,16 +8,13 @@ use indexmap::IndexMap;
 
 use super::concerns::{Concern, Part};
 use super::diagnostic::{Diagnostics, Location, Problems, Sources, Span};
+use super::layers::{Loader, Scope};
 use super::model::{NetworkKey, ProjectName, ServiceName, Stack, VolumeKey};
 use super::paths::Bases;
 use super::project::{self, Variables, display_path};
-use super::schema::{self, Shape};
-use super::shape::{self, At};
 use super::source::Source;
 use super::tree::{Map, Node, Value};
-use super::{
-    check, defaults, environment, interpolate, merge, paths, raw, reader, render, running, typed,
-};
+use super::{check, defaults, environment, paths, render, running, typed};
 
 /// What to load. Values given here win over the `COMPOSE_*` variables.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -151,8 +148,6 @@ pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagno
     }
 }
 
-static TOP_SHAPE: Shape = Shape::Keys(&schema::TOP);
-
 /// What the phases make.
 struct Built {
     stack: Stack,
@@ -163,22 +158,17 @@ struct Built {
 
 fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) -> Option<Built> {
     // 1. Which files, and the variables that may stand in them.
-    let files = project::find_files(source, options, problems).ok()?;
-    let mut variables = project::read_variables(source, options, &files.directory, problems);
+    let (files, mut variables) = project::find(source, options, problems).ok()?;
 
-    // 2. YAML, each file by itself.
-    let mut documents = read_files(source, options, &files.paths, problems);
-    if documents.is_empty() {
-        return None;
-    }
-
-    // 3. The project's name; it can be used as a variable.
+    // 2. The project's name; it can be used as a variable.
+    let mut loader = Loader::new(source, options, problems);
+    let documents = loader.documents(&files.paths);
     let name = project_name(
         source,
         options,
         &documents,
         (&files.directory, &variables),
-        problems,
+        loader.problems,
     )?;
     variables.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
     let lookup = |variable: &str| match variable {
@@ -186,35 +176,27 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
         _ => project::variable(source, &variables, variable),
     };
 
-    // 4. Variables, each file by itself and before it is merged: values only, never keys.
+    // 3. Each file: YAML, variables, keys and types, long forms, `include`, `extends`.
+    // 4. Later files are merged onto earlier ones; lists become unique.
     let raw = options.skip.interpolation;
-    for document in documents.iter_mut().filter(|_| !raw) {
-        interpolate::interpolate(document, &lookup, problems);
-    }
-
-    // 5. Keys and types are checked, short forms become long ones.
-    for document in &mut documents {
-        if raw {
-            raw::check(document, problems);
-            raw::expand(document);
-        } else {
-            shape::apply(document, &TOP_SHAPE, &At::ROOT, problems).ok()?;
+    let scope = Scope::project(&files.directory, &lookup);
+    let mut tree = loader.load(&files.paths, scope, None)?;
+    if tree.as_map().is_none_or(Map::is_empty) {
+        if !problems.has_errors() {
+            say_empty(&files.paths, options, problems);
         }
+        return None;
     }
-
-    // 6. Later files are merged onto earlier ones; lists become unique.
-    let span = documents.first().map(|document| document.span)?;
-    let mut tree = Node::new(Value::Map(Map::new()), span);
-    for document in documents {
-        merge::merge(&mut tree, document);
-    }
-    merge::unify(&mut tree);
+    let span = tree.span;
     let name_span = tree.get("name").map_or(span, |node| node.span);
+    if tree.get("services").is_none() {
+        tree.set("services", Node::new(Value::Map(Map::new()), span));
+    }
     if !(raw && options.skip.normalization) {
         tree.set("name", Node::text(name.as_str(), name_span));
     }
 
-    // 7. Relative paths.
+    // 5. Relative paths.
     let bases = Bases {
         project: files.directory.clone(),
         home: source.home(),
@@ -223,7 +205,7 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
         paths::resolve(&mut tree, &bases);
     }
 
-    // 8. What is meant without being said.
+    // 6. What is meant without being said.
     if !raw {
         defaults::complete(&mut tree);
     }
@@ -273,73 +255,19 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
     })
 }
 
-fn read_files(
-    source: &dyn Source,
-    options: &LoadOptions,
-    paths: &[PathBuf],
-    problems: &mut Problems,
-) -> Vec<Node> {
-    let mut documents = Vec::new();
-    for path in paths {
-        let is_stdin = path.as_os_str() == "-";
-        let shown = match is_stdin {
-            true => PathBuf::from("<stdin>"),
-            false => display_path(path, &options.working_dir),
-        };
-        let bytes = match (is_stdin, &options.stdin) {
-            (true, Some(bytes)) => bytes.clone(),
-            (true, None) => {
-                problems.error(None, "standard input cannot be read");
-                continue;
-            }
-            (false, _) => match source.read(path) {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    problems.error(
-                        None,
-                        format!("the stack file {} cannot be read: {error}", shown.display()),
-                    );
-                    continue;
-                }
-            },
-        };
-        read_file(&bytes, shown, &mut documents, problems);
-    }
-    documents
-}
-
-fn read_file(bytes: &[u8], shown: PathBuf, documents: &mut Vec<Node>, problems: &mut Problems) {
-    let text = match reader::decode(bytes) {
-        Ok(text) => text,
-        Err(why) => {
-            problems.error(None, format!("{}: {why}", shown.display()));
-            return;
-        }
-    };
-    let Some(file) = problems.sources.add(shown.clone(), Arc::from(text)) else {
-        problems.error(None, "too many files");
-        return;
-    };
-    let before = documents.len();
-    let had_errors = problems.has_errors();
-    for document in reader::read(text, file, problems) {
-        match document.value {
-            Value::Map(_) => documents.push(document),
-            // An empty document between two others says nothing.
-            Value::Null => {}
-            _ => {
-                problems.error(
-                    document.span,
-                    format!("a stack file is a mapping, not {}", document.kind()),
-                );
-            }
-        }
-    }
-    if documents.len() == before && (had_errors || !problems.has_errors()) {
-        problems
-            .error(None, format!("the stack file {} is empty", shown.display()))
-            .help("it needs at least `services:` with one service");
-    }
+fn say_empty(paths: &[PathBuf], options: &LoadOptions, problems: &mut Problems) {
+    let names: Vec<String> = paths
+        .iter()
+        .map(|path| {
+            display_path(path, &options.working_dir)
+                .display()
+                .to_string()
+        })
+        .collect();
+    let names = names.join(", ");
+    problems
+        .error(None, format!("the stack file {names} is empty"))
+        .help("it needs at least `services:` with one service");
 }
 
 fn project_name(
@@ -350,33 +278,11 @@ fn project_name(
     problems: &mut Problems,
 ) -> Option<String> {
     let lookup = |name: &str| project::variable(source, variables, name);
-    let chosen = [options.project_name.clone(), lookup("COMPOSE_PROJECT_NAME")];
-    if chosen.iter().flatten().any(|name| !name.is_empty()) {
-        return project::name(&chosen, directory, problems);
+    let given = [options.project_name.clone(), lookup("COMPOSE_PROJECT_NAME")];
+    match project::chosen(&given, problems) {
+        Some(name) => name.ok(),
+        None => project::written(documents, directory, &lookup, problems),
     }
-    let written = documents
-        .iter()
-        .rev()
-        .find_map(|document| document.get("name"));
-    if let Some(node) = written
-        && let Some(text) = node.as_text()
-        // What is wrong with the template is told when the whole file is interpolated.
-        && let Ok(name) = super::template::expand(text, &lookup, &mut Vec::new())
-        && !name.is_empty()
-    {
-        if project::is_project_name(&name) {
-            return Some(name);
-        }
-        let normal = project::normalize(&name);
-        problems
-            .error(node.span, format!("`{name}` is not a project name"))
-            .help(format!(
-                "lower case letters, digits, `-` and `_`, with a letter or digit first: `{normal}`"
-            ));
-        // Go on with what was meant: there may be more to tell.
-        return Some(normal).filter(|name| !name.is_empty());
-    }
-    project::name(&[], directory, problems)
 }
 
 fn profiles(options: &LoadOptions, lookup: &dyn Fn(&str) -> Option<String>) -> HashSet<String> {

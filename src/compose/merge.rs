@@ -1,36 +1,33 @@
-//! Merging one file onto the ones before it, and making lists unique.
+//! Merging one tree onto another, and making lists unique.
 //!
-//! Mappings merge key by key, lists append, everything else replaces; [`RULES`] has the exceptions
-//! and says what makes an item of a list the same as another. Both trees are in their long forms.
+//! Mappings merge key by key, lists append what they do not have yet, everything else replaces, and
+//! nothing (a key without a value) changes nothing. [`SERVICE`] and [`OTHERS`] have the exceptions;
+//! [`super::unique`] says what makes an item of a list the same as another. Both trees are in their
+//! long forms.
+//!
+//! The same merge lays a file over the files before it, a service over the one that it extends, and
+//! a file over those that it includes. What was replaced is remembered in [`Node::earlier`].
 
-use indexmap::IndexMap;
-
-use super::tree::{Directive, Entry, Map, Node, Value};
+use super::diagnostic::Problems;
+use super::tree::{Directive, Entry, Layer, Map, Node, Value, Written};
 
 /// How two values at one place become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Merge {
-    /// The later one replaces the earlier.
+    /// The later one replaces the earlier, even when it is nothing.
     Replace,
-    /// As mappings, but the later one's `options` replace the earlier's when the drivers differ.
+    /// Keys replace keys, also those without a value. Either may be written as a list.
+    Pairs,
+    /// As mappings; either may be written in another form.
+    Forms,
+    /// As mappings, but the later one alone when the drivers differ.
     SameDriver,
-    /// Lists append; items that are the same keep the first place and the last value.
-    Unique(Identity),
-    /// Lists append; mappings that are the same merge.
-    Together(Identity),
-}
-
-/// What makes two items of a list the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Identity {
-    /// The text.
-    Text,
-    /// The text before the first colon.
-    BeforeColon,
-    /// The values of these keys.
-    Keys(&'static [&'static str]),
-    /// The value of the first of these keys that is there.
-    FirstOf(&'static [&'static str]),
+    /// Lists append; one value may stand for a list of one.
+    Texts,
+    /// Lists append, also to what was written as one value.
+    Lists,
+    /// Address pools: see [`merge_pools`].
+    Pools,
 }
 
 struct Rule {
@@ -38,129 +35,243 @@ struct Rule {
     merge: Merge,
 }
 
-const fn rule(path: &'static [&'static str], merge: Merge) -> Rule {
+const fn service(path: &'static [&'static str], merge: Merge) -> Rule {
     Rule { path, merge }
 }
 
-const TEXT: Merge = Merge::Unique(Identity::Text);
-
-/// Exceptions from the general rule; `*` is any key.
-static RULES: &[Rule] = &[
-    rule(&["services", "*", "command"], Merge::Replace),
-    rule(&["services", "*", "entrypoint"], Merge::Replace),
-    rule(&["services", "*", "healthcheck", "test"], Merge::Replace),
-    rule(&["services", "*", "logging"], Merge::SameDriver),
-    rule(&["services", "*", "ulimits", "*"], Merge::Replace),
-    rule(&["services", "*", "cap_add"], TEXT),
-    rule(&["services", "*", "cap_drop"], TEXT),
-    rule(&["services", "*", "device_cgroup_rules"], TEXT),
-    rule(&["services", "*", "dns"], TEXT),
-    rule(&["services", "*", "dns_opt"], TEXT),
-    rule(&["services", "*", "dns_search"], TEXT),
-    rule(&["services", "*", "expose"], TEXT),
-    rule(&["services", "*", "external_links"], TEXT),
-    rule(&["services", "*", "extra_hosts"], TEXT),
-    rule(&["services", "*", "group_add"], TEXT),
-    rule(&["services", "*", "label_file"], TEXT),
-    rule(&["services", "*", "links"], TEXT),
-    rule(&["services", "*", "networks", "*", "aliases"], TEXT),
-    rule(&["services", "*", "profiles"], TEXT),
-    rule(&["services", "*", "security_opt"], TEXT),
-    rule(&["services", "*", "volumes_from"], TEXT),
-    rule(
-        &["services", "*", "tmpfs"],
-        Merge::Unique(Identity::BeforeColon),
-    ),
-    rule(
-        &["services", "*", "volumes"],
-        Merge::Unique(Identity::Keys(&["target"])),
-    ),
-    rule(
-        &["services", "*", "devices"],
-        Merge::Unique(Identity::Keys(&["target"])),
-    ),
-    rule(
-        &["services", "*", "env_file"],
-        Merge::Unique(Identity::Keys(&["path"])),
-    ),
-    rule(
-        &["services", "*", "ports"],
-        Merge::Unique(Identity::Keys(&[
-            "host_ip",
-            "target",
-            "published",
-            "protocol",
-        ])),
-    ),
-    rule(
-        &["services", "*", "configs"],
-        Merge::Unique(Identity::FirstOf(&["target", "source"])),
-    ),
-    rule(
-        &["services", "*", "secrets"],
-        Merge::Unique(Identity::FirstOf(&["target", "source"])),
-    ),
-    rule(
-        &["networks", "*", "ipam", "config"],
-        Merge::Together(Identity::Keys(&["subnet"])),
-    ),
+/// Exceptions from the general rule, below a service.
+static SERVICE: &[Rule] = &[
+    service(&["annotations"], Merge::Pairs),
+    service(&["build"], Merge::Forms),
+    service(&["build", "additional_contexts"], Merge::Pairs),
+    service(&["build", "args"], Merge::Pairs),
+    service(&["build", "extra_hosts"], Merge::Texts),
+    service(&["build", "labels"], Merge::Pairs),
+    service(&["command"], Merge::Replace),
+    service(&["depends_on"], Merge::Forms),
+    service(&["deploy", "labels"], Merge::Pairs),
+    service(&["dns"], Merge::Texts),
+    service(&["dns_opt"], Merge::Texts),
+    service(&["dns_search"], Merge::Texts),
+    service(&["entrypoint"], Merge::Replace),
+    service(&["env_file"], Merge::Texts),
+    service(&["environment"], Merge::Pairs),
+    service(&["extra_hosts"], Merge::Texts),
+    service(&["gpus"], Merge::Lists),
+    service(&["healthcheck", "test"], Merge::Replace),
+    service(&["label_file"], Merge::Texts),
+    service(&["labels"], Merge::Pairs),
+    service(&["logging"], Merge::SameDriver),
+    service(&["models"], Merge::Forms),
+    service(&["networks"], Merge::Forms),
+    service(&["sysctls"], Merge::Pairs),
+    service(&["tmpfs"], Merge::Texts),
+    service(&["ulimits", "*"], Merge::Forms),
 ];
 
-fn rule_for(path: &[String]) -> Option<Merge> {
-    // The longest rule has six steps; deeper places follow the general rule.
-    if path.len() < 3 || path.len() > 6 {
+/// Exceptions from the general rule elsewhere; the name under the section is left out.
+static OTHERS: &[(&str, Rule)] = &[
+    ("networks", service(&["ipam", "config"], Merge::Pools)),
+    ("networks", service(&["labels"], Merge::Pairs)),
+    ("volumes", service(&["labels"], Merge::Pairs)),
+];
+
+/// A place in the tree: the keys from the top.
+type Path<'a> = [&'a str];
+
+fn rule_for(path: &Path<'_>) -> Option<Merge> {
+    let [section, _, below @ ..] = path else {
         return None;
+    };
+    let matches = |rule: &&Rule| {
+        rule.path.len() == below.len()
+            && rule
+                .path
+                .iter()
+                .zip(below)
+                .all(|(wanted, step)| *wanted == "*" || wanted == step)
+    };
+    if *section == "services" {
+        return SERVICE.iter().find(matches).map(|rule| rule.merge);
     }
-    RULES
+    OTHERS
         .iter()
-        .find(|rule| {
-            rule.path.len() == path.len()
-                && rule
-                    .path
-                    .iter()
-                    .zip(path)
-                    .all(|(wanted, step)| *wanted == "*" || wanted == step)
-        })
+        .filter(|(of, _)| of == section)
+        .map(|(_, rule)| rule)
+        .find(matches)
         .map(|rule| rule.merge)
 }
 
 /// Merges a file onto the ones before it. `!reset` and `!override` are done and gone afterwards.
 pub(super) fn merge(base: &mut Node, over: Node) {
-    merge_at(base, over, &mut Vec::new());
+    let merging = Merging {
+        layer: Layer::File,
+        settles: true,
+    };
+    merging.merge(base, over, &[]);
 }
 
-fn merge_at(base: &mut Node, mut over: Node, path: &mut Vec<String>) {
-    if over.directive == Directive::Override {
-        settle(&mut over);
-        *base = over;
-        return;
-    }
-    let rule = rule_for(path);
-    if rule == Some(Merge::Replace) {
-        settle(&mut over);
-        *base = over;
-        return;
-    }
-    match (&mut base.value, over.value) {
-        (Value::Map(earlier), Value::Map(later)) => {
-            if rule == Some(Merge::SameDriver) && drivers_differ(earlier, &later) {
-                earlier.shift_remove("options");
+/// Lays a value of a file that has others before it over one that comes from elsewhere: from the
+/// service that it extends, or from a file that is included. `!reset` and `!override` are done, and
+/// stay for the merge with the files before it.
+pub(super) fn merge_below(base: &mut Node, over: Node, path: &[&str], layer: Layer) {
+    let merging = Merging {
+        layer,
+        settles: false,
+    };
+    merging.merge(base, over, path);
+}
+
+struct Merging {
+    layer: Layer,
+    settles: bool,
+}
+
+impl Merging {
+    fn merge(&self, base: &mut Node, mut over: Node, path: &Path<'_>) {
+        if over.directive == Directive::Override {
+            return self.replace(base, over);
+        }
+        let rule = rule_for(path);
+        if rule == Some(Merge::Replace) {
+            return self.replace(base, over);
+        }
+        if over.value == Value::Null {
+            return;
+        }
+        match (&mut base.value, over.value) {
+            (Value::Map(earlier), Value::Map(later)) => match rule {
+                Some(Merge::Pairs) => {
+                    self.pairs(earlier, later, base.written == Written::AsList);
+                    base.written = Written::AsList;
+                }
+                Some(Merge::SameDriver) if drivers_differ(earlier, &later) => {
+                    over.value = Value::Map(later);
+                    self.replace(base, over);
+                }
+                _ => self.maps(earlier, later, path),
+            },
+            // Compose leaves one value as it is where it has no rule: it is replaced, not a list.
+            (Value::List(_), Value::List(later))
+                if rule.is_none() && base.written == Written::AsOne =>
+            {
+                over.value = Value::List(later);
+                self.replace(base, over);
             }
-            merge_maps(earlier, later, path);
-        }
-        (Value::List(earlier), Value::List(later)) => {
-            earlier.extend(later);
-            settle_items(earlier);
-            apply_identity(earlier, rule, path);
-        }
-        // `networks: {front: }` says nothing about what is known of `front`.
-        (Value::Map(_), Value::Null) => {}
-        (_, value) => {
-            over.value = value;
-            settle(&mut over);
-            *base = over;
+            (Value::List(earlier), Value::List(mut later)) => {
+                if self.settles {
+                    settle_items(&mut later);
+                }
+                match rule {
+                    Some(Merge::Pools) => self.pools(earlier, later, path),
+                    _ => append(earlier, later),
+                }
+            }
+            (_, value) => {
+                over.value = value;
+                self.replace(base, over);
+            }
         }
     }
+
+    fn replace(&self, base: &mut Node, mut over: Node) {
+        if self.settles {
+            settle(&mut over);
+        }
+        if base.value != Value::Null {
+            over.shadow(base, self.layer);
+        }
+        *base = over;
+    }
+
+    fn maps(&self, earlier: &mut Map, later: Map, path: &Path<'_>) {
+        for (key, entry) in later {
+            let Some(found) = earlier.get_mut(&key) else {
+                self.insert(earlier, key, entry);
+                continue;
+            };
+            if entry.node.directive == Directive::Reset {
+                self.reset(earlier, key, entry);
+                continue;
+            }
+            found.key = entry.key;
+            let path: Vec<&str> = path.iter().copied().chain([key.as_str()]).collect();
+            self.merge(&mut found.node, entry.node, &path);
+        }
+    }
+
+    /// Keys replace keys. One key of what is a list cannot be taken away.
+    fn pairs(&self, earlier: &mut Map, later: Map, listed: bool) {
+        for (key, entry) in later {
+            match earlier.get_mut(&key) {
+                Some(_) if entry.node.directive == Directive::Reset => {
+                    if !listed {
+                        self.reset(earlier, key, entry);
+                    }
+                }
+                Some(found) => {
+                    found.key = entry.key;
+                    self.replace(&mut found.node, entry.node);
+                }
+                None => self.insert(earlier, key, entry),
+            }
+        }
+    }
+
+    fn insert(&self, map: &mut Map, key: String, mut entry: Entry) {
+        if self.settles {
+            if entry.node.directive == Directive::Reset {
+                return;
+            }
+            settle(&mut entry.node);
+        }
+        map.insert(key, entry);
+    }
+
+    fn reset(&self, map: &mut Map, key: String, entry: Entry) {
+        map.shift_remove(&key);
+        if !self.settles {
+            map.insert(key, entry);
+        }
+    }
+
+    /// Address pools, as Compose merges them: what the later file says about the subnet of an earlier
+    /// pool is merged with it; another subnet takes the place of all that were there, and what they
+    /// say besides it goes to the next one that is found. (`override/merge.go`, `mergeIPAMConfig`)
+    fn pools(&self, earlier: &mut Vec<Node>, later: Vec<Node>, path: &Path<'_>) {
+        let mut pools: Vec<Node> = Vec::new();
+        let at = |pools: &[Node], subnet: &Option<String>| {
+            pools.iter().position(|pool| subnet_of(pool) == *subnet)
+        };
+        for mut original in std::mem::take(earlier) {
+            for over in &later {
+                let subnet = subnet_of(over);
+                if subnet != subnet_of(&original) && at(&pools, &subnet).is_none() {
+                    pools.push(over.clone());
+                    continue;
+                }
+                self.merge(&mut original, over.clone(), path);
+                match at(&pools, &subnet_of(&original)) {
+                    Some(index) => pools[index] = original.clone(),
+                    None => pools.push(original.clone()),
+                }
+            }
+        }
+        *earlier = pools;
+    }
+}
+
+/// Appends what is not there yet.
+fn append(earlier: &mut Vec<Node>, later: Vec<Node>) {
+    for item in later {
+        if !earlier.iter().any(|found| found.same_value(&item)) {
+            earlier.push(item);
+        }
+    }
+}
+
+fn subnet_of(pool: &Node) -> Option<String> {
+    pool.get("subnet").and_then(Node::scalar_text)
 }
 
 fn drivers_differ(earlier: &Map, later: &Map) -> bool {
@@ -174,33 +285,8 @@ fn drivers_differ(earlier: &Map, later: &Map) -> bool {
     }
 }
 
-fn merge_maps(earlier: &mut Map, later: Map, path: &mut Vec<String>) {
-    for (key, entry) in later {
-        if entry.node.directive == Directive::Reset {
-            earlier.shift_remove(&key);
-            continue;
-        }
-        match earlier.get_mut(&key) {
-            Some(found) => {
-                found.key = entry.key;
-                path.push(key);
-                merge_at(&mut found.node, entry.node, path);
-                path.pop();
-            }
-            None => {
-                let Entry {
-                    key: span,
-                    mut node,
-                } = entry;
-                settle(&mut node);
-                earlier.insert(key, Entry { key: span, node });
-            }
-        }
-    }
-}
-
 /// Takes out what is marked `!reset` in a tree that has nothing before it.
-fn settle(node: &mut Node) {
+pub(super) fn settle(node: &mut Node) {
     node.directive = Directive::Merge;
     match &mut node.value {
         Value::Map(map) => {
@@ -217,78 +303,113 @@ fn settle_items(items: &mut Vec<Node>) {
     items.iter_mut().for_each(settle);
 }
 
-fn apply_identity(items: &mut Vec<Node>, rule: Option<Merge>, path: &mut Vec<String>) {
-    let (identity, merges) = match rule {
-        Some(Merge::Unique(identity)) => (identity, false),
-        Some(Merge::Together(identity)) => (identity, true),
-        _ => return,
-    };
-    let mut kept: IndexMap<String, Node> = IndexMap::with_capacity(items.len());
-    for (index, item) in std::mem::take(items).into_iter().enumerate() {
-        // An item that has no identity is only the same as itself.
-        let key = identity_of(&item, identity).unwrap_or_else(|| format!("\0{index}"));
-        match kept.get_mut(&key) {
-            Some(first) if merges => merge_at(first, item, path),
-            Some(first) => *first = item,
-            None => {
-                kept.insert(key, item);
+/// Takes the keys without a value out of a tree that others lie below: they say nothing about what
+/// may be there. What is nowhere below has to be put back with [`restore_nothings`].
+///
+/// Returns a tree of them, or `None`.
+pub(super) fn take_nothings(node: &mut Node, path: &Path<'_>) -> Option<Node> {
+    let rule = rule_for(path);
+    if matches!(rule, Some(Merge::Pairs | Merge::Texts)) || node.directive != Directive::Merge {
+        return None;
+    }
+    let span = node.span;
+    let map = node.as_map_mut()?;
+    let mut taken = Map::new();
+    map.retain(|key, entry| {
+        let path: Vec<&str> = path.iter().copied().chain([key.as_str()]).collect();
+        let nothing = match entry.node.value {
+            Value::Null if entry.node.directive != Directive::Merge => None,
+            Value::Null if rule_for(&path) == Some(Merge::Replace) => None,
+            Value::Null => {
+                taken.insert(key.clone(), entry.clone());
+                return false;
             }
+            _ => take_nothings(&mut entry.node, &path),
+        };
+        if let Some(node) = nothing {
+            let key_span = entry.key;
+            taken.insert(
+                key.clone(),
+                Entry {
+                    key: key_span,
+                    node,
+                },
+            );
         }
-    }
-    items.extend(kept.into_values());
+        true
+    });
+    (!taken.is_empty()).then(|| Node::new(Value::Map(taken), span))
 }
 
-fn identity_of(item: &Node, identity: Identity) -> Option<String> {
-    match identity {
-        Identity::Text => item.as_text().map(str::to_owned),
-        Identity::BeforeColon => {
-            let text = item.as_text()?;
-            Some(text.split(':').next().unwrap_or(text).to_owned())
-        }
-        Identity::Keys(keys) => {
-            let map = item.as_map()?;
-            let mut identity = String::new();
-            for key in keys {
-                let value = map.get(*key).and_then(|entry| entry.node.scalar_text());
-                identity.push_str(value.as_deref().unwrap_or_default());
-                identity.push('\0');
-            }
-            Some(identity)
-        }
-        Identity::FirstOf(keys) => keys.iter().find_map(|key| item.get(key)?.scalar_text()),
-    }
-}
-
-/// Makes the lists of a merged tree unique, those too that came from one file only.
-pub(super) fn unify(tree: &mut Node) {
-    let mut path = Vec::new();
-    for rule in RULES {
-        if matches!(rule.merge, Merge::Unique(_) | Merge::Together(_)) {
-            unify_at(tree, rule, &mut path);
-        }
-    }
-}
-
-fn unify_at(node: &mut Node, rule: &Rule, path: &mut Vec<String>) {
-    let Some(step) = rule.path.get(path.len()) else {
-        if let Value::List(items) = &mut node.value {
-            apply_identity(items, Some(rule.merge), path);
-        }
+/// Takes out of a tree of keys without a value those in whose place something came to lie.
+pub(super) fn keep_missing(tree: &Node, nothings: &mut Node) {
+    let (Some(map), Some(nothings)) = (tree.as_map(), nothings.as_map_mut()) else {
         return;
     };
-    let Some(map) = node.as_map_mut() else {
+    nothings.retain(|key, entry| match map.get(key) {
+        Some(_) if entry.node.value == Value::Null => false,
+        Some(found) => {
+            keep_missing(&found.node, &mut entry.node);
+            true
+        }
+        None => entry.node.value == Value::Null,
+    });
+}
+
+/// Puts keys without a value back where nothing came to lie in their place.
+pub(super) fn restore_nothings(tree: &mut Node, nothings: Node) {
+    let (Some(map), Value::Map(nothings)) = (tree.as_map_mut(), nothings.value) else {
         return;
     };
-    let mut descend = |key: &str, entry: &mut Entry| {
-        path.push(key.to_owned());
-        unify_at(&mut entry.node, rule, path);
-        path.pop();
-    };
-    if *step == "*" {
-        for (key, entry) in map.iter_mut() {
-            descend(key, entry);
+    for (key, entry) in nothings {
+        match map.get_mut(&key) {
+            Some(found) => restore_nothings(&mut found.node, entry.node),
+            None if entry.node.value == Value::Null => {
+                map.insert(key, entry);
+            }
+            None => {}
         }
-    } else if let Some(entry) = map.get_mut(*step) {
-        descend(step, entry);
+    }
+}
+
+/// Refuses what would put a value of another kind in the place of a mapping or list. The later tree
+/// is as it was written; short forms are no other kind where the rules say so.
+pub(super) fn refuse_other_kinds(
+    base: &Node,
+    over: &Node,
+    path: &Path<'_>,
+    problems: &mut Problems,
+) {
+    if over.directive != Directive::Merge || over.value == Value::Null {
+        return;
+    }
+    match (&base.value, &over.value) {
+        (Value::Map(earlier), Value::Map(later)) => {
+            for (key, entry) in later {
+                let Some(found) = earlier.get(key) else {
+                    continue;
+                };
+                let path: Vec<&str> = path.iter().copied().chain([key.as_str()]).collect();
+                refuse_other_kinds(&found.node, &entry.node, &path, problems);
+            }
+        }
+        (Value::Map(_), _) | (Value::List(_), _)
+            if matches!(rule_for(path), None | Some(Merge::Lists))
+                && base.kind() != over.kind() =>
+        {
+            problems
+                .error(
+                    over.span,
+                    format!(
+                        "`{}` is {} here and {} before: they cannot be merged",
+                        path.join("."),
+                        over.kind(),
+                        base.kind()
+                    ),
+                )
+                .related(base.span, "before")
+                .help("write it in the same form, or replace it with `!override`");
+        }
+        _ => {}
     }
 }

@@ -23,6 +23,7 @@ mod duration;
 mod environment;
 mod forms;
 mod interpolate;
+mod layers;
 pub mod load;
 mod merge;
 pub mod model;
@@ -43,6 +44,7 @@ pub mod source;
 mod template;
 mod tree;
 mod typed;
+mod unique;
 mod vocabulary;
 
 pub use diagnostic::{Color, Diagnostic, Diagnostics, Level, Location};

@@ -54,6 +54,7 @@ pub(super) fn read(text: &str, file: FileId, problems: &mut Problems) -> Vec<Nod
     let options = granit_parser::options! {
         emit_comments: false,
         emit_unresolved_aliases: true,
+        emit_anchor_events: true,
         flow_nesting_limit: MAX_DEPTH,
         block_nesting_limit: MAX_DEPTH,
         simple_key_max_lookahead: 4096,
@@ -63,6 +64,7 @@ pub(super) fn read(text: &str, file: FileId, problems: &mut Problems) -> Vec<Nod
         text,
         file,
         anchors: HashMap::new(),
+        names: HashMap::new(),
         nodes: 0,
         problems,
     };
@@ -95,7 +97,9 @@ struct Reader<'a, 'p, I: Iterator> {
     events: I,
     text: &'a str,
     file: FileId,
+    /// Of all documents of the file: as in Compose, an alias may name one of an earlier document.
     anchors: HashMap<usize, Anchor>,
+    names: HashMap<String, usize>,
     nodes: usize,
     problems: &'p mut Problems,
 }
@@ -104,16 +108,22 @@ type Item<'a> = Result<(Event<'a>, YamlSpan), granit_parser::ScanError>;
 
 impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
     fn next(&mut self) -> Read<(Event<'a>, Span)> {
-        match self.events.next() {
-            Some(Ok((event, span))) => {
-                let span = self.span(span);
-                Ok((event, span))
-            }
-            Some(Err(error)) => {
-                self.syntax_error(&error);
-                Err(Unreadable)
-            }
-            None => Err(Unreadable),
+        loop {
+            return match self.events.next() {
+                Some(Ok((Event::Anchor(id, name), _))) => {
+                    self.names.insert(name.into_owned(), id);
+                    continue;
+                }
+                Some(Ok((event, span))) => {
+                    let span = self.span(span);
+                    Ok((event, span))
+                }
+                Some(Err(error)) => {
+                    self.syntax_error(&error);
+                    Err(Unreadable)
+                }
+                None => Err(Unreadable),
+            };
         }
     }
 
@@ -165,7 +175,6 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             match self.next()?.0 {
                 Event::StreamEnd => return Ok(None),
                 Event::DocumentStart(..) => {
-                    self.anchors.clear();
                     let (event, span) = self.next()?;
                     return Ok(Some(self.node(event, span, 0)?.node));
                 }
@@ -206,6 +215,9 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             Event::MappingStart(_, anchor, tag) => (self.mapping(span, depth)?, anchor, tag),
             Event::Alias(id) => return self.alias(id, span, depth),
             Event::UnresolvedAlias(name) => {
+                if let Some(id) = self.names.get(name.as_ref()) {
+                    return self.alias(*id, span, depth);
+                }
                 self.problems
                     .error(span, format!("there is no anchor `&{name}` before this"));
                 let mut node = Node::new(Value::Null, span);
@@ -267,12 +279,12 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
 
     fn mapping(&mut self, start: Span, depth: usize) -> Read<Sized> {
         let mut map = Map::new();
-        let mut merged: Vec<Node> = Vec::new();
+        let mut merged: Option<(Span, Node)> = None;
         let mut height = 0;
         loop {
             let (event, key_span) = self.next()?;
             if event == Event::MappingEnd {
-                for source in merged {
+                if let Some((_, source)) = merged {
                     self.merge_key(&mut map, source);
                 }
                 let node = Node::new(Value::Map(map), enclosing(start, key_span));
@@ -288,7 +300,10 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             let value = self.node(event, span, depth + 1)?;
             height = height.max(value.height);
             if is_merge {
-                merged.push(value.node);
+                match &merged {
+                    Some((first, _)) => self.twice("<<", key_span, *first),
+                    None => merged = Some((key_span, value.node)),
+                }
             } else if let Some(key) = key {
                 self.insert(&mut map, key, key_span, value.node);
             }
@@ -299,14 +314,18 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
         match map.get(&key) {
             Some(first) => {
                 let first = first.key;
-                self.problems
-                    .error(span, format!("the key `{key}` is given twice"))
-                    .related(first, "first given here");
+                self.twice(&key, span, first);
             }
             None => {
                 map.insert(key, Entry { key: span, node });
             }
         }
+    }
+
+    fn twice(&mut self, key: &str, span: Span, first: Span) {
+        self.problems
+            .error(span, format!("the key `{key}` is given twice"))
+            .related(first, "first given here");
     }
 
     fn key(&mut self, event: Event<'a>, span: Span, depth: usize) -> Read<Option<String>> {
@@ -337,7 +356,7 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
                     self.merge_key(map, item);
                 }
             }
-            Value::Null => {}
+            _ if source.directive == Directive::Reset => {}
             _ => {
                 self.problems.error(
                     source.span,

@@ -9,7 +9,7 @@ use std::fmt;
 use super::diagnostic::{Problems, Span, suggestion};
 use super::forms;
 use super::schema::{Keys, ListItem, NoValue, Shape, Unlimited};
-use super::tree::{Directive, Entry, Map, Node, Value};
+use super::tree::{Directive, Entry, Map, Node, Value, Written};
 use super::{bytes, duration, scalar};
 
 /// Where in the tree the walk is, for messages.
@@ -166,9 +166,13 @@ pub(super) fn wrong(node: &Node, wanted: &str, at: &At<'_>, problems: &mut Probl
 fn wrap(node: &mut Node) {
     let item = Node::new(std::mem::replace(&mut node.value, Value::Null), node.span);
     node.value = Value::List(vec![item]);
+    node.written = Written::AsOne;
 }
 
 fn to_text(node: &mut Node) -> Shaped {
+    if matches!(node.value, Value::Int(_) | Value::Float(_)) {
+        node.written = Written::AsNumber;
+    }
     node.value = Value::Text(node.scalar_text().unwrap_or_default());
     Ok(())
 }
@@ -420,6 +424,7 @@ fn names_of_list(node: &mut Node, item: ListItem, at: &At<'_>, problems: &mut Pr
         if item == ListItem::Dependency {
             value.value = Value::Map(Map::new());
             value.set("condition", Node::text("service_started", span));
+            value.set("required", Node::new(Value::Bool(true), span));
         }
         let key = name.as_text().unwrap_or_default().to_owned();
         let entry = Entry {
@@ -495,6 +500,7 @@ fn pairs_of_list(node: &mut Node, at: &At<'_>, problems: &mut Problems) {
         );
     }
     node.value = Value::Map(map);
+    node.written = Written::AsList;
 }
 
 /// A mapping with known keys.
@@ -517,6 +523,9 @@ pub(super) fn keys(
     let mut old_name = None;
     map.retain(|key, entry| {
         if known.extensions && key.starts_with("x-") {
+            return true;
+        }
+        if entry.node.directive == Directive::Reset {
             return true;
         }
         let Some(field) = known.field(key) else {

@@ -15,6 +15,11 @@ pub trait Source {
     /// Whether a directory is there.
     fn is_dir(&self, path: &Path) -> bool;
 
+    /// The path without symbolic links; as it is, when that cannot be told.
+    fn canonical(&self, path: &Path) -> PathBuf {
+        path.to_path_buf()
+    }
+
     /// A variable of the caller's environment.
     fn env(&self, name: &str) -> Option<String>;
 

@@ -1,5 +1,7 @@
 //! The value tree of a stack file: ordered, with the place of every key and value.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 
 use super::diagnostic::Span;
@@ -10,6 +12,46 @@ pub(super) struct Node {
     pub(super) value: Value,
     pub(super) span: Span,
     pub(super) directive: Directive,
+    pub(super) written: Written,
+    /// What this took the place of, the nearest last.
+    pub(super) earlier: Option<Arc<[Earlier]>>,
+}
+
+/// How a value was written that is brought to another form here, and that Compose keeps: there it
+/// decides what is the same as what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Written {
+    /// In the form it has.
+    #[default]
+    AsItIs,
+    /// Of a mapping: as a list of `KEY=value`, or merged from two, which makes a list of them.
+    AsList,
+    /// Of a text: as a number.
+    AsNumber,
+    /// Of a list: as one value.
+    AsOne,
+}
+
+/// A value that another one took the place of. Its text is that of its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Earlier {
+    pub(super) span: Span,
+    pub(super) layer: Layer,
+}
+
+/// How a value came to lie below another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layer {
+    /// In a file, or a document of one, before this one.
+    File,
+    /// In the service that this one extends.
+    Extends,
+    /// In a file that is included.
+    Include,
+    /// Further up in the same list.
+    Item,
+    /// In an environment or label file.
+    EnvFile,
 }
 
 /// What a value's tag asks of the merge with earlier files.
@@ -52,6 +94,42 @@ impl Node {
             value,
             span,
             directive: Directive::Merge,
+            written: Written::AsItIs,
+            earlier: None,
+        }
+    }
+
+    /// Records that this takes the place of another value.
+    pub(super) fn shadow(&mut self, below: &Node, layer: Layer) {
+        let before = below.earlier.as_deref().unwrap_or_default().iter().copied();
+        let own = self.earlier.as_deref().unwrap_or_default().iter().copied();
+        let span = below.span;
+        let shadowed = before.chain([Earlier { span, layer }]).chain(own);
+        self.earlier = Some(shadowed.collect());
+    }
+
+    /// Whether the values are the same, wherever they were written; a number is no text.
+    pub(super) fn same_value(&self, other: &Node) -> bool {
+        match (&self.value, &other.value) {
+            (Value::Map(own), Value::Map(others)) => {
+                own.len() == others.len()
+                    && own.iter().all(|(key, entry)| {
+                        others
+                            .get(key)
+                            .is_some_and(|other| entry.node.same_value(&other.node))
+                    })
+            }
+            (Value::List(own), Value::List(others)) => {
+                own.len() == others.len()
+                    && own
+                        .iter()
+                        .zip(others)
+                        .all(|(own, other)| own.same_value(other))
+            }
+            (own, others) => {
+                let number = |node: &Node| node.written == Written::AsNumber;
+                own == others && number(self) == number(other)
+            }
         }
     }
 

@@ -45,7 +45,8 @@ pub(in crate::compose) static TOP: Keys = Keys::of(&[
         "services",
         Names(&Keys(&SERVICE)),
         "The programs of the project, by name.",
-    ),
+    )
+    .print(Print::Given),
     f(
         "version",
         TextOrNumber,

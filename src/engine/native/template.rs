@@ -234,6 +234,7 @@ mod tests {
             layers: Vec::new(),
             size: 0,
             created: None,
+            pulled: None,
         }
     }
 
