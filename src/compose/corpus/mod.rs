@@ -4,6 +4,7 @@
 //! the diagnostics of rejected cases, take the cases that match from the list of those that do not,
 //! and write the score.
 
+mod attributes;
 mod case;
 mod verdict;
 
