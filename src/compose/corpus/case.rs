@@ -57,6 +57,15 @@ impl Case {
         })
     }
 
+    /// The text of its stack files, and of other YAML.
+    pub(super) fn yaml_files(&self) -> impl Iterator<Item = &str> {
+        let is_yaml = |path: &PathBuf| path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+        self.files
+            .iter()
+            .filter(move |(path, _)| is_yaml(path))
+            .filter_map(|(_, content)| str::from_utf8(content).ok())
+    }
+
     /// Files and environment as Docker Compose had them.
     pub(super) fn source(&self) -> MemorySource {
         let source = MemorySource::new().var("HOME", "/home/me");

@@ -8,6 +8,7 @@ use super::schema::{self, Field, Keys, Print, Shape};
 use super::tree::{Entry, Map, Node, Value};
 
 mod json;
+mod order;
 mod yaml;
 
 /// The stack as indented JSON. Byte for byte what `docker compose config --format json` prints, which
@@ -20,32 +21,26 @@ pub fn to_json(loaded: &Loaded) -> String {
 
 /// The stack as YAML that readers of YAML 1.1 and 1.2 take for the same, with a line break at the end.
 pub fn to_yaml(loaded: &Loaded) -> String {
-    let mut out = String::new();
-    let printed = printable(loaded, Dialect::Yaml);
-    yaml::write(&mut out, &printed, 0);
-    out
+    // A dollar sign is doubled wherever it stands, also in a key, and after lines were folded.
+    yaml::document(&printable(loaded, Dialect::Yaml)).replace('$', "$$")
 }
 
 /// A tree that was loaded without filling in variables, as indented JSON; a dollar sign stays one.
 pub(super) fn raw_json(tree: &Node) -> String {
     let mut out = String::new();
-    json::write(&mut out, &plain(tree), &json::RAW);
+    json::write(&mut out, &plain(tree, Dialect::Json), &json::RAW);
     out
 }
 
 /// A tree that was loaded without filling in variables, as YAML; a dollar sign stays one.
 pub(super) fn raw_yaml(tree: &Node) -> String {
-    let mut out = String::new();
-    yaml::write(&mut out, &plain(tree), 0);
-    // Every dollar sign was doubled, and quoting does not depend on them.
-    out.replace("$$", "$")
+    yaml::document(&plain(tree, Dialect::Yaml))
 }
 
 /// A text as YAML writes it on one line.
 pub(super) fn yaml_scalar(text: &str) -> String {
-    let mut out = String::new();
-    yaml::write(&mut out, &Printed::Text(text.to_owned()), 1);
-    out.replace("$$", "$")
+    let document = yaml::document(&Printed::Text(text.to_owned()));
+    document.trim_end_matches('\n').to_owned()
 }
 
 /// A service as compact JSON, without what does not change its containers. Its SHA-256 is what Docker
@@ -236,7 +231,8 @@ fn printable(loaded: &Loaded, dialect: Dialect) -> Printed {
         .position(|known| *known == key)
         .unwrap_or(usize::MAX),
     };
-    fields.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+    sort(&mut fields, dialect);
+    fields.sort_by_key(|(key, _)| rank(key));
     Printed::Map(fields)
 }
 
@@ -254,7 +250,7 @@ fn print(node: &Node, shape: &'static Shape, dialect: Dialect) -> Option<Printed
                 .iter()
                 .filter_map(|(key, entry)| Some((key.clone(), print(&entry.node, inner, dialect)?)))
                 .collect();
-            members.sort_by(|(a, _), (b, _)| a.cmp(b));
+            sort(&mut members, dialect);
             Printed::Map(members)
         }
         (
@@ -280,7 +276,7 @@ fn print(node: &Node, shape: &'static Shape, dialect: Dialect) -> Option<Printed
         }
         (Shape::SshKeys, Value::Map(map)) => Printed::List(map.iter().map(ssh_key).collect()),
         (Shape::Ulimit, Value::Map(map)) => keyed(map, &schema::ULIMIT, dialect),
-        _ => plain(node),
+        _ => plain(node, dialect),
     })
 }
 
@@ -292,21 +288,31 @@ fn ssh_key((id, entry): (&String, &Entry)) -> Printed {
     })
 }
 
+/// The names of a mapping in the order in which they are printed.
+fn sort(members: &mut [(String, Printed)], dialect: Dialect) {
+    members.sort_by(|(a, _), (b, _)| match dialect {
+        Dialect::Json => a.cmp(b),
+        Dialect::Yaml => order::natural(a, b),
+    });
+}
+
 /// A value without a schema: mappings sorted.
-fn plain(node: &Node) -> Printed {
+fn plain(node: &Node, dialect: Dialect) -> Printed {
     match &node.value {
         Value::Null => Printed::Null,
         Value::Bool(flag) => Printed::Bool(*flag),
         Value::Int(number) => Printed::Int(*number),
         Value::Float(number) => Printed::Float(*number),
         Value::Text(text) => Printed::Text(text.clone()),
-        Value::List(items) => Printed::List(items.iter().map(plain).collect()),
+        Value::List(items) => {
+            Printed::List(items.iter().map(|item| plain(item, dialect)).collect())
+        }
         Value::Map(map) => {
             let mut members: Vec<(String, Printed)> = map
                 .iter()
-                .map(|(key, entry)| (key.clone(), plain(&entry.node)))
+                .map(|(key, entry)| (key.clone(), plain(&entry.node, dialect)))
                 .collect();
-            members.sort_by(|(a, _), (b, _)| a.cmp(b));
+            sort(&mut members, dialect);
             Printed::Map(members)
         }
     }
@@ -337,9 +343,9 @@ fn keyed(map: &Map, keys: &'static Keys, dialect: Dialect) -> Printed {
     if dialect == Dialect::Yaml {
         let own = map.iter().filter(|(key, _)| key.starts_with("x-"));
         let mut own: Vec<(String, Printed)> = own
-            .map(|(key, entry)| (key.clone(), plain(&entry.node)))
+            .map(|(key, entry)| (key.clone(), plain(&entry.node, dialect)))
             .collect();
-        own.sort_by(|(a, _), (b, _)| a.cmp(b));
+        sort(&mut own, dialect);
         members.extend(own);
     }
     Printed::Map(members)
