@@ -55,7 +55,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let trigger = if self.trigger { " (trigger)" } else { "" };
         match &self.action {
-            Action::Configure => return Ok(()),
+            Action::Configure => Ok(()),
             Action::Workdir { path, user } => {
                 write!(f, "  make {path}")?;
                 if !user.is_empty() {
