@@ -8,8 +8,27 @@
 //! Invariant: a [`Plan`](plan::Plan) has nothing left to decide. Whoever carries it out never looks at the
 //! Dockerfile again, except to show the line that failed.
 
+mod cache;
+mod cancel;
 pub mod check;
+mod copy;
 pub mod dockerfile;
+mod error;
+mod event;
+mod execute;
 mod expand;
+mod files;
 pub mod ignore;
+mod image;
 pub mod plan;
+mod request;
+mod run;
+
+pub use cache::Cache;
+pub use cancel::Cancel;
+pub use copy::CopyError;
+pub use error::{Error, StepError};
+pub use event::{End, Event, Sink, StepNumber, Stream};
+pub use execute::Builder;
+pub use request::{DockerfileText, NamedContext, NoCache, Request, Secret, SecretText};
+pub use run::NetworkChoice;

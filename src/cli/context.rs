@@ -62,6 +62,16 @@ impl Context {
         })
     }
 
+    /// A variable of the environment.
+    pub(crate) fn env(&self, name: &str) -> Option<String> {
+        self.source.env(name)
+    }
+
+    /// How progress is to be shown.
+    pub(crate) fn progress_mode(&self) -> ProgressMode {
+        self.progress
+    }
+
     /// A variable of the environment that says yes.
     pub(crate) fn env_flag(&self, name: &str) -> bool {
         let value = self.source.env(name);

@@ -9,6 +9,7 @@
 
 mod args;
 mod attach;
+mod build_drive;
 mod choice;
 mod completions;
 mod config;

@@ -49,3 +49,8 @@ mod vocabulary;
 
 pub use diagnostic::{Color, Diagnostic, Diagnostics, Level, Location};
 pub use load::{LoadOptions, Loaded, Positions, Skip, load};
+
+/// Reads a size in bytes (`64m`, `1gb`); `None` = it is none.
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    bytes::parse(text).ok()
+}

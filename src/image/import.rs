@@ -12,7 +12,7 @@ use super::config::ConfigChange;
 use super::digest::Digest;
 use super::error::{Error, LayerSource};
 use super::layer::{Blob, Ingested};
-use super::oci::{CONFIG, Descriptor, MANIFEST, Manifest};
+use super::oci::{CONFIG, Descriptor, MANIFEST, Manifest, oci_layer_type};
 use super::progress::{Phase, Progress, ProgressSink};
 use super::pull::Platform;
 use super::reference::Reference;
@@ -110,21 +110,6 @@ impl ImageStore {
         }
         Ok(Draft { config, layers })
     }
-}
-
-/// The manifest is an OCI one, whatever the base image's was: its layers are to be called so too.
-fn oci_layer_type(media_type: &str) -> String {
-    match media_type {
-        "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
-            "application/vnd.oci.image.layer.v1.tar+gzip"
-        }
-        "application/vnd.docker.image.rootfs.diff.tar.zstd" => {
-            "application/vnd.oci.image.layer.v1.tar+zstd"
-        }
-        "application/vnd.docker.image.rootfs.diff.tar" => "application/vnd.oci.image.layer.v1.tar",
-        other => other,
-    }
-    .to_owned()
 }
 
 impl Draft {

@@ -33,13 +33,13 @@ pub use config::{ConfigChange, Healthcheck};
 pub use digest::{Digest, DigestError};
 pub use error::{Error, LayerSource};
 pub use import::ImportOptions;
-pub use layer::{ArchiveError, EntryError, LayerError};
+pub use layer::{ArchiveError, EntryError, LayerError, Packing};
 pub use progress::{Phase, Progress, ProgressSink, no_progress};
 pub use pull::{Platform, PlatformError, PullOptions, pull, remote_digest};
 pub use push::{PushOptions, Pushed, push};
 pub use reference::{Reference, ReferenceError};
 pub use registry::{Credentials, LoggedOut, Registries, RegistryError, Stored, log_in, log_out};
-pub use store::{Image, ImageStore, ImageSummary, Removed};
+pub use store::{Hold, Image, ImageStore, ImageSummary, Removed, Snapshot, StoredLayer};
 
 /// What the functions of this module return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

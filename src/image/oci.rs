@@ -72,3 +72,18 @@ pub(super) struct Index {
     pub(super) media_type: Option<String>,
     pub(super) manifests: Vec<Descriptor>,
 }
+
+/// The manifest is an OCI one, whatever the base image's was: its layers are to be called so too.
+pub(super) fn oci_layer_type(media_type: &str) -> String {
+    match media_type {
+        "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
+            "application/vnd.oci.image.layer.v1.tar+gzip"
+        }
+        "application/vnd.docker.image.rootfs.diff.tar.zstd" => {
+            "application/vnd.oci.image.layer.v1.tar+zstd"
+        }
+        "application/vnd.docker.image.rootfs.diff.tar" => "application/vnd.oci.image.layer.v1.tar",
+        other => other,
+    }
+    .to_owned()
+}

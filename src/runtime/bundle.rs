@@ -44,6 +44,10 @@ pub struct ShimConfig {
     pub socket: PathBuf,
     /// Program and arguments to start when the process that looks after this container is gone.
     pub on_lost: Vec<String>,
+    /// End the program when the process that looks after this container is gone: nobody will ask
+    /// for it again (a step of a build).
+    #[serde(default)]
+    pub end_when_lost: bool,
     /// `user[:group]`, names or numbers, looked up in the image's `/etc/passwd` and `/etc/group`;
     /// `None` = the numbers in the spec's `process.user`.
     #[serde(default)]
@@ -78,6 +82,10 @@ pub struct Rootfs {
     pub upper: PathBuf,
     /// overlayfs' work directory, on the same file system as `upper`.
     pub work: PathBuf,
+    /// The writable layer is a result, not a state: it stands for itself, without the overlay that
+    /// it was written through, and nobody needs it after a power cut (nothing is synced).
+    #[serde(default)]
+    pub snapshot: bool,
 }
 
 /// What a new network namespace is given.

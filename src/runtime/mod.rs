@@ -27,3 +27,7 @@ pub mod signal;
 pub mod spec;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use failure::StartError;
+pub(crate) use inside::root::{Missing, Root};
+pub(crate) use inside::rootfs::{layers_at, overlay_at};

@@ -7,6 +7,7 @@
 //! not reach the terminal, except within a container's own output. Nothing carries its meaning by
 //! colour alone.
 
+pub(crate) mod build;
 pub(crate) mod log_view;
 pub(crate) mod progress;
 pub(crate) mod raw_mode;

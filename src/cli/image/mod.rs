@@ -1,5 +1,6 @@
 //! `stack image …`: images, apart from any project.
 
+pub(super) mod build;
 mod import;
 mod inspect;
 mod list;
@@ -23,6 +24,8 @@ use crate::ui::progress::Transfer;
 /// The sub-commands of `image`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Image {
+    /// Build an image from a Dockerfile.
+    Build(Box<build::Build>),
     /// Make an image of a root file system archive.
     Import(import::Import),
     /// Load images that another tool saved.
@@ -47,6 +50,7 @@ impl Image {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         match self {
+            Self::Build(build) => build.run(context),
             Self::Import(import) => import.run(context),
             Self::Load(load) => load.run(context),
             Self::Ls(list) => list.run(context),

@@ -7,6 +7,7 @@
 pub(crate) mod capabilities;
 mod config;
 mod create;
+mod guest;
 mod labels;
 mod leases;
 mod network;
@@ -19,6 +20,7 @@ mod template;
 mod volume;
 mod watch;
 
+pub(crate) use guest::{GuestEndpoint, GuestNetwork};
 pub use observe::{networks, observe, observe_container, projects};
 pub use template::parse_signal;
 

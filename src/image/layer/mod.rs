@@ -11,7 +11,9 @@ mod attributes;
 mod compression;
 mod contents;
 mod error;
+mod header;
 mod ingest;
+mod pack;
 mod pax;
 mod remove;
 mod sparse;
@@ -24,12 +26,13 @@ mod hostile_tests;
 mod unpack_tests;
 
 pub use error::{ArchiveError, EntryError, LayerError};
+pub use pack::Packing;
 
 pub(super) use attributes::inherit;
 pub(super) use contents::{Contents, spread};
 pub(super) use ingest::{Blob, Chunked, Chunks, Ingested, Sink, ingest};
+pub(super) use pack::pack;
 pub(super) use remove::remove_tree;
 pub(super) use unpack::Limits;
 
-#[cfg(test)]
-use compression::Compression;
+pub(super) use compression::Compression;

@@ -151,7 +151,8 @@ impl ImageStore {
 
     /// File names of the blobs and layers that the index needs.
     fn needed(&self, index: &Index) -> Result<(HashSet<String>, HashSet<String>)> {
-        let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
+        let mut layers = self.kept_elsewhere();
+        let mut blobs = layers.clone();
         for descriptor in &index.manifests {
             blobs.insert(descriptor.digest.hex());
             if !descriptor.is_manifest() {

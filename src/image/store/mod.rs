@@ -18,6 +18,7 @@ mod garbage;
 mod index;
 mod layers;
 mod partial;
+mod snapshot;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use index::{IMAGE_ID, PULLED, UNPACKED_SIZE};
 pub(super) use commit::NewImage;
 use disk::Durability;
 pub(super) use disk::{Lock, Temporary};
+pub use snapshot::{Hold, Snapshot, StoredLayer};
 
 /// The images of one stack root.
 #[derive(Debug, Clone)]

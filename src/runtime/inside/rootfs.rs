@@ -47,14 +47,67 @@ pub(crate) fn mount(
     } else {
         overlay(rootfs, target)?
     };
-    if let Some(fd) = fd {
-        return Ok(Root::new(attach(fd, target)?));
+    match fd {
+        Some(fd) => Ok(Root::new(attach(fd, target)?)),
+        None => open(target),
     }
-    let opened = rustix::fs::open(
-        target,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    );
+}
+
+/// Mounts an overlay in this thread's mount namespace.
+pub(crate) fn overlay_at(rootfs: &Rootfs, target: &Path) -> Attempt<Root> {
+    match overlay(rootfs, target)? {
+        Some(fd) => attach(fd, target).map(Root::new),
+        None => open(target),
+    }
+}
+
+/// Mounts layers (the top one first) in this thread's mount namespace, to be read.
+pub(crate) fn layers_at(lower: &[std::path::PathBuf], target: &Path) -> Attempt<Root> {
+    if let [only] = lower {
+        // overlayfs wants two of them when nothing is written.
+        let Some(fd) = bind(only)? else {
+            return open(target);
+        };
+        let root = Root::new(attach(fd, target)?);
+        make_readonly(&root)?;
+        return Ok(root);
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open_layer =
+        |path: &std::path::PathBuf| rustix::fs::open(path, flags, Mode::empty()).at(STEP, path);
+    let layers = lower.iter().map(open_layer).collect::<Attempt<Vec<_>>>()?;
+    match detached_layers(&layers) {
+        Ok(fd) => attach(fd, target).map(Root::new),
+        Err(Errno::INVAL) => {
+            let names: Vec<String> = layers.iter().map(name).collect();
+            let data = format!("lowerdir={}", names.join(":"));
+            let data = std::ffi::CString::new(data).at(STEP, "overlay")?;
+            let flags = MountFlags::RDONLY;
+            rustix::mount::mount("overlay", target, "overlay", flags, data.as_c_str())
+                .map_err(overlay_error)?;
+            open(target)
+        }
+        Err(error) => Err(overlay_error(error)),
+    }
+}
+
+fn detached_layers(layers: &[OwnedFd]) -> rustix::io::Result<OwnedFd> {
+    let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(&fs, "source", "overlay")?;
+    for layer in layers {
+        rustix::mount::fsconfig_set_string(&fs, "lowerdir+", name(layer))?;
+    }
+    rustix::mount::fsconfig_create(&fs)?;
+    rustix::mount::fsmount(
+        &fs,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::MOUNT_ATTR_RDONLY,
+    )
+}
+
+fn open(target: &Path) -> Attempt<Root> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(target, flags, Mode::empty());
     Ok(Root::new(opened.at(STEP, target)?))
 }
 
@@ -107,17 +160,33 @@ fn name(fd: &OwnedFd) -> String {
 /// Mounts the overlay: detached, or (`None`) on `target` where the kernel is too old for that.
 fn overlay(rootfs: &Rootfs, target: &Path) -> Attempt<Option<OwnedFd>> {
     let directories = Directories::open(rootfs)?;
-    match detached_overlay(&directories) {
+    match detached_overlay(&directories, rootfs.snapshot) {
         Ok(fd) => Ok(Some(fd)),
         // Before Linux 6.7 there is no `lowerdir+`, and a value of fsconfig has 255 bytes at most.
-        Err(Errno::INVAL) => legacy_overlay(&directories, target).map(|()| None),
+        Err(Errno::INVAL) => legacy_overlay(&directories, target, rootfs.snapshot).map(|()| None),
         Err(error) => Err(overlay_error(error)),
     }
 }
 
-fn detached_overlay(directories: &Directories) -> rustix::io::Result<OwnedFd> {
+/// What makes a writable layer stand for itself: no directory is only a reference to one below
+/// (overlayfs.rst, "Renaming directories", "Metadata only copy up").
+const STANDALONE: [(&str, &str); 3] = [
+    ("redirect_dir", "off"),
+    ("metacopy", "off"),
+    ("index", "off"),
+];
+
+fn detached_overlay(directories: &Directories, snapshot: bool) -> rustix::io::Result<OwnedFd> {
     let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     rustix::mount::fsconfig_set_string(&fs, "source", "overlay")?;
+    if snapshot {
+        for (name, value) in STANDALONE {
+            rustix::mount::fsconfig_set_string(&fs, name, value)?;
+        }
+        // Without it, unmounting syncs the whole file system that the layer lies on. Before Linux
+        // 5.10 there is no such option.
+        let _ = rustix::mount::fsconfig_set_flag(&fs, "volatile");
+    }
     for layer in &directories.lower {
         rustix::mount::fsconfig_set_string(&fs, "lowerdir+", name(layer))?;
     }
@@ -128,7 +197,7 @@ fn detached_overlay(directories: &Directories) -> rustix::io::Result<OwnedFd> {
 }
 
 /// `mount(2)`, whose options have one page: some two hundred layers by descriptor.
-fn legacy_overlay(directories: &Directories, target: &Path) -> Attempt<()> {
+fn legacy_overlay(directories: &Directories, target: &Path, snapshot: bool) -> Attempt<()> {
     let mut data = String::from("lowerdir=");
     for (n, layer) in directories.lower.iter().enumerate() {
         let separator = if n == 0 { "" } else { ":" };
@@ -141,6 +210,9 @@ fn legacy_overlay(directories: &Directories, target: &Path) -> Attempt<()> {
         name(&directories.upper),
         name(&directories.work)
     );
+    for (name, value) in STANDALONE.iter().filter(|_| snapshot) {
+        let _ = write!(data, ",{name}={value}");
+    }
     let data = std::ffi::CString::new(data).at(STEP, "overlay")?;
     rustix::mount::mount(
         "overlay",

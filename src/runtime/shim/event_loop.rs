@@ -115,6 +115,12 @@ impl Shim<'_> {
 
     fn call_supervisor(&mut self) {
         let supervisors = self.clients.supervisors();
+        if supervisors == 0 && self.config.end_when_lost {
+            if let Some(pidfd) = self.container.pidfd() {
+                let _ = sys::pidfd::send_signal(pidfd.as_fd(), libc::SIGKILL);
+            }
+            return;
+        }
         if self.lost.update(supervisors, Instant::now()) {
             lost::call(&self.config.on_lost);
         }

@@ -67,6 +67,7 @@ impl Container {
                 lower: vec![root.busybox()],
                 upper: dir.join("upper"),
                 work: dir.join("work"),
+                snapshot: false,
             },
             network: NetworkSetup::Private {
                 endpoints: Vec::new(),
@@ -83,6 +84,7 @@ impl Container {
             wait_attach: settings.wait_attach,
             socket: dir.join("shim.sock"),
             on_lost: settings.on_lost,
+            end_when_lost: false,
             user: None,
             group_add: Vec::new(),
             seccomp: Default::default(),

@@ -1,0 +1,199 @@
+//! What earlier builds have made, found again by what it was made of.
+//!
+//! ```text
+//! <root>/build-cache/records/<key>      which layer a step made, and when
+//!                    contents/<key>     what a path of an immutable tree hashes to
+//!                    files/<key>        hashes of the files of one context directory (stat_cache)
+//!                    layers/<hex>       an empty file for each layer that the records need: the image
+//!                                       store keeps those
+//!                    mounts/<key>/      what `RUN --mount=type=cache` keeps
+//! ```
+//!
+//! Invariant: a key is made of contents, never of times or places, so a record is right for ever; it
+//! is only believed while the layer that it names is there. Files appear by rename. Nothing is
+//! synced: what a power cut takes is built again.
+
+mod key;
+mod stat_cache;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::image::Digest;
+use crate::state::{StateError, read_json, write_json};
+
+pub(super) use key::{Key, KeyMaker};
+pub(super) use stat_cache::{FileHashes, Identity};
+
+/// What a step made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    version: u32,
+    /// Its layer.
+    pub(super) layer: Digest,
+    /// When.
+    pub(super) created: Timestamp,
+    /// The instruction, for people.
+    pub(super) text: String,
+}
+
+/// The cache of one stack root.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    /// The cache below `root`, the directory with everything of stack.
+    pub fn open(root: &Path) -> Result<Self, StateError> {
+        let cache = Self {
+            root: root.join("build-cache"),
+        };
+        for name in ["records", "contents", "files", "layers", "mounts"] {
+            let dir = cache.root.join(name);
+            fs::create_dir_all(&dir).map_err(|error| StateError::io("make", &dir, error))?;
+        }
+        Ok(cache)
+    }
+
+    fn at(&self, kind: &str, key: &Key) -> PathBuf {
+        self.root.join(kind).join(key.hex())
+    }
+
+    /// What a step with this key made. A record that cannot be read is none.
+    pub(super) fn find(&self, key: &Key) -> Option<Record> {
+        let path = self.at("records", key);
+        let record: Record = read_json(&path).ok().flatten()?;
+        // The time says when it was last of use.
+        let now = rustix::fs::Timespec {
+            tv_sec: 0,
+            tv_nsec: rustix::fs::UTIME_NOW,
+        };
+        let times = rustix::fs::Timestamps {
+            last_access: now,
+            last_modification: now,
+        };
+        let none = rustix::fs::AtFlags::empty();
+        let _ = rustix::fs::utimensat(rustix::fs::CWD, &path, &times, none);
+        Some(record)
+    }
+
+    /// Remembers what a step made.
+    pub(super) fn put(
+        &self,
+        key: &Key,
+        layer: Digest,
+        (created, text): (Timestamp, &str),
+    ) -> Result<(), StateError> {
+        // First the mark: whoever collects garbage between the two finds a layer too many.
+        let mark = self.root.join("layers").join(layer.hex());
+        fs::write(&mark, "").map_err(|error| StateError::io("write", &mark, error))?;
+        let record = Record {
+            version: 1,
+            layer,
+            created,
+            text: text.to_owned(),
+        };
+        write_json(&self.at("records", key), &record)
+    }
+
+    /// Remembers when something was made that has no layer of its own.
+    pub(super) fn put_date(&self, key: &Key, created: Timestamp) -> Result<(), StateError> {
+        let record = Record {
+            version: 1,
+            layer: Digest::of(b""),
+            created,
+            text: String::new(),
+        };
+        write_json(&self.at("records", key), &record)
+    }
+
+    /// What was remembered of an immutable tree.
+    pub(super) fn content(&self, key: &Key) -> Option<Digest> {
+        read_json(&self.at("contents", key)).ok().flatten()
+    }
+
+    /// Remembers it.
+    pub(super) fn put_content(&self, key: &Key, digest: &Digest) -> Result<(), StateError> {
+        write_json(&self.at("contents", key), digest)
+    }
+
+    /// The file with the hashes of a context.
+    pub(super) fn files(&self, key: &Key) -> PathBuf {
+        self.at("files", key)
+    }
+
+    /// The directory of a cache mount.
+    pub(super) fn mount(&self, key: &Key) -> PathBuf {
+        self.at("mounts", key)
+    }
+
+    /// Layers that the records need (hexadecimal digits of their diff ids).
+    pub fn layers(&self) -> Vec<String> {
+        names(&self.root.join("layers"))
+    }
+
+    /// Forgets records that were of no use since `before`, and the layers that no record needs any
+    /// more; the image store can delete those then. `None` = all records.
+    pub fn forget(&self, before: Option<Timestamp>) -> Result<usize, StateError> {
+        let dir = self.root.join("records");
+        let mut needed = std::collections::HashSet::new();
+        let mut forgotten = 0;
+        for name in names(&dir) {
+            let path = dir.join(&name);
+            let used = fs::metadata(&path).and_then(|metadata| metadata.modified());
+            let used = used.ok().and_then(|time| Timestamp::try_from(time).ok());
+            let old = match (before, used) {
+                (Some(before), Some(used)) => used < before,
+                (None, _) | (_, None) => true,
+            };
+            if old {
+                crate::state::remove_file(&path)?;
+                forgotten += 1;
+            } else if let Ok(Some(record)) = read_json::<Record>(&path) {
+                needed.insert(record.layer.hex());
+            }
+        }
+        for name in self.layers() {
+            if !needed.contains(&name) {
+                crate::state::remove_file(&self.root.join("layers").join(name))?;
+            }
+        }
+        Ok(forgotten)
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.len() == 64)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_is_found_until_it_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let key = KeyMaker::new("run").text("line", "make").finish();
+        let other = KeyMaker::new("run").text("line", "make all").finish();
+        let layer = Digest::of(b"layer");
+        let now = Timestamp::now();
+        cache.put(&key, layer, (now, "RUN make")).unwrap();
+        assert_eq!(cache.find(&key).unwrap().layer, layer);
+        assert_eq!(cache.find(&other), None);
+        assert_eq!(cache.layers(), [layer.hex()]);
+        let old = now - jiff::SignedDuration::from_hours(1);
+        assert_eq!(cache.forget(Some(old)).unwrap(), 0);
+        assert_eq!(cache.forget(None).unwrap(), 1);
+        assert_eq!(cache.find(&key), None);
+        assert!(cache.layers().is_empty());
+    }
+}

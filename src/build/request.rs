@@ -1,0 +1,110 @@
+//! What is to be built: the same for `stack image build` and for a service's `build:`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+
+use super::check::CheckOptions;
+use super::run::NetworkChoice;
+use crate::image::Reference;
+
+/// An image to build.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// What to call it in progress and messages, when there are several: the service.
+    pub title: Option<String>,
+    /// The directory that steps copy from; `None` = there is none.
+    pub context: Option<PathBuf>,
+    /// The Dockerfile.
+    pub dockerfile: DockerfileText,
+    /// The names of the image.
+    pub names: Vec<Reference>,
+    /// The stage to build; `None` = the last.
+    pub target: Option<String>,
+    /// `--build-arg`.
+    pub args: IndexMap<String, String>,
+    /// Contexts by name.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// Secrets by name.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Sockets of ssh agents by name.
+    pub agents: BTreeMap<String, PathBuf>,
+    /// `os/architecture[/variant]`; `None` = this machine's.
+    pub platform: Option<String>,
+    /// Labels for the image.
+    pub labels: Vec<(String, String)>,
+    /// The network of steps.
+    pub network: NetworkChoice,
+    /// Further lines of `/etc/hosts`.
+    pub extra_hosts: Vec<(String, String)>,
+    /// Size of `/dev/shm`, in bytes.
+    pub shm_size: Option<u64>,
+    /// Limits: name as in `ulimit`, soft, hard.
+    pub ulimits: Vec<(String, i64, i64)>,
+    /// Limit of memory of each step, in bytes.
+    pub memory: Option<u64>,
+    /// Steps may ask for all privileges.
+    pub insecure: bool,
+    /// What earlier builds made is not used.
+    pub no_cache: NoCache,
+    /// Which checks are run; `None`: the Dockerfile says it.
+    pub checks: Option<CheckOptions>,
+    /// Base images are fetched even when they are here.
+    pub pull: bool,
+    /// The latest time that anything in the image has, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
+    pub epoch: Option<i64>,
+}
+
+/// A Dockerfile.
+#[derive(Debug, Clone, Default)]
+pub struct DockerfileText {
+    /// What it is called in messages.
+    pub path: PathBuf,
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// The patterns of what is left out of the context.
+    pub ignore: String,
+}
+
+/// A context with a name.
+#[derive(Debug, Clone)]
+pub enum NamedContext {
+    /// A directory of this machine.
+    Directory(PathBuf),
+    /// An image.
+    Image(String),
+    /// What another request of the same build makes, by its title.
+    Request(String),
+}
+
+/// A secret that steps may ask for.
+#[derive(Debug, Clone)]
+pub enum Secret {
+    /// Content of a file.
+    File(PathBuf),
+    /// A value.
+    Value(SecretText),
+}
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(pub Vec<u8>);
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}
+
+/// Which results of earlier builds are not used.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum NoCache {
+    /// All are used.
+    #[default]
+    Nothing,
+    /// None is.
+    Everything,
+    /// Those of these stages are not.
+    Stages(Vec<String>),
+}

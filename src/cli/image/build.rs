@@ -1,0 +1,383 @@
+//! `stack image build`.
+
+use std::fs;
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::reference;
+use crate::build::ignore::file_names;
+use crate::build::{
+    DockerfileText, NamedContext, NetworkChoice, NoCache, Request, Secret, SecretText,
+};
+use crate::cli::build_drive::build;
+use crate::cli::context::Context;
+use crate::cli::error::{Error, Result};
+use crate::ui::ProgressMode;
+
+/// More than any Dockerfile has.
+const DOCKERFILE_MAX: u64 = 64 << 20;
+
+/// Flags of `image build`.
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// Directory with the files that are copied; `-`: none, the Dockerfile comes from standard
+    /// input.
+    #[arg(value_name = "PATH")]
+    context: PathBuf,
+    /// The Dockerfile; `PATH/Dockerfile` unless given; `-` is standard input.
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Name of the image; can be given several times.
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
+    tags: Vec<String>,
+    /// Stage to build; the last unless given.
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+    /// Value of a build argument; without `=VALUE` the one of the environment.
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    build_args: Vec<String>,
+    /// A further context: a directory, or `docker-image://NAME`.
+    #[arg(long = "build-context", value_name = "NAME=PATH")]
+    build_contexts: Vec<String>,
+    /// A secret for steps that ask for it: `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`.
+    #[arg(long = "secret", value_name = "SPEC")]
+    secrets: Vec<String>,
+    /// An ssh agent for steps that ask for it: `default` or `NAME=SOCKET`.
+    #[arg(long, value_name = "SPEC")]
+    ssh: Vec<String>,
+    /// What the image is for: `os/architecture[/variant]`.
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+    /// A label for the image.
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    labels: Vec<String>,
+    /// A line for `/etc/hosts` of the steps: `name:address` or `name=address`.
+    #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
+    add_hosts: Vec<String>,
+    /// The network of the steps: `default`, `none` or `host`.
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "default",
+        hide_default_value = true
+    )]
+    network: String,
+    /// Do not use what earlier builds have made.
+    #[arg(long)]
+    no_cache: bool,
+    /// Do not use what earlier builds have made of these stages.
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
+    /// Fetch base images even if they are here.
+    #[arg(long)]
+    pull: bool,
+    /// Write the image's id to this file.
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+    /// Print the image's id only.
+    #[arg(short, long)]
+    quiet: bool,
+    /// How progress is shown.
+    #[arg(long, value_enum, value_name = "MODE")]
+    progress: Option<ProgressMode>,
+    /// Size of `/dev/shm` of the steps.
+    #[arg(long, value_name = "BYTES")]
+    shm_size: Option<String>,
+    /// Limit of memory of each step.
+    #[arg(short, long, value_name = "BYTES")]
+    memory: Option<String>,
+    /// A limit of the steps: `name=soft[:hard]`.
+    #[arg(long = "ulimit", value_name = "LIMIT")]
+    ulimits: Vec<String>,
+    /// What steps may ask for: `security.insecure`, `network.host`.
+    #[arg(long = "allow", value_name = "RIGHT")]
+    allow: Vec<String>,
+}
+
+impl Build {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        context.refuse_dry_run("image build")?;
+        context.require_root()?;
+        let mode = match self.quiet {
+            true => ProgressMode::Quiet,
+            false => self.progress.unwrap_or(context.progress_mode()),
+        };
+        let request = self.request(context)?;
+        let images = build(context, std::slice::from_ref(&request), mode)?;
+        let Some(image) = images.first() else {
+            return Ok(());
+        };
+        if let Some(path) = &self.iidfile {
+            fs::write(path, image.id.to_string()).map_err(|error| {
+                Error::new(format!("cannot write {}", path.display())).because(error)
+            })?;
+        }
+        if self.quiet || request.names.is_empty() {
+            writeln!(io::stdout(), "{}", image.id)?;
+        }
+        Ok(())
+    }
+
+    fn request(&self, context: &Context) -> Result<Request> {
+        let (directory, dockerfile) = self.sources()?;
+        let (no_cache, stages) = (self.no_cache, &self.no_cache_filter);
+        Ok(Request {
+            title: None,
+            context: directory,
+            dockerfile,
+            names: self
+                .tags
+                .iter()
+                .map(|tag| reference(tag))
+                .collect::<Result<_>>()?,
+            target: self.target.clone(),
+            args: self
+                .build_args
+                .iter()
+                .filter_map(|text| argument(text, context))
+                .collect(),
+            contexts: self
+                .build_contexts
+                .iter()
+                .map(|text| named_context(text))
+                .collect::<Result<_>>()?,
+            secrets: self
+                .secrets
+                .iter()
+                .map(|text| secret(text, context))
+                .collect::<Result<_>>()?,
+            agents: self
+                .ssh
+                .iter()
+                .map(|text| agent(text, context))
+                .collect::<Result<_>>()?,
+            platform: self.platform.clone(),
+            labels: self
+                .labels
+                .iter()
+                .map(|text| match text.split_once('=') {
+                    Some((name, value)) => (name.to_owned(), value.to_owned()),
+                    None => (text.clone(), String::new()),
+                })
+                .collect(),
+            network: network(&self.network)?,
+            extra_hosts: self
+                .add_hosts
+                .iter()
+                .map(|text| host(text))
+                .collect::<Result<_>>()?,
+            shm_size: self.shm_size.as_deref().map(bytes).transpose()?,
+            memory: self.memory.as_deref().map(bytes).transpose()?,
+            ulimits: self
+                .ulimits
+                .iter()
+                .map(|text| ulimit(text))
+                .collect::<Result<_>>()?,
+            insecure: self.allow.iter().any(|right| right == "security.insecure"),
+            no_cache: match (no_cache, stages.is_empty()) {
+                (true, _) => NoCache::Everything,
+                (false, false) => NoCache::Stages(stages.clone()),
+                (false, true) => NoCache::Nothing,
+            },
+            pull: self.pull,
+            epoch: epoch(context)?,
+            checks: None,
+        })
+    }
+
+    /// The context's directory and the Dockerfile.
+    fn sources(&self) -> Result<(Option<PathBuf>, DockerfileText)> {
+        if self.context.as_os_str() == "-" {
+            let bytes = read_stdin()?;
+            let path = PathBuf::from("Dockerfile");
+            let ignore = String::new();
+            return Ok((
+                None,
+                DockerfileText {
+                    path,
+                    bytes,
+                    ignore,
+                },
+            ));
+        }
+        if !self.context.is_dir() {
+            return Err(Error::new(format!(
+                "the build context {} is not a directory",
+                self.context.display()
+            )));
+        }
+        let text = match &self.file {
+            Some(file) if file.as_os_str() == "-" => DockerfileText {
+                path: PathBuf::from("Dockerfile"),
+                bytes: read_stdin()?,
+                ignore: ignore_file(&self.context, None),
+            },
+            file => dockerfile(&self.context, file.as_deref())?,
+        };
+        Ok((Some(self.context.clone()), text))
+    }
+}
+
+/// Reads a Dockerfile and the patterns that go with it; `None` = the context's `Dockerfile`.
+pub(crate) fn dockerfile(context: &Path, file: Option<&Path>) -> Result<DockerfileText> {
+    let path = match file {
+        Some(file) => file.to_owned(),
+        None => context.join("Dockerfile"),
+    };
+    let bytes = fs::File::open(&path).and_then(|file| {
+        let mut bytes = Vec::new();
+        file.take(DOCKERFILE_MAX)
+            .read_to_end(&mut bytes)
+            .map(|_| bytes)
+    });
+    let bytes = bytes.map_err(|error| {
+        Error::new(format!("cannot read the Dockerfile {}", path.display())).because(error)
+    })?;
+    Ok(DockerfileText {
+        ignore: ignore_file(context, Some(&path)),
+        bytes,
+        path,
+    })
+}
+
+fn ignore_file(context: &Path, dockerfile: Option<&Path>) -> String {
+    let name = dockerfile.map(|path| path.to_string_lossy().into_owned());
+    let [own, shared] = file_names(name.as_deref().unwrap_or("Dockerfile"));
+    let own = name.and_then(|_| fs::read_to_string(own).ok());
+    own.or_else(|| fs::read_to_string(context.join(shared)).ok())
+        .unwrap_or_default()
+}
+
+fn read_stdin() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::stdin()
+        .lock()
+        .take(DOCKERFILE_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::new("cannot read standard input").because(error))?;
+    Ok(bytes)
+}
+
+/// `NAME=VALUE`, or `NAME` with the value of the environment; `None` = it has none there.
+pub(crate) fn argument(text: &str, context: &Context) -> Option<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => Some((text.to_owned(), context.env(text)?)),
+    }
+}
+
+fn named_context(text: &str) -> Result<(String, NamedContext)> {
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        Error::new(format!("`{text}` is no context")).hint("write it as NAME=PATH")
+    })?;
+    Ok((name.to_owned(), context_of(value)))
+}
+
+/// What the value of a named context means.
+pub(crate) fn context_of(value: &str) -> NamedContext {
+    match value.strip_prefix("docker-image://") {
+        Some(image) => NamedContext::Image(image.to_owned()),
+        None => NamedContext::Directory(value.into()),
+    }
+}
+
+fn secret(text: &str, context: &Context) -> Result<(String, Secret)> {
+    let wrong = || {
+        Error::new(format!("`{text}` is no secret"))
+            .hint("write it as id=NAME,src=FILE or id=NAME,env=VARIABLE")
+    };
+    let (mut id, mut file, mut variable) = (None, None, None);
+    for part in text.split(',') {
+        let (key, value) = part.split_once('=').ok_or_else(wrong)?;
+        match key {
+            "id" => id = Some(value.to_owned()),
+            "src" | "source" => file = Some(PathBuf::from(value)),
+            "env" => variable = Some(value.to_owned()),
+            "type" => {}
+            _ => return Err(wrong()),
+        }
+    }
+    let id = id.ok_or_else(wrong)?;
+    let from_env = |name: &str| {
+        let value = context.env(name);
+        value.map(|value| Secret::Value(SecretText(value.into_bytes())))
+    };
+    let value = match (file, variable) {
+        (Some(file), _) => Secret::File(file),
+        (None, Some(name)) => from_env(&name)
+            .ok_or_else(|| Error::new(format!("secret {id}: the variable {name} is not set")))?,
+        // As Docker: a variable of that name, else a file.
+        (None, None) => from_env(&id).unwrap_or_else(|| Secret::File(PathBuf::from(&id))),
+    };
+    Ok((id, value))
+}
+
+/// `default`, `NAME`, or `NAME=SOCKET`.
+pub(crate) fn agent(text: &str, context: &Context) -> Result<(String, PathBuf)> {
+    if let Some((name, path)) = text.split_once('=') {
+        return Ok((name.to_owned(), path.into()));
+    }
+    let socket = context.env("SSH_AUTH_SOCK").filter(|path| !path.is_empty());
+    let socket = socket.ok_or_else(|| {
+        Error::new("there is no ssh agent: SSH_AUTH_SOCK is not set")
+            .hint("start one with `eval $(ssh-agent)`, or name its socket: --ssh default=SOCKET")
+    })?;
+    Ok((text.to_owned(), socket.into()))
+}
+
+/// `default`, `bridge`, `none`, `host`.
+pub(crate) fn network(text: &str) -> Result<NetworkChoice> {
+    match text {
+        "" | "default" | "bridge" => Ok(NetworkChoice::Default),
+        "none" => Ok(NetworkChoice::None),
+        "host" => Ok(NetworkChoice::Host),
+        other => Err(
+            Error::new(format!("steps cannot be on the network `{other}`"))
+                .hint("use `default`, `none` or `host`"),
+        ),
+    }
+}
+
+fn host(text: &str) -> Result<(String, String)> {
+    let parts = text.split_once('=').or_else(|| text.split_once(':'));
+    let (name, address) = parts.ok_or_else(|| {
+        Error::new(format!("`{text}` is no host")).hint("write it as NAME:ADDRESS")
+    })?;
+    Ok((name.to_owned(), address.to_owned()))
+}
+
+fn bytes(text: &str) -> Result<u64> {
+    crate::compose::parse_bytes(text).ok_or_else(|| {
+        Error::new(format!("`{text}` is no size")).hint("write it like `64m` or `1g`")
+    })
+}
+
+fn ulimit(text: &str) -> Result<(String, i64, i64)> {
+    let parsed = || {
+        let (name, limits) = text.split_once('=')?;
+        let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+        Some((name.to_owned(), soft.parse().ok()?, hard.parse().ok()?))
+    };
+    parsed().ok_or_else(|| {
+        Error::new(format!("`{text}` is no limit")).hint("write it as `nofile=1024:2048`")
+    })
+}
+
+/// `SOURCE_DATE_EPOCH` (reproducible-builds.org).
+pub(crate) fn epoch(context: &Context) -> Result<Option<i64>> {
+    let Some(text) = context
+        .env("SOURCE_DATE_EPOCH")
+        .filter(|text| !text.is_empty())
+    else {
+        return Ok(None);
+    };
+    match text.parse::<i64>() {
+        Ok(seconds) if seconds >= 0 => Ok(Some(seconds)),
+        _ => Err(Error::new(format!(
+            "SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds"
+        ))),
+    }
+}

@@ -1,0 +1,165 @@
+//! How a build goes on: lines as BuildKit prints them, or a live tree.
+
+mod plain;
+mod tree;
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use crate::build::{End, Event};
+
+use super::progress::ProgressMode;
+use super::terminal::{Paint, Terminal, size};
+use plain::Plain;
+use tree::Tree;
+
+/// Time between two drawings of the tree.
+const FRAME: Duration = Duration::from_millis(80);
+
+/// Shows a build on standard error.
+#[derive(Debug)]
+pub(crate) enum BuildView {
+    /// A tree that is drawn over.
+    Live(Box<Live>),
+    /// Lines.
+    Plain(Plain),
+    /// Nothing.
+    Quiet,
+}
+
+/// A tree on the terminal.
+#[derive(Debug)]
+pub(crate) struct Live {
+    tree: Tree,
+    paint: Paint,
+    began: Instant,
+    drawn: Option<Instant>,
+    /// Lines on the screen that belong to the tree.
+    lines: usize,
+}
+
+impl BuildView {
+    pub(crate) fn new(mode: ProgressMode, terminal: Terminal) -> Self {
+        let live = match mode {
+            ProgressMode::Quiet => return Self::Quiet,
+            ProgressMode::Tty => true,
+            ProgressMode::Auto => terminal.live,
+            ProgressMode::Plain | ProgressMode::Json => false,
+        };
+        if !live {
+            return Self::Plain(Plain::default());
+        }
+        Self::Live(Box::new(Live {
+            tree: Tree::default(),
+            paint: terminal.stderr,
+            began: Instant::now(),
+            drawn: None,
+            lines: 0,
+        }))
+    }
+
+    /// Something happened.
+    pub(crate) fn take(&mut self, event: &Event) {
+        match self {
+            Self::Live(live) => live.take(event),
+            Self::Plain(plain) => {
+                let mut out = String::new();
+                plain.take(event, &mut out);
+                write_all(&out);
+            }
+            Self::Quiet => {}
+        }
+    }
+
+    /// Draws what moves by itself; call it every [`BuildView::frame`].
+    pub(crate) fn tick(&mut self) {
+        if let Self::Live(live) = self {
+            live.draw(Bound::Screen);
+        }
+    }
+
+    /// When to call [`BuildView::tick`]; `None` = never.
+    pub(crate) fn frame(&self) -> Option<Duration> {
+        matches!(self, Self::Live(_)).then_some(FRAME)
+    }
+
+    /// Draws the last state.
+    pub(crate) fn finish(&mut self) {
+        if let Self::Live(live) = self {
+            live.tree.settle();
+            live.draw(Bound::None);
+            live.lines = 0;
+        }
+    }
+}
+
+/// How many lines a drawing may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Screen,
+    None,
+}
+
+impl Live {
+    fn take(&mut self, event: &Event) {
+        if let Event::Warning { text } = event {
+            self.erase();
+            Terminal::say(&format!(
+                "{} {text}",
+                self.paint.paint(super::Style::CARE_BOLD, "warning:")
+            ));
+        }
+        self.tree.take(event, self.began.elapsed());
+        let failed = matches!(
+            event,
+            Event::Ended {
+                end: End::Failed(_),
+                ..
+            }
+        );
+        let due = self.drawn.unwrap_or(self.began).elapsed() >= FRAME;
+        if due || failed {
+            self.draw(Bound::Screen);
+        }
+    }
+
+    /// One write for the whole frame, so that no terminal shows half of it.
+    fn draw(&mut self, bound: Bound) {
+        let (columns, rows) = size();
+        let rows = match bound {
+            Bound::Screen => rows.saturating_sub(1).max(3),
+            Bound::None => usize::MAX,
+        };
+        let lines = self
+            .tree
+            .lines(self.began.elapsed(), (columns, rows), self.paint);
+        let mut frame = String::new();
+        if self.lines > 0 {
+            frame.push_str(&format!("\x1b[{}A\r", self.lines));
+        }
+        for line in &lines {
+            frame.push_str(line);
+            frame.push_str("\x1b[K\n");
+        }
+        if lines.len() < self.lines {
+            frame.push_str("\x1b[J");
+        }
+        write_all(&frame);
+        self.lines = lines.len();
+        self.drawn = Some(Instant::now());
+    }
+
+    fn erase(&mut self) {
+        if self.lines > 0 {
+            write_all(&format!("\x1b[{}A\r\x1b[J", self.lines));
+            self.lines = 0;
+        }
+    }
+}
+
+fn write_all(text: &str) {
+    // Progress that cannot be shown is no reason to fail.
+    let mut stderr = io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes());
+    let _ = stderr.flush();
+}
