@@ -5,25 +5,34 @@
 pub(super) enum SizeError {
     #[error("it has no number")]
     NoNumber,
+    #[error("`{0}` is not a number")]
+    NotANumber(String),
     #[error("`{0}` is not a unit")]
     UnknownUnit(String),
     #[error("it is negative")]
     Negative,
-    #[error("it is too large")]
-    TooLarge,
 }
 
-/// Reads a size. `-1` (unlimited) is for the caller to look at first.
-pub(super) fn parse(text: &str) -> Result<u64, SizeError> {
-    let text = text.trim();
-    if text.starts_with('-') {
+/// Reads a size. What is too large comes out as the smallest number, as it does in Docker Compose.
+pub(super) fn parse(text: &str) -> Result<i64, SizeError> {
+    if let Ok(bytes) = text.parse() {
+        return Ok(bytes);
+    }
+    let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | ' ');
+    let end = text.rfind(is_number).ok_or(SizeError::NoNumber)?;
+    let (number, unit) = match text.as_bytes().get(end) {
+        Some(b' ') => (&text[..end], &text[end + 1..]),
+        _ => text.split_at(end + 1),
+    };
+    if !super::scalar::is_float(number) {
+        return Err(SizeError::NotANumber(number.to_owned()));
+    }
+    let number: f64 = number
+        .parse()
+        .map_err(|_| SizeError::NotANumber(number.to_owned()))?;
+    if number < 0.0 {
         return Err(SizeError::Negative);
     }
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let unit = unit.strip_prefix(' ').unwrap_or(unit);
     let shift = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 0,
         "k" | "kb" | "kib" => 10,
@@ -31,25 +40,12 @@ pub(super) fn parse(text: &str) -> Result<u64, SizeError> {
         "g" | "gb" | "gib" => 30,
         "t" | "tb" | "tib" => 40,
         "p" | "pb" | "pib" => 50,
-        _ if number.is_empty() => return Err(SizeError::NoNumber),
         _ => return Err(SizeError::UnknownUnit(unit.to_owned())),
     };
-    if let Ok(whole) = number.parse::<u64>() {
-        return whole
-            .checked_mul(1 << shift)
-            .filter(|size| i64::try_from(*size).is_ok())
-            .ok_or(SizeError::TooLarge);
-    }
-    let digits = number.bytes().any(|b| b.is_ascii_digit());
-    let number: f64 = match number.parse() {
-        Ok(number) if digits => number,
-        _ => return Err(SizeError::NoNumber),
-    };
     let size = number * (1u64 << shift) as f64;
-    if size < i64::MAX as f64 {
-        Ok(size as u64)
-    } else {
-        Err(SizeError::TooLarge)
+    match size < i64::MAX as f64 {
+        true => Ok(size as i64),
+        false => Ok(i64::MIN),
     }
 }
 
@@ -74,9 +70,11 @@ mod tests {
             ("10x", Err(SizeError::UnknownUnit("x".to_owned()))),
             ("", Err(SizeError::NoNumber)),
             ("m", Err(SizeError::NoNumber)),
-            ("-1", Err(SizeError::Negative)),
-            ("99999999p", Err(SizeError::TooLarge)),
-            ("1.2.3m", Err(SizeError::NoNumber)),
+            ("5e3", Ok(5000)),
+            ("-1", Ok(-1)),
+            ("-1m", Err(SizeError::Negative)),
+            ("99999999p", Ok(i64::MIN)),
+            ("1.2.3m", Err(SizeError::NotANumber("1.2.3".to_owned()))),
         ];
         for (text, expected) in table {
             assert_eq!(parse(text), expected, "{text}");

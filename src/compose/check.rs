@@ -35,8 +35,13 @@ pub(super) fn check(tree: &Node, is_on: &dyn Fn(&str) -> bool, problems: &mut Pr
         references(&service, tree, problems);
         network_mode(&service, problems);
         replicas(&service, problems);
+        build(&service, &all, tree, problems);
         twins(&service, problems);
+        targets(&service, problems);
+        requests(&service, problems);
+        watches(&service, problems);
     }
+    contents(tree, problems);
     cycles(&on, problems);
     shared_names(&on, problems);
 }
@@ -191,6 +196,9 @@ fn references(service: &Service<'_>, tree: &Node, problems: &mut Problems) {
             undefined("volume", "volumes", volume, (source.span, tree), problems);
         }
     }
+    for (model, entry) in service.map("models") {
+        undefined("model", "models", model, (entry.key, tree), problems);
+    }
     for (kind, what) in [("configs", "config"), ("secrets", "secret")] {
         for item in service.items(kind) {
             if let Some(source) = item.get("source")
@@ -270,33 +278,202 @@ fn replicas(service: &Service<'_>, problems: &mut Problems) {
     }
 }
 
-/// Old keys and their `deploy` twins must agree.
+/// Old keys and their `deploy` twins must agree. Where `limits` is there and has no twin, Docker Compose
+/// takes the twin for 0.
 fn twins(service: &Service<'_>, problems: &mut Problems) {
-    let pairs: [(&str, &[&str]); 5] = [
-        ("scale", &["deploy", "replicas"]),
-        ("cpus", &["deploy", "resources", "limits", "cpus"]),
-        ("mem_limit", &["deploy", "resources", "limits", "memory"]),
-        ("pids_limit", &["deploy", "resources", "limits", "pids"]),
+    let pairs: [(&str, &[&str], &str); 5] = [
+        ("scale", &["deploy"], "replicas"),
+        ("cpus", &["deploy", "resources", "limits"], "cpus"),
+        ("mem_limit", &["deploy", "resources", "limits"], "memory"),
+        ("pids_limit", &["deploy", "resources", "limits"], "pids"),
         (
             "mem_reservation",
-            &["deploy", "resources", "reservations", "memory"],
+            &["deploy", "resources", "reservations"],
+            "memory",
         ),
     ];
-    for (old, new) in pairs {
-        if let (Some(first), Some(second)) = (service.node.get(old), service.node.at(new))
-            && first.scalar_text() != second.scalar_text()
-        {
+    for (old, path, new) in pairs {
+        let (Some(first), Some(parent)) = (service.node.get(old), service.node.at(path)) else {
+            continue;
+        };
+        if parent.as_map().is_none() {
+            continue;
+        }
+        let number = |node: &Node| match &node.value {
+            Value::Int(number) => *number as f64,
+            Value::Float(number) => *number,
+            Value::Text(text) => text.parse().unwrap_or(0.0),
+            _ => 0.0,
+        };
+        let second = parent.get(new);
+        let twin = second.map_or(0.0, number);
+        let differ = match old {
+            "scale" => second.is_some() && number(first) != twin,
+            _ => number(first) != 0.0 && number(first) != twin,
+        };
+        if differ {
+            let at = format!("{}.{new}", path.join("."));
+            let message = format!("`{old}` and `{at}` of `{}` differ", service.name);
             problems
-                .error(
-                    second.span,
-                    format!(
-                        "`{old}` and `{}` of `{}` differ",
-                        new.join("."),
-                        service.name
-                    ),
-                )
+                .error(second.unwrap_or(parent).span, message)
                 .related(first.span, format!("`{old}`"))
                 .help("keep one of them");
+        }
+    }
+}
+
+/// A list of mounts and one of file systems in memory cannot have the same path.
+fn targets(service: &Service<'_>, problems: &mut Problems) {
+    let tmpfs = service.items("tmpfs").iter().filter_map(|node| {
+        let target = node.as_text()?.split(':').next()?;
+        Some((target, node.span))
+    });
+    let mut seen: HashMap<&str, Span> = tmpfs.collect();
+    for mount in service.items("volumes") {
+        let Some(target) = mount.get("target").and_then(Node::as_text) else {
+            continue;
+        };
+        if let Some(first) = seen.insert(target, mount.span) {
+            problems
+                .error(mount.span, format!("two things are mounted at `{target}`"))
+                .related(first, "the first");
+        }
+    }
+}
+
+fn build(service: &Service<'_>, all: &Services<'_>, tree: &Node, problems: &mut Problems) {
+    let name = service.name;
+    let Some(build) = service.node.get("build") else {
+        return;
+    };
+    let given = |key: &str| {
+        build
+            .get(key)
+            .filter(|node| node.as_text().is_some_and(|text| !text.is_empty()))
+    };
+    if let (Some(file), Some(inline)) = (given("dockerfile"), given("dockerfile_inline")) {
+        problems
+            .error(
+                inline.span,
+                format!(
+                    "the build of `{name}` has a `dockerfile`, and another one in the stack file"
+                ),
+            )
+            .related(file.span, "the `dockerfile`")
+            .help("keep one of them");
+    }
+    let contexts = build.get("additional_contexts").and_then(Node::as_map);
+    for entry in contexts.into_iter().flatten().map(|(_, entry)| entry) {
+        let other = entry
+            .node
+            .as_text()
+            .and_then(|text| text.strip_prefix("service:"));
+        let Some(other) = other else {
+            continue;
+        };
+        match all.get(other) {
+            None => {
+                problems.error(entry.node.span, format!("there is no service `{other}`"));
+            }
+            Some(found) if found.node.get("build").is_none() => {
+                problems
+                    .error(
+                        entry.node.span,
+                        format!(
+                            "the image of `{other}` is not built, so nothing can be built from it"
+                        ),
+                    )
+                    .help("use `docker-image://IMAGE`");
+            }
+            Some(_) => {}
+        }
+    }
+    let secrets = build.get("secrets").and_then(Node::as_list);
+    for secret in secrets.unwrap_or_default() {
+        if let Some(source) = secret.get("source")
+            && let Some(used) = source.as_text()
+        {
+            undefined("secret", "secrets", used, (source.span, tree), problems);
+        }
+    }
+    let platforms = build.get("platforms").and_then(Node::as_list);
+    let platforms = platforms.unwrap_or_default();
+    if let Some((platform, span)) = service
+        .text("platform")
+        .filter(|(text, _)| !text.is_empty())
+        && !platforms.is_empty()
+        && !platforms
+            .iter()
+            .any(|node| node.as_text() == Some(platform))
+    {
+        problems
+            .error(
+                span,
+                format!("`{name}` is not built for its platform `{platform}`"),
+            )
+            .related(platforms[0].span, "the platforms it is built for")
+            .help(format!("add `{platform}` to `build.platforms`"));
+    }
+}
+
+/// Where the content of configs and secrets comes from: one place, unless they are kept elsewhere.
+fn contents(tree: &Node, problems: &mut Problems) {
+    let kinds: [(&str, &[&str]); 2] = [
+        ("configs", &["file", "environment", "content"]),
+        ("secrets", &["file", "environment"]),
+    ];
+    for (kind, places) in kinds {
+        for (name, entry) in map_of(tree, kind) {
+            let node = &entry.node;
+            if node.get("external").and_then(Node::as_bool) == Some(true) {
+                continue;
+            }
+            let given: Vec<&Node> = places.iter().filter_map(|place| node.get(place)).collect();
+            match given.as_slice() {
+                [_] => {}
+                [] => {
+                    let places: Vec<String> =
+                        places.iter().map(|place| format!("`{place}`")).collect();
+                    problems
+                        .error(entry.key, format!("`{kind}.{name}` has no content"))
+                        .help(format!("give it one of {}", places.join(", ")));
+                }
+                [first, second, ..] => {
+                    problems
+                        .error(
+                            second.span,
+                            format!("`{kind}.{name}` has its content twice"),
+                        )
+                        .related(first.span, "the first")
+                        .help("keep one of them");
+                }
+            }
+        }
+    }
+}
+
+fn requests(service: &Service<'_>, problems: &mut Problems) {
+    let path = ["deploy", "resources", "reservations", "devices"];
+    let reserved = service.node.at(&path).and_then(Node::as_list);
+    let gpus = service.items("gpus");
+    for device in reserved.unwrap_or_default().iter().chain(gpus) {
+        if let (Some(count), Some(ids)) = (device.get("count"), device.get("device_ids")) {
+            problems
+                .error(ids.span, "`count` and `device_ids` exclude each other")
+                .related(count.span, "the count")
+                .help("keep one of them");
+        }
+    }
+}
+
+fn watches(service: &Service<'_>, problems: &mut Problems) {
+    let rules = service.node.at(&["develop", "watch"]);
+    for rule in rules.and_then(Node::as_list).unwrap_or_default() {
+        let action = rule.get("action").and_then(Node::as_text);
+        if !matches!(action, Some("rebuild" | "restart")) && rule.get("target").is_none() {
+            problems
+                .error(rule.span, "files are copied nowhere: there is no `target`")
+                .help("add `target: PATH`, a path in the container");
         }
     }
 }

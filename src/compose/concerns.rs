@@ -212,52 +212,20 @@ fn arrive<'a>(
 /// Whether a stack can have a value at a pattern's places.
 #[cfg(test)]
 pub(crate) fn is_known(pattern: &str) -> bool {
-    use super::schema::{Shape, TOP};
-    static TOP_SHAPE: Shape = Shape::Keys(&TOP);
-    let mut shape = &TOP_SHAPE;
-    for step in pattern.split('.') {
-        let name = step.strip_suffix("[]").unwrap_or(step);
-        while let Shape::Optional(inner) = shape {
-            shape = inner;
-        }
-        let next = match shape {
-            Shape::Keys(keys) | Shape::Shorthand(_, keys) => {
-                keys.field(name).map(|field| &field.shape)
-            }
-            Shape::Names(inner) | Shape::NamesOrList(inner, _) => Some(*inner),
+    use super::schema::{Keys, Shape, TOP};
+    fn step(shape: &'static Shape, name: &str) -> Option<&'static Shape> {
+        let in_keys = |keys: &'static Keys| keys.field(name).map(|field| &field.shape);
+        match shape {
+            Shape::Keys(keys) | Shape::Shorthand(_, keys) | Shape::Gpus(keys) => in_keys(keys),
+            Shape::Forms(form) => in_keys(form.keys()),
+            Shape::Optional(inner) | Shape::List(inner) => step(inner, name),
+            Shape::Names(inner) | Shape::NamesOrList(inner, _) => Some(inner),
             _ => None,
-        };
-        let Some(next) = next else {
-            return false;
-        };
-        shape = next;
-        if name.len() < step.len() {
-            static ITEMS: std::sync::OnceLock<Vec<(super::schema::Form, Shape)>> =
-                std::sync::OnceLock::new();
-            shape = match shape {
-                Shape::List(inner) | Shape::Unique(inner) => inner,
-                Shape::OneOrMore(inner) | Shape::OneOrUnique(inner) => inner,
-                Shape::Forms(form) => {
-                    use super::schema::Form;
-                    let all = [
-                        Form::Port,
-                        Form::Mount,
-                        Form::Device,
-                        Form::EnvFile,
-                        Form::File,
-                    ];
-                    let items = ITEMS
-                        .get_or_init(|| all.map(|form| (form, Shape::Keys(form.keys()))).into());
-                    match items.iter().find(|(known, _)| known == form) {
-                        Some((_, shape)) => shape,
-                        None => return false,
-                    }
-                }
-                _ => return false,
-            };
         }
     }
-    true
+    static TOP_SHAPE: Shape = Shape::Keys(&TOP);
+    let mut names = pattern.split('.').map(|name| name.trim_end_matches("[]"));
+    names.try_fold(&TOP_SHAPE, step).is_some()
 }
 
 #[cfg(test)]

@@ -97,6 +97,9 @@ fn completed_service(service: &mut Node) {
             }
         }
     }
+    devices(service);
+    zeros(service);
+    replicas(service);
     if let Some(Value::List(hosts)) = child(service, "extra_hosts").map(|node| &mut node.value) {
         hosts.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
     }
@@ -104,7 +107,9 @@ fn completed_service(service: &mut Node) {
 
 fn service(service: &mut Node, span: Span) {
     let networks = service.get("networks").and_then(Node::as_map);
-    if service.get("network_mode").is_none() && networks.is_none_or(Map::is_empty) {
+    let has_mode = service.get("network_mode").is_some();
+    let is_provided = service.get("provider").is_some();
+    if !has_mode && !is_provided && networks.is_none_or(Map::is_empty) {
         let mut networks = mapping(span);
         networks.set("default", Node::new(Value::Null, span));
         service.set("networks", networks);
@@ -123,6 +128,7 @@ fn service(service: &mut Node, span: Span) {
     {
         "missing".clone_into(policy);
     }
+    pre_start(service);
 }
 
 fn child<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
@@ -132,6 +138,8 @@ fn child<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
 /// Services whose namespaces are shared or that are linked must be there first.
 fn implied_dependencies(service: &mut Node) {
     let mut implied: Vec<(String, Span)> = Vec::new();
+    // A service whose mounts are taken over need not be restarted with.
+    let mut shared: Vec<(String, Span)> = Vec::new();
     for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
         if let Some(node) = service.get(key)
             && let Some(other) = node
@@ -149,23 +157,144 @@ fn implied_dependencies(service: &mut Node) {
         let other = link.as_text().and_then(|link| link.split(':').next());
         implied.extend(other.map(|other| (other.to_owned(), link.span)));
     }
-    if implied.is_empty() {
+    for item in items(service, "volumes_from") {
+        let other = item.as_text().and_then(|text| text.split(':').next());
+        if let Some(other) = other.filter(|other| *other != "container") {
+            shared.push((other.to_owned(), item.span));
+        }
+    }
+    if implied.is_empty() && shared.is_empty() {
         return;
     }
     if service.get("depends_on").is_none() {
-        let span = implied[0].1;
+        let span = service.span;
         service.set("depends_on", mapping(span));
     }
     let Some(dependencies) = child(service, "depends_on") else {
         return;
     };
-    for (other, span) in implied {
+    let implied = implied.into_iter().map(|(other, span)| (other, span, true));
+    let shared = shared.into_iter().map(|(other, span)| (other, span, false));
+    for (other, span, restart) in implied.chain(shared) {
         if dependencies.get(&other).is_none() {
             let mut dependency = mapping(span);
             dependency.set("condition", Node::text("service_started", span));
-            dependency.set("restart", Node::new(Value::Bool(true), span));
+            if restart {
+                dependency.set("restart", Node::new(Value::Bool(true), span));
+            }
             dependency.set("required", Node::new(Value::Bool(true), span));
             dependencies.set(&other, dependency);
+        }
+    }
+}
+
+fn items<'a>(node: &'a Node, key: &str) -> &'a [Node] {
+    node.get(key).and_then(Node::as_list).unwrap_or_default()
+}
+
+fn list<'a>(node: &'a mut Node, key: &str) -> &'a mut [Node] {
+    match child(node, key).map(|node| &mut node.value) {
+        Some(Value::List(items)) => items,
+        _ => &mut [],
+    }
+}
+
+/// A request for devices that says neither how many nor which means all of them.
+fn devices(service: &mut Node) {
+    let fill = |device: &mut Node| {
+        if device.get("count").is_none() && device.get("device_ids").is_none() {
+            let span = device.span;
+            device.set("count", Node::new(Value::Int(-1), span));
+        }
+    };
+    list(service, "gpus").iter_mut().for_each(fill);
+    if let Some(reservations) = reservations(service) {
+        list(reservations, "devices").iter_mut().for_each(fill);
+    }
+}
+
+/// What Docker Compose prints as nothing or zero when it is not given.
+fn zeros(service: &mut Node) {
+    let zero = |node: &mut Node, key: &str, value: Value| {
+        if node.get(key).is_none() {
+            let span = node.span;
+            node.set(key, Node::new(value, span));
+        }
+    };
+    let text = |text: &str| Value::Text(text.to_owned());
+    if let Some(limits) = child(service, "blkio_config") {
+        for (key, entry) in limits.as_map_mut().into_iter().flatten() {
+            let Value::List(items) = &mut entry.node.value else {
+                continue;
+            };
+            for item in items {
+                zero(item, "path", text(""));
+                match key.as_str() {
+                    "weight_device" => zero(item, "weight", Value::Int(0)),
+                    _ => zero(item, "rate", text("0")),
+                }
+            }
+        }
+    }
+    if let Some(reservations) = reservations(service) {
+        for item in list(reservations, "generic_resources") {
+            if let Some(spec) = child(item, "discrete_resource_spec") {
+                zero(spec, "kind", text(""));
+                zero(spec, "value", Value::Int(0));
+            }
+        }
+    }
+}
+
+fn reservations(service: &mut Node) -> Option<&mut Node> {
+    let resources = child(child(service, "deploy")?, "resources")?;
+    child(resources, "reservations")
+}
+
+/// Where there is a `deploy`, it has the number of containers, too.
+fn replicas(service: &mut Node) {
+    let scale = service.get("scale").cloned();
+    if let Some(scale) = scale
+        && let Some(deploy) = child(service, "deploy")
+        && deploy.as_map().is_some()
+        && deploy.get("replicas").is_none()
+    {
+        deploy.set("replicas", scale);
+    }
+}
+
+/// The steps before the start take over what describes the service's container, but for its command
+/// and its mounts.
+fn pre_start(service: &mut Node) {
+    if items(service, "pre_start").is_empty() {
+        return;
+    }
+    let Some(map) = service.as_map() else {
+        return;
+    };
+    let taken: Vec<(&str, Entry)> = super::schema::container_fields()
+        .iter()
+        .filter(|field| !matches!(field.key, "command" | "volumes"))
+        .filter_map(|field| Some((field.key, map.get(field.key)?.clone())))
+        .collect();
+    for step in list(service, "pre_start") {
+        let Some(step) = step.as_map_mut() else {
+            continue;
+        };
+        for (key, entry) in &taken {
+            match step.get_mut(*key) {
+                None => {
+                    step.insert((*key).to_owned(), entry.clone());
+                }
+                Some(own) if *key == "environment" => {
+                    let mut variables = entry.node.clone();
+                    if let (Some(all), Some(own)) = (variables.as_map_mut(), own.node.as_map()) {
+                        all.extend(own.clone());
+                    }
+                    own.node = variables;
+                }
+                Some(_) => {}
+            }
         }
     }
 }

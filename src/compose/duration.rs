@@ -35,6 +35,20 @@ pub(super) enum DurationError {
     TooLong,
 }
 
+/// Reads a duration and writes it as Go does; it may be negative.
+pub(super) fn normal(text: &str) -> Result<String, DurationError> {
+    match text.strip_prefix('-') {
+        Some(rest) if !rest.starts_with('+') => {
+            let written = format(parse(rest)?);
+            Ok(match written.as_str() {
+                "0s" => written,
+                _ => format!("-{written}"),
+            })
+        }
+        _ => parse(text).map(format),
+    }
+}
+
 /// Reads a duration.
 pub(super) fn parse(text: &str) -> Result<Duration, DurationError> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
@@ -157,6 +171,14 @@ mod tests {
         for (text, written) in table {
             assert_eq!(parse(text).map(format).as_deref(), Ok(written), "{text}");
         }
+    }
+
+    #[test]
+    fn a_duration_may_be_negative_where_nothing_is_done_with_it() {
+        for (text, written) in [("-90s", "-1m30s"), ("-0s", "0s"), ("1h", "1h0m0s")] {
+            assert_eq!(normal(text).as_deref(), Ok(written), "{text}");
+        }
+        assert!(normal("--1s").is_err());
     }
 
     #[test]

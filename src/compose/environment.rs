@@ -35,6 +35,7 @@ pub(super) fn resolve(service: &mut Node, context: &mut Context<'_>) {
     let given = take_map(service, "environment");
     fill(&mut from_files, given, |name| (context.lookup)(name));
     put_map(service, "environment", from_files);
+    build_args(service, context);
 
     let mut labels = Map::new();
     let caller = context.lookup;
@@ -52,6 +53,29 @@ pub(super) fn resolve(service: &mut Node, context: &mut Context<'_>) {
     let given = take_map(service, "labels");
     fill(&mut labels, given, |_| None);
     put_map(service, "labels", labels);
+}
+
+/// An argument of a build without a value has the caller's, or is not given.
+fn build_args(service: &mut Node, context: &Context<'_>) {
+    let build = service
+        .as_map_mut()
+        .and_then(|map| map.get_mut("build"))
+        .map(|entry| &mut entry.node);
+    let Some(args) = build.and_then(|build| build.as_map_mut()?.get_mut("args")) else {
+        return;
+    };
+    let Some(args) = args.node.as_map_mut() else {
+        return;
+    };
+    args.retain(|name, entry| {
+        if entry.node.value == Value::Null {
+            entry.node.value = match (context.lookup)(name) {
+                Some(value) => Value::Text(value),
+                None => return false,
+            };
+        }
+        true
+    });
 }
 
 fn texts(node: Option<&Node>) -> HashMap<String, String> {

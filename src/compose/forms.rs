@@ -1,7 +1,5 @@
 //! Short forms of values, brought to their long ones.
 
-use std::net::IpAddr;
-
 use super::diagnostic::Problems;
 use super::schema::{self, Form, Keys, NoValue};
 use super::shape::{self, At, Misshapen, Shaped, text, wrong};
@@ -154,6 +152,11 @@ fn expand(
         Form::Mount => Ok(vec![mount(item, at, problems)?]),
         Form::Device => Ok(vec![device(item, at, problems)?]),
         Form::EnvFile => Ok(vec![env_file(item, at, problems)?]),
+        Form::Secret => {
+            let mut items = short_name(item, "source", &schema::FILE_USE, (at, problems))?;
+            items.iter_mut().for_each(secret_target);
+            Ok(items)
+        }
         Form::File => short_name(item, "source", &schema::FILE_USE, (at, problems)),
     }
 }
@@ -192,25 +195,6 @@ fn long_port(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Nod
     let span = item.span;
     if item.get("target").is_none() {
         problems.error(span, format!("`{at}` has no `target`"));
-        return Err(Misshapen);
-    }
-    if let Some(published) = item.get("published")
-        && let Some(text) = published.as_text().filter(|text| !text.is_empty())
-        && let Err(error) = ports::range(text)
-    {
-        problems.error(published.span, format!("`{at}.published`: {error}"));
-        return Err(Misshapen);
-    }
-    if let Some(protocol) = item.get("protocol")
-        && let Some(text) = protocol.as_text()
-        && !matches!(text.to_ascii_lowercase().as_str(), "tcp" | "udp" | "sctp")
-    {
-        problems
-            .error(
-                protocol.span,
-                format!("`{at}.protocol`: `{text}` is unknown"),
-            )
-            .help("use `tcp` or `udp`");
         return Err(Misshapen);
     }
     for (key, default) in [("mode", "ingress"), ("protocol", "tcp")] {
@@ -268,7 +252,8 @@ fn long_mount(item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, 
 
 fn device(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, Misshapen> {
     let span = item.span;
-    if item.as_map().is_some() {
+    let is_long = item.as_map().is_some();
+    if is_long {
         shape::keys(&mut item, &schema::DEVICE, at, problems)?;
     } else {
         text(&mut item, at, problems)?;
@@ -284,6 +269,10 @@ fn device(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, 
         for (key, section) in ["source", "target", "permissions"].iter().zip(sections) {
             item.set(key, Node::text(section, span));
         }
+    }
+    if is_long && item.get("target").is_none() {
+        problems.error(span, format!("`{at}` has no `target`"));
+        return Err(Misshapen);
     }
     let source = item.get("source").and_then(Node::as_text);
     let source = source.unwrap_or_default().to_owned();
@@ -305,6 +294,16 @@ fn env_file(item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, Mi
         item.set("required", Node::new(Value::Bool(true), span));
     }
     Ok(item)
+}
+
+fn secret_target(item: &mut Node) {
+    let is_given = |node: &Node| node.as_text().is_some_and(|text| !text.is_empty());
+    if !item.get("target").is_some_and(is_given)
+        && let Some(source) = item.get("source").and_then(Node::as_text)
+    {
+        let target = Node::text(format!("/run/secrets/{source}"), item.span);
+        item.set("target", target);
+    }
 }
 
 /// Text that stands for a mapping with that text under one key, which must be there.
@@ -346,14 +345,20 @@ pub(super) fn file_mode(node: &mut Node, at: &At<'_>, problems: &mut Problems) -
     Ok(())
 }
 
-/// `default`, `ID` or `ID=PATH`: a text, a list or a mapping, brought to a mapping.
+/// `default` or `ID=PATH`: a list or a mapping, brought to a mapping.
 pub(super) fn ssh_keys(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
-    if node.as_text().is_some() {
-        let item = Node::new(std::mem::replace(&mut node.value, Value::Null), node.span);
-        node.value = Value::List(vec![item]);
-    }
     shape::unique(node, at, problems);
-    shape::pairs(node, NoValue::Inherit, at, problems)
+    shape::pairs(node, NoValue::Inherit, at, problems)?;
+    for (id, entry) in node.as_map().into_iter().flatten() {
+        let path = entry.node.as_text().unwrap_or_default();
+        if path.is_empty() && id != "default" {
+            problems
+                .error(entry.key, format!("the SSH key `{id}` has no path"))
+                .help(format!("write `{id}=PATH`, or `default` for the agent"));
+            return Err(Misshapen);
+        }
+    }
+    Ok(())
 }
 
 /// `all`, or a list of requests.
@@ -370,8 +375,18 @@ pub(super) fn gpus(
         node.value = Value::List(vec![all]);
         return Ok(());
     }
+    mappings(node, known, at, problems)
+}
+
+/// A list of mappings with known keys.
+pub(super) fn mappings(
+    node: &mut Node,
+    known: &'static Keys,
+    at: &At<'_>,
+    problems: &mut Problems,
+) -> Shaped {
     let Value::List(items) = &mut node.value else {
-        return wrong(node, "`all` or a list", at, problems);
+        return wrong(node, "a list", at, problems);
     };
     let mut index = 0;
     items.retain_mut(|item| {
@@ -396,22 +411,9 @@ pub(super) fn device_count(node: &mut Node, at: &At<'_>, problems: &mut Problems
 /// One limit for both, or `{soft, hard}`.
 pub(super) fn ulimit(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
     if node.as_map().is_none() {
-        return shape::integer(node, (-1, i64::MAX), at, problems);
+        return shape::integer(node, (i64::MIN, i64::MAX), at, problems);
     }
-    shape::keys(node, &schema::ULIMIT, at, problems)?;
-    let limit = |key| node.get(key).and_then(Node::as_int);
-    let (Some(soft), Some(hard)) = (limit("soft"), limit("hard")) else {
-        problems.error(node.span, format!("`{at}` needs both `soft` and `hard`"));
-        return Err(Misshapen);
-    };
-    if hard != -1 && (soft == -1 || soft > hard) {
-        problems.error(
-            node.span,
-            format!("`{at}`: the soft limit {soft} is above the hard limit {hard}"),
-        );
-        return Err(Misshapen);
-    }
-    Ok(())
+    shape::keys(node, &schema::ULIMIT, at, problems)
 }
 
 /// `name=address` for each host; both `=` and `:` may part them.
@@ -428,7 +430,7 @@ pub(super) fn hosts(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Sh
                 let line = item.as_text().unwrap_or_default();
                 match line.split_once('=').or_else(|| line.split_once(':')) {
                     Some((name, address)) => {
-                        lines.extend(host(name, address, &item, (&at, problems)));
+                        lines.push(host(name, address, &item));
                     }
                     None => {
                         problems
@@ -448,7 +450,7 @@ pub(super) fn hosts(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Sh
                 for mut address in addresses {
                     if text(&mut address, &at, problems).is_ok() {
                         let value = address.as_text().unwrap_or_default().to_owned();
-                        lines.extend(host(&name, &value, &address, (&at, problems)));
+                        lines.push(host(&name, &value, &address));
                     }
                 }
             }
@@ -462,26 +464,12 @@ pub(super) fn hosts(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Sh
     Ok(())
 }
 
-fn host(name: &str, address: &str, node: &Node, context: (&At<'_>, &mut Problems)) -> Option<Node> {
-    let (at, problems) = context;
+fn host(name: &str, address: &str, node: &Node) -> Node {
     let address = address
         .strip_prefix('[')
         .and_then(|inner| inner.strip_suffix(']'))
         .unwrap_or(address);
-    if address != "host-gateway" && address.parse::<IpAddr>().is_err() {
-        problems
-            .error(
-                node.span,
-                format!("`{at}`: `{address}` is not an IP address"),
-            )
-            .help("use an address or `host-gateway`");
-        return None;
-    }
-    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        problems.error(node.span, format!("`{at}`: `{name}` is not a host name"));
-        return None;
-    }
-    Some(Node::text(format!("{name}={address}"), node.span))
+    Node::text(format!("{name}={address}"), node.span)
 }
 
 #[cfg(test)]

@@ -73,7 +73,12 @@ pub(super) fn resolve(tree: &mut Node, bases: &Bases) {
             }
         }
         if let Some(build) = child(service, "build") {
-            build_context(build, bases);
+            build_paths(build, bases);
+        }
+        if let Some(develop) = child(service, "develop") {
+            for rule in items(develop, "watch") {
+                bases.text(child(rule, "path"));
+            }
         }
     }
     for key in ["configs", "secrets"] {
@@ -101,15 +106,31 @@ pub(super) fn resolve(tree: &mut Node, bases: &Bases) {
     }
 }
 
-fn build_context(build: &mut Node, bases: &Bases) {
-    let is_remote = |text: &str| text.contains("://") || text.starts_with("git@");
-    let context = child(build, "context");
-    if context
-        .as_deref()
-        .and_then(Node::as_text)
-        .is_some_and(|text| !is_remote(text))
-    {
-        bases.text(context);
+fn build_paths(build: &mut Node, bases: &Bases) {
+    if build.as_map().is_some() && build.get("context").is_none() {
+        let span = build.span;
+        build.set("context", Node::text(".", span));
+    }
+    context(child(build, "context"), bases);
+    for named in children(build, "additional_contexts") {
+        context(Some(named), bases);
+    }
+    for key in children(build, "ssh") {
+        bases.text(Some(key));
+    }
+}
+
+/// A context is a directory, unless it is elsewhere: a URL, a Git repository, another service.
+fn context(node: Option<&mut Node>, bases: &Bases) {
+    let is_elsewhere = |text: &str| {
+        text.contains("://")
+            || text.starts_with("git@")
+            || text.starts_with("github.com/")
+            || text.starts_with("service:")
+    };
+    let written = node.as_deref().and_then(Node::as_text);
+    if written.is_some_and(|text| !is_elsewhere(text)) {
+        bases.text(node);
     }
 }
 

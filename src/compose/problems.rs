@@ -248,6 +248,12 @@ fn clashes_between_services_show_both() {
       |                           ^^^^^^^
       |
       = help: add `data:` to the top-level `volumes:`
+
+    error: two things are mounted at `/x`
+     --> stack.yaml:5:27
+      |
+    5 |   d: {image: a, volumes: [data:/x, ./b:x], tmpfs: /x}
+      |                           ^^^^^^^                 -- the first
     "#);
 }
 

@@ -3,11 +3,12 @@
 //! Docker Compose takes all of it and leaves it to the engine to fail, halfway through.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use super::concerns::{Concern, Part};
 use super::diagnostic::{Problems, Span};
 use super::model::{NetworkKey, ServiceName, VolumeKey};
-use super::tree::{Map, Node};
+use super::tree::{Map, Node, Value};
 use super::vocabulary;
 
 /// Checks a finished tree.
@@ -23,6 +24,9 @@ pub(super) fn check(tree: &Node, found: &mut Vec<Concern>) {
         network_mode(&service, &mut problems);
         replicas(&service, &mut problems);
         targets(&service, &mut problems);
+        ranges(&service, &mut problems);
+        ulimits(&service, &mut problems);
+        hosts(&service, &mut problems);
         vocabulary::check_service(&entry.node, &mut problems);
         found.extend(Concern::all(
             &Part::Service(ServiceName::new(name)),
@@ -152,6 +156,88 @@ fn replicas(service: &Service<'_>, problems: &mut Problems) {
                 )
                 .related(span, "more than one")
                 .help("give a range of host ports, or none");
+        }
+    }
+}
+
+/// Numbers, sizes and durations, with the least that means something.
+const LEAST: [(&[&str], f64); 20] = [
+    (&["cpus"], 0.0),
+    (&["cpu_shares"], 0.0),
+    (&["cpu_period"], 0.0),
+    (&["pids_limit"], -1.0),
+    (&["mem_limit"], 0.0),
+    (&["mem_reservation"], 0.0),
+    (&["memswap_limit"], -1.0),
+    (&["shm_size"], 0.0),
+    (&["stop_grace_period"], 0.0),
+    (&["healthcheck", "interval"], 0.0),
+    (&["healthcheck", "timeout"], 0.0),
+    (&["healthcheck", "start_period"], 0.0),
+    (&["healthcheck", "start_interval"], 0.0),
+    (&["healthcheck", "retries"], 0.0),
+    (&["deploy", "resources", "limits", "cpus"], 0.0),
+    (&["deploy", "resources", "limits", "memory"], 0.0),
+    (&["deploy", "resources", "limits", "pids"], -1.0),
+    (&["deploy", "resources", "reservations", "memory"], 0.0),
+    (&["deploy", "restart_policy", "delay"], 0.0),
+    (&["deploy", "restart_policy", "window"], 0.0),
+];
+
+fn ranges(service: &Service<'_>, problems: &mut Problems) {
+    for (path, least) in LEAST {
+        let Some(node) = service.node.at(path) else {
+            continue;
+        };
+        let number = match &node.value {
+            Value::Int(number) => *number as f64,
+            Value::Float(number) => *number,
+            // A duration has a unit behind its sign and digits.
+            Value::Text(text) if text.starts_with('-') => text.parse().unwrap_or(f64::MIN),
+            _ => continue,
+        };
+        if number < least {
+            let at = path.join(".");
+            let message = format!("`services.{}.{at}` must be {least} or more", service.name);
+            problems.error(node.span, message);
+        }
+    }
+}
+
+fn ulimits(service: &Service<'_>, problems: &mut Problems) {
+    for (name, entry) in members(service.node, "ulimits") {
+        let limit = |key| {
+            let node = entry.node.get(key).unwrap_or(&entry.node);
+            node.as_int().unwrap_or_default()
+        };
+        let (soft, hard) = (limit("soft"), limit("hard"));
+        if soft < -1 || hard < -1 {
+            problems.error(
+                entry.node.span,
+                format!("the limit `{name}` must be -1 or more"),
+            );
+        } else if hard != -1 && (soft == -1 || soft > hard) {
+            problems.error(
+                entry.node.span,
+                format!("the soft limit `{name}` {soft} is above the hard limit {hard}"),
+            );
+        }
+    }
+}
+
+fn hosts(service: &Service<'_>, problems: &mut Problems) {
+    for item in service.items("extra_hosts") {
+        let (name, address) = item
+            .as_text()
+            .and_then(|line| line.split_once('='))
+            .unwrap_or_default();
+        if address != "host-gateway" && address.parse::<IpAddr>().is_err() {
+            problems
+                .error(item.span, format!("`{address}` is not an IP address"))
+                .help("use an address or `host-gateway`");
+        }
+        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            problems.error(item.span, format!("`{name}` is not a host name"));
         }
     }
 }

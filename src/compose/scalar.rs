@@ -79,6 +79,44 @@ pub(super) fn is_float(text: &str) -> bool {
     mantissa_ok && exponent_ok
 }
 
+/// Whether there is something like a container's name in a text. Docker Compose's pattern has no
+/// anchors, so the rest may be anything.
+pub(super) fn has_container_name(text: &str) -> bool {
+    let first = |b: u8| b.is_ascii_alphanumeric();
+    let next = |b: u8| first(b) || matches!(b, b'_' | b'.' | b'-');
+    text.as_bytes()
+        .windows(2)
+        .any(|pair| matches!(pair, [a, b] if first(*a) && next(*b)))
+}
+
+/// `always|never|build|if_not_present|missing|refresh|daily|weekly|every_([0-9]+[wdhms])+`
+pub(super) fn is_pull_policy(text: &str) -> bool {
+    const WORDS: [&str; 8] = [
+        "always",
+        "never",
+        "build",
+        "if_not_present",
+        "missing",
+        "refresh",
+        "daily",
+        "weekly",
+    ];
+    let Some(mut rest) = text.strip_prefix("every_") else {
+        return WORDS.contains(&text);
+    };
+    while !rest.is_empty() {
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let Some(next) = after.strip_prefix(['w', 'd', 'h', 'm', 's']) else {
+            return false;
+        };
+        if after.len() == rest.len() {
+            return false;
+        }
+        rest = next;
+    }
+    text.len() > "every_".len()
+}
+
 /// A boolean as Compose casts text to one; the flag says that only YAML 1.1 would call it so.
 pub(super) fn boolean(text: &str) -> Option<(bool, bool)> {
     match text.to_lowercase().as_str() {

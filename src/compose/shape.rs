@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::diagnostic::{Problems, Span, suggestion};
 use super::forms;
-use super::schema::{Keys, ListItem, NoValue, Shape, Unlimited};
+use super::schema::{Keys, ListItem, NoValue, Others, Pattern, Shape, SizeFrom};
 use super::tree::{Directive, Entry, Map, Node, Value, Written};
 use super::{bytes, duration, scalar};
 
@@ -99,11 +99,19 @@ pub(super) fn apply(
         },
         Shape::Word(words) => word(node, words, at, problems),
         Shape::Bool => boolean(node, at, problems),
+        Shape::Matching(pattern) => matching(node, *pattern, at, problems),
+        Shape::TrueOrFalse => match &node.value {
+            Value::Bool(_) => Ok(()),
+            _ => wrong(node, "true or false", at, problems),
+        },
+        Shape::Short => short(node, at, problems),
+        Shape::Integer if node.as_text().is_some() => wrong(node, "a whole number", at, problems),
+        Shape::Integer => integer(node, (i64::MIN, i64::MAX), at, problems),
+        Shape::Whole => whole(node, at, problems),
         Shape::Int(least, most) => integer(node, (*least, *most), at, problems),
-        Shape::Mode => mode(node, at, problems),
         Shape::FileMode => forms::file_mode(node, at, problems),
         Shape::Number => number(node, at, problems),
-        Shape::Size(unlimited) => size(node, *unlimited, at, problems),
+        Shape::Size(from) => size(node, *from, at, problems),
         Shape::Duration => duration_text(node, at, problems),
         Shape::Words => forms::words(node, at, problems),
         Shape::HealthTest => forms::health_test(node, at, problems),
@@ -142,6 +150,7 @@ pub(super) fn apply(
         Shape::Hosts => forms::hosts(node, at, problems),
         Shape::SshKeys => forms::ssh_keys(node, at, problems),
         Shape::Gpus(known) => forms::gpus(node, known, at, problems),
+        Shape::PreStart(known) => forms::mappings(node, known, at, problems),
         Shape::DeviceCount => forms::device_count(node, at, problems),
         Shape::Shorthand(key, known) => {
             if node.as_text().is_some() {
@@ -250,7 +259,7 @@ pub(super) fn integer(
         Value::Float(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
             Some(*number as i128)
         }
-        Value::Text(text) => text.trim().parse().ok(),
+        Value::Text(text) => text.parse().ok(),
         _ => None,
     };
     let (least, most) = bounds;
@@ -274,15 +283,45 @@ pub(super) fn integer(
     }
 }
 
-fn mode(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
-    if let Some(text) = node.as_text() {
-        let digits = text.strip_prefix("0o").unwrap_or(text);
-        let Ok(bits) = u32::from_str_radix(digits, 8) else {
-            return not_a_number(node, "permission bits such as `0755`", at, problems);
-        };
-        node.value = Value::Int(i128::from(bits));
+fn short(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    if node.as_text().is_some() {
+        return wrong(node, "a whole number", at, problems);
     }
-    integer(node, (0, 0o7777), at, problems)
+    integer(node, (0, i64::MAX), at, problems)?;
+    node.value = Value::Int(node.as_int().unwrap_or_default() & 0xffff);
+    Ok(())
+}
+
+/// A number of which only the whole part counts.
+fn whole(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    if let Value::Float(number) = node.value
+        && number.is_finite()
+    {
+        // Beyond 64 bits the conversion saturates.
+        node.value = Value::Int(i128::from(number as i64));
+    }
+    integer(node, (i64::MIN, i64::MAX), at, problems)
+}
+
+fn matching(node: &mut Node, pattern: Pattern, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    text(node, at, problems)?;
+    let written = node.as_text().unwrap_or_default();
+    let (matches, help) = match pattern {
+        Pattern::ContainerName => (
+            scalar::has_container_name(written),
+            "a name has letters, digits, `_`, `.` and `-`, starts with a letter or digit, and is two or more long",
+        ),
+        Pattern::PullPolicy => (
+            scalar::is_pull_policy(written),
+            "use `always`, `missing`, `never`, `build`, `daily`, `weekly` or `every_<DURATION>`",
+        ),
+    };
+    if matches {
+        return Ok(());
+    }
+    let message = format!("`{at}` cannot be `{written}`");
+    problems.error(node.span, message).help(help);
+    Err(Misshapen)
 }
 
 fn not_a_number(node: &Node, wanted: &str, at: &At<'_>, problems: &mut Problems) -> Shaped {
@@ -298,48 +337,46 @@ fn number(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
     let found = match &node.value {
         Value::Int(number) => Some(*number as f64),
         Value::Float(number) => Some(*number),
-        Value::Text(text) if scalar::is_float(text.trim()) => text.trim().parse().ok(),
+        Value::Text(text) if scalar::is_float(text) => text.parse().ok(),
         _ => None,
     };
-    match found {
-        Some(number) if number >= 0.0 && number.is_finite() => {
+    // Single precision, with the digits that are needed to tell it from its neighbours.
+    let single = |number: f64| (number as f32).to_string().parse::<f64>().ok();
+    match found.filter(|number| number.is_finite()).and_then(single) {
+        Some(number) => {
             node.value = Value::Float(number);
             Ok(())
-        }
-        Some(_) => {
-            problems.error(node.span, format!("`{at}` must be 0 or more"));
-            Err(Misshapen)
         }
         None => not_a_number(node, "a number", at, problems),
     }
 }
 
-fn size(node: &mut Node, unlimited: Unlimited, at: &At<'_>, problems: &mut Problems) -> Shaped {
-    let written = match &node.value {
-        Value::Int(number) => number.to_string(),
-        Value::Float(number) if number.is_finite() => format!("{number:.0}"),
-        Value::Text(text) => text.clone(),
+fn size(node: &mut Node, from: SizeFrom, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    let written = match (&node.value, from) {
+        (Value::Int(number), SizeFrom::Natural) if *number < 0 => {
+            return wrong(node, "0 or more", at, problems);
+        }
+        (Value::Int(_) | Value::Float(_), SizeFrom::Text) => {
+            return text(node, at, problems);
+        }
+        (Value::Int(number), _) => number.to_string(),
+        // Docker Compose does not look at it.
+        (Value::Float(number), SizeFrom::Number) if number.is_finite() => "0".to_owned(),
+        (Value::Float(number), _) if number.fract() == 0.0 => format!("{number:.0}"),
+        (Value::Text(text), _) => match bytes::parse(text) {
+            Ok(size) => size.to_string(),
+            Err(error) => {
+                let message = format!("`{at}` is not a size: `{text}`: {error}");
+                problems
+                    .error(node.span, message)
+                    .help("a size is a number of bytes or has a unit: `512k`, `64m`, `1.5g`");
+                return Err(Misshapen);
+            }
+        },
         _ => return wrong(node, "a size such as `64m`", at, problems),
     };
-    if unlimited == Unlimited::Minus1 && written == "-1" {
-        node.value = Value::Text(written);
-        return Ok(());
-    }
-    match bytes::parse(&written) {
-        Ok(size) => {
-            node.value = Value::Text(size.to_string());
-            Ok(())
-        }
-        Err(error) => {
-            problems
-                .error(
-                    node.span,
-                    format!("`{at}` is not a size: `{written}`: {error}"),
-                )
-                .help("a size is a number of bytes or has a unit: `512k`, `64m`, `1.5g`");
-            Err(Misshapen)
-        }
-    }
+    node.value = Value::Text(written);
+    Ok(())
 }
 
 fn duration_text(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
@@ -348,9 +385,9 @@ fn duration_text(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shape
         Value::Int(_) | Value::Float(_) => node.scalar_text().unwrap_or_default(),
         _ => return wrong(node, "a duration such as `1m30s`", at, problems),
     };
-    match duration::parse(&written) {
-        Ok(duration) => {
-            node.value = Value::Text(duration::format(duration));
+    match duration::normal(&written) {
+        Ok(normal) => {
+            node.value = Value::Text(normal);
             Ok(())
         }
         Err(error) => {
@@ -522,13 +559,17 @@ pub(super) fn keys(
     }
     let mut old_name = None;
     map.retain(|key, entry| {
-        if known.extensions && key.starts_with("x-") {
-            return true;
+        let field = known.field(key);
+        if field.is_none() && known.others != Others::None && key.starts_with("x-") {
+            return known.others == Others::Extensions;
         }
         if entry.node.directive == Directive::Reset {
             return true;
         }
-        let Some(field) = known.field(key) else {
+        let Some(field) = field else {
+            if known.others == Others::AllDropped {
+                return false;
+            }
             unknown_key(key, entry, known, at, problems);
             return false;
         };
@@ -577,7 +618,7 @@ fn unknown_key(key: &str, entry: &Entry, known: &Keys, at: &At<'_>, problems: &m
         diagnostic
             .label("unknown key")
             .help(format!("put the service `{key}` under `services:`"));
-    } else if known.extensions {
+    } else if known.others != Others::None {
         diagnostic
             .label("unknown key")
             .help("a key of your own starts with `x-`");

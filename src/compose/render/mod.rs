@@ -3,6 +3,9 @@
 //! The finished tree is brought to a printable form first: keys in the order of the
 //! `schema`, empty values left out. JSON, YAML and the hash input are written from it.
 
+use super::diagnostic::Span;
+use std::collections::HashSet;
+
 use super::load::Loaded;
 use super::schema::{self, Field, Keys, Print, Shape};
 use super::tree::{Entry, Map, Node, Value};
@@ -66,7 +69,7 @@ pub(super) fn hash_input(service: &Node) -> String {
 
 /// The keys of a service that its hash covers, in the order in which Docker Compose hashes them (not
 /// the one in which it prints them). Left out: `build`, `depends_on`, `profiles`, `pull_policy`, `scale`.
-const HASHED: [&str; 85] = [
+const HASHED: [&str; 86] = [
     "annotations",
     "attach",
     "develop",
@@ -128,6 +131,7 @@ const HASHED: [&str; 85] = [
     "platform",
     "ports",
     "privileged",
+    "pull_refresh_after",
     "read_only",
     "restart",
     "runtime",
@@ -176,27 +180,12 @@ enum Printed {
 
 fn printable(loaded: &Loaded, dialect: Dialect) -> Printed {
     let stack = &loaded.stack;
-    let used_by_services = |kind: &str, name: &str| {
-        loaded
-            .tree
-            .get("services")
-            .and_then(Node::as_map)
-            .into_iter()
-            .flatten()
-            .any(|(service, entry)| {
-                let items = entry.node.get(kind).and_then(Node::as_list);
-                stack.services.contains_key(service.as_str())
-                    && items
-                        .unwrap_or_default()
-                        .iter()
-                        .any(|item| item.get("source").and_then(Node::as_text) == Some(name))
-            })
-    };
+    let used = used(loaded);
     let is_printed = |kind: &str, name: &str| match kind {
         "services" => stack.services.contains_key(name),
         "networks" => stack.networks.contains_key(name),
         "volumes" => stack.volumes.contains_key(name),
-        "configs" | "secrets" => used_by_services(kind, name),
+        "configs" | "secrets" | "models" => used.contains(&(kind, name)),
         _ => true,
     };
     let mut fields = Vec::new();
@@ -234,6 +223,38 @@ fn printable(loaded: &Loaded, dialect: Dialect) -> Printed {
     sort(&mut fields, dialect);
     fields.sort_by_key(|(key, _)| rank(key));
     Printed::Map(fields)
+}
+
+/// Configs, secrets and models that services which are on use, by kind and name.
+fn used(loaded: &Loaded) -> HashSet<(&'static str, &str)> {
+    let mut used = HashSet::new();
+    let services = loaded.tree.get("services").and_then(Node::as_map);
+    for (name, entry) in services.into_iter().flatten() {
+        if !loaded.stack.services.contains_key(name.as_str()) {
+            continue;
+        }
+        let service = &entry.node;
+        let places = [
+            ("configs", service.get("configs")),
+            ("secrets", service.get("secrets")),
+            ("secrets", service.at(&["build", "secrets"])),
+        ];
+        for (kind, list) in places {
+            let items = list.and_then(Node::as_list).unwrap_or_default();
+            let sources = items
+                .iter()
+                .filter_map(|item| item.get("source")?.as_text());
+            used.extend(sources.map(|source| (kind, source)));
+        }
+        let models = service.get("models").and_then(Node::as_map);
+        used.extend(
+            models
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| ("models", name.as_str())),
+        );
+    }
+    used
 }
 
 /// The printable form; `None` when the value is left out.
@@ -274,7 +295,22 @@ fn print(node: &Node, shape: &'static Shape, dialect: Dialect) -> Option<Printed
             let items = items.iter().filter_map(Node::as_map);
             Printed::List(items.map(|map| keyed(map, keys, dialect)).collect())
         }
-        (Shape::SshKeys, Value::Map(map)) => Printed::List(map.iter().map(ssh_key).collect()),
+        (Shape::PreStart(keys), Value::List(items)) => {
+            let own = keys.field("per_replica").into_iter();
+            let fields: Vec<&'static Field> =
+                schema::container_fields().iter().chain(own).collect();
+            let items = items.iter().filter_map(Node::as_map);
+            Printed::List(
+                items
+                    .map(|map| fielded(map, fields.iter().copied(), dialect))
+                    .collect(),
+            )
+        }
+        (Shape::SshKeys, Value::Map(map)) => {
+            let mut keys: Vec<(&String, &Entry)> = map.iter().collect();
+            keys.sort_by_key(|(id, _)| *id);
+            Printed::List(keys.into_iter().map(ssh_key).collect())
+        }
         (Shape::Ulimit, Value::Map(map)) => keyed(map, &schema::ULIMIT, dialect),
         _ => plain(node, dialect),
     })
@@ -319,8 +355,16 @@ fn plain(node: &Node, dialect: Dialect) -> Printed {
 }
 
 fn keyed(map: &Map, keys: &'static Keys, dialect: Dialect) -> Printed {
+    fielded(map, keys.fields, dialect)
+}
+
+fn fielded(
+    map: &Map,
+    fields: impl IntoIterator<Item = &'static Field>,
+    dialect: Dialect,
+) -> Printed {
     let mut members = Vec::new();
-    for field in keys.fields {
+    for field in fields {
         let key = match dialect {
             Dialect::Json => field.json_key,
             Dialect::Yaml => field.key,
@@ -328,14 +372,22 @@ fn keyed(map: &Map, keys: &'static Keys, dialect: Dialect) -> Printed {
         match map.get(field.key) {
             Some(entry) if is_printed(&entry.node, field) => {
                 let value = print(&entry.node, &field.shape, dialect);
-                members.extend(value.map(|value| (key.to_owned(), value)));
+                let unsaid = dialect == Dialect::Yaml && field.print == Print::WithParent;
+                members.extend(
+                    value
+                        .filter(|value| !unsaid || *value != Printed::Map(Vec::new()))
+                        .map(|value| (key.to_owned(), value)),
+                );
             }
             _ if dialect == Dialect::Yaml => {}
             _ if field.print == Print::Always => {
                 members.push((key.to_owned(), Printed::Null));
             }
             _ if field.print == Print::WithParent => {
-                members.push((key.to_owned(), Printed::Map(Vec::new())));
+                let empty = Node::new(Value::Map(Map::new()), Span::default());
+                members.extend(
+                    print(&empty, &field.shape, dialect).map(|value| (key.to_owned(), value)),
+                );
             }
             _ => {}
         }
@@ -367,7 +419,11 @@ fn is_empty(node: &Node, shape: &Shape) -> bool {
         Value::Bool(flag) => !flag,
         Value::Int(number) => *number == 0,
         Value::Float(number) => *number == 0.0,
-        Value::Text(text) => text.is_empty() || (matches!(shape, Shape::Size(_)) && text == "0"),
+        Value::Text(text) => match shape {
+            Shape::Size(_) => text == "0",
+            Shape::Duration => text == "0s",
+            _ => text.is_empty(),
+        },
         Value::List(items) => items.is_empty(),
         Value::Map(map) => {
             let object = matches!(

@@ -1,7 +1,7 @@
 //! `services.<name>.build`.
 
 use super::service::ULIMITS;
-use super::{Form, Keys, LABELS, SIZE, Shape, TEXT_OR_UNIQUE, TEXTS, VARIABLES, f};
+use super::{Form, Keys, LABELS, Shape, TEXT_OR_UNIQUE, TEXTS, VARIABLES, WHOLE_SIZE, f};
 use Shape::*;
 
 pub(super) static BUILD: Keys = Keys::of(&[
@@ -97,7 +97,11 @@ pub(super) static BUILD: Keys = Keys::of(&[
         Forms(Form::File),
         "Secrets for `RUN --mount=type=secret`, by their names at the top.",
     ),
-    f("shm_size", SIZE, "Size of `/dev/shm` for `RUN`, in bytes."),
+    f(
+        "shm_size",
+        WHOLE_SIZE,
+        "Size of `/dev/shm` for `RUN`, in bytes.",
+    ),
     f("tags", TEXTS, "More names for the image."),
     f("ulimits", ULIMITS, "Limits of the processes of `RUN`."),
     f(

@@ -1,6 +1,6 @@
 //! `services.<name>.deploy`: how many containers, with what, and how they are replaced.
 
-use super::{ANY_INT, COUNT, Keys, LABELS, Print, SIZE, Shape, TEXTS, UNIQUE_TEXTS, f};
+use super::{ANY_INT, COUNT, Keys, LABELS, Others, Print, Shape, SizeFrom, TEXTS, UNIQUE_TEXTS, f};
 use Shape::*;
 
 pub(super) static DEPLOY: Keys = Keys::of(&[
@@ -109,7 +109,11 @@ static LIMITS: Keys = Keys::of(&[
         Number,
         "CPU time at the most, in CPUs: 0.5 is half of one.",
     ),
-    f("memory", SIZE, "Memory at the most, such as `512m`."),
+    f(
+        "memory",
+        Size(SizeFrom::Text),
+        "Memory at the most, such as `512m`.",
+    ),
     f(
         "pids",
         ANY_INT,
@@ -123,7 +127,11 @@ static RESERVATIONS: Keys = Keys::of(&[
         Number,
         "CPU time to keep, in CPUs: 0.5 is half of one.",
     ),
-    f("memory", SIZE, "Memory to keep, such as `256m`."),
+    f(
+        "memory",
+        Size(SizeFrom::Text),
+        "Memory to keep, such as `256m`.",
+    ),
     f(
         "devices",
         List(&Keys(&RESERVED_DEVICE)),
@@ -149,7 +157,8 @@ static RESERVED_DEVICE: Keys = Keys::of(&[
     f("device_ids", UNIQUE_TEXTS, "Which devices."),
     f("options", LABELS, "Options of the driver."),
 ])
-.required(&["capabilities"]);
+.required(&["capabilities"])
+.others(Others::Dropped);
 
 /// An item of `services.*.gpus`.
 pub(super) static GPU: Keys = Keys::of(&[
@@ -162,7 +171,8 @@ pub(super) static GPU: Keys = Keys::of(&[
     ),
     f("device_ids", UNIQUE_TEXTS, "Which devices."),
     f("options", LABELS, "Options of the driver."),
-]);
+])
+.others(Others::AllDropped);
 
 static GENERIC: Keys = Keys::of(&[f(
     "discrete_resource_spec",
@@ -172,7 +182,7 @@ static GENERIC: Keys = Keys::of(&[f(
 
 static DISCRETE: Keys = Keys::of(&[
     f("kind", Text, "Name of the resource.").print(Print::Given),
-    f("value", ANY_INT, "How many of it.").print(Print::Given),
+    f("value", Whole, "How many of it.").print(Print::Given),
 ]);
 
 static RESTART_POLICY: Keys = Keys::of(&[

@@ -27,7 +27,8 @@ static WATCH: Keys = Keys::of(&[
         "exec",
         Keys(&HOOK),
         "Command that runs in the container after files were copied.",
-    ),
+    )
+    .print(Print::WithParent),
     f(
         "include",
         TEXT_OR_UNIQUE,
@@ -36,7 +37,7 @@ static WATCH: Keys = Keys::of(&[
     f("ignore", TEXT_OR_UNIQUE, "Patterns of files to leave out."),
     f(
         "initial_sync",
-        Bool,
+        TrueOrFalse,
         "Copy all files when watching begins; false by default.",
     ),
 ])

@@ -19,7 +19,7 @@ mod volumes;
 pub(super) use configs::FILE_USE;
 pub(super) use mounts::MOUNT;
 pub(super) use networks::PORT;
-pub(super) use service::{DEVICE, ENV_FILE, SERVICE, ULIMIT};
+pub(super) use service::{DEVICE, ENV_FILE, SERVICE, ULIMIT, container_fields};
 pub(super) use top::TOP;
 
 /// What a place of the tree takes, and the form it is brought to.
@@ -37,16 +37,25 @@ pub(super) enum Shape {
     Word(&'static [&'static str]),
     /// A boolean, or text that says one.
     Bool,
+    /// Text of a form.
+    Matching(Pattern),
+    /// `true` or `false` and nothing else.
+    TrueOrFalse,
+    /// A whole number of 16 bits; larger ones lose their upper bits.
+    Short,
     /// A whole number within bounds, or text that says one.
     Int(i64, i64),
-    /// Permission bits: a number (`0755` is octal in YAML already), or text with octal digits.
-    Mode,
-    /// Permission bits as [`Shape::Mode`], brought to text with a leading zero.
+    /// A whole number, not as text.
+    Integer,
+    /// A number whose fraction is cut off, or text that says a whole one.
+    Whole,
+    /// Permission bits: a number (`0755` is octal in YAML already), or text with octal digits;
+    /// brought to text with a leading zero.
     FileMode,
-    /// A number, or text that says one.
+    /// A number of single precision, or text that says one.
     Number,
     /// A size in bytes, brought to decimal digits.
-    Size(Unlimited),
+    Size(SizeFrom),
     /// A duration, brought to Go's notation.
     Duration,
     /// A command: nothing, a line that is split as a shell would, or a list of words.
@@ -79,10 +88,12 @@ pub(super) enum Shape {
     Ulimit,
     /// Host names and addresses, brought to `name=address`.
     Hosts,
-    /// Keys for a build: `default`, `ID=PATH`, or a mapping; brought to a mapping.
+    /// Keys for a build: a list of `default` and `ID=PATH`, or a mapping; brought to a mapping.
     SshKeys,
     /// `all`, or a list of device requests with these keys.
     Gpus(&'static Keys),
+    /// Steps before the start, which take over what the service has.
+    PreStart(&'static Keys),
     /// How many devices: `all` (brought to -1) or a number.
     DeviceCount,
     /// Text, or the keys with the text under this one (`build: .`).
@@ -91,11 +102,26 @@ pub(super) enum Shape {
     Any,
 }
 
-/// Whether -1 stands for "no limit".
+/// The form of a text, as a regular expression without anchors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unlimited {
-    Minus1,
-    No,
+pub(super) enum Pattern {
+    /// `[a-zA-Z0-9][a-zA-Z0-9_.-]+` somewhere in it.
+    ContainerName,
+    /// One of the words, or `every_` and a duration in whole units.
+    PullPolicy,
+}
+
+/// What a size may be written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SizeFrom {
+    /// Text or a number; a fraction without a unit is nothing.
+    Number,
+    /// Text or a whole number.
+    Integer,
+    /// Text or a whole number that is not negative.
+    Natural,
+    /// Text.
+    Text,
 }
 
 /// What a key without a value means in [`Shape::Pairs`].
@@ -123,8 +149,10 @@ pub(super) enum Form {
     Mount,
     Device,
     EnvFile,
-    /// A use of a config or a secret.
+    /// A use of a file: a config, or a secret of a build.
     File,
+    /// A use of a secret in a container.
+    Secret,
 }
 
 impl Form {
@@ -135,7 +163,7 @@ impl Form {
             Self::Mount => &MOUNT,
             Self::Device => &DEVICE,
             Self::EnvFile => &ENV_FILE,
-            Self::File => &FILE_USE,
+            Self::File | Self::Secret => &FILE_USE,
         }
     }
 }
@@ -146,8 +174,21 @@ pub(super) struct Keys {
     pub(super) fields: &'static [Field],
     /// Keys that must be there.
     pub(super) required: &'static [&'static str],
-    /// Whether `x-…` is allowed.
-    pub(super) extensions: bool,
+    /// Other keys that are taken.
+    pub(super) others: Others,
+}
+
+/// What becomes of a key that is not in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// `x-…` is kept, anything else is a mistake.
+    Extensions,
+    /// `x-…` is taken and dropped, anything else is a mistake.
+    Dropped,
+    /// Everything is taken and dropped.
+    AllDropped,
+    /// It is a mistake.
+    None,
 }
 
 /// One key.
@@ -202,7 +243,7 @@ impl Keys {
         Self {
             fields,
             required: &[],
-            extensions: true,
+            others: Others::Extensions,
         }
     }
 
@@ -211,8 +252,8 @@ impl Keys {
         self
     }
 
-    const fn closed(mut self) -> Self {
-        self.extensions = false;
+    const fn others(mut self, others: Others) -> Self {
+        self.others = others;
         self
     }
 }
@@ -237,7 +278,8 @@ const VARIABLES: Shape = Shape::Pairs(NoValue::Inherit);
 const OPTIONS: Shape = Shape::Names(&Shape::Scalar);
 const COUNT: Shape = Shape::Int(0, i64::MAX);
 const ANY_INT: Shape = Shape::Int(i64::MIN, i64::MAX);
-const SIZE: Shape = Shape::Size(Unlimited::No);
+const SIZE: Shape = Shape::Size(SizeFrom::Number);
+const WHOLE_SIZE: Shape = Shape::Size(SizeFrom::Integer);
 
 #[cfg(test)]
 mod tests;

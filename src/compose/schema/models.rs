@@ -1,12 +1,12 @@
 //! Language models, and their uses in services.
 
-use super::{ANY_INT, Keys, Shape, TEXTS, f};
+use super::{Keys, Shape, TEXTS, f};
 use Shape::*;
 
 pub(super) static MODEL: Keys = Keys::of(&[
     f("name", Text, "Full name of the model."),
     f("model", Text, "The model, as its registry calls it."),
-    f("context_size", ANY_INT, "Size of its context, in tokens."),
+    f("context_size", Integer, "Size of its context, in tokens."),
     f(
         "runtime_flags",
         TEXTS,

@@ -1,6 +1,6 @@
 //! What is mounted into containers.
 
-use super::{Keys, LABELS, Print, SIZE, Shape, f};
+use super::{Keys, LABELS, Print, Shape, SizeFrom, f};
 use Shape::*;
 
 /// Long form of an item of `services.*.volumes`.
@@ -66,10 +66,14 @@ static VOLUME: Keys = Keys::of(&[
 static TMPFS: Keys = Keys::of(&[
     f(
         "size",
-        SIZE,
+        Size(SizeFrom::Natural),
         "Size at the most, such as `64m`; half of the memory by default.",
     ),
-    f("mode", Mode, "Permission bits, octal; `01777` by default."),
+    f(
+        "mode",
+        Integer,
+        "Permission bits, octal; `01777` by default.",
+    ),
 ]);
 
 static IMAGE: Keys = Keys::of(&[f("subpath", Text, "Directory of the image to mount.")]);

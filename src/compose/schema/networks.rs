@@ -1,6 +1,6 @@
 //! Networks, a service's place on them, and published ports.
 
-use super::{ANY_INT, Keys, LABELS, OPTIONS, Print, Shape, TEXTS, f};
+use super::{Keys, LABELS, OPTIONS, Print, Shape, TEXTS, f};
 use Shape::*;
 
 /// A member of `services.*.networks`.
@@ -13,7 +13,7 @@ pub(super) static ATTACHMENT: Keys = Keys::of(&[
     f("driver_opts", OPTIONS, "Options of the network's driver."),
     f(
         "gw_priority",
-        ANY_INT,
+        Whole,
         "The network with the highest value gives the way out; 0 by default.",
     ),
     f(
@@ -35,7 +35,7 @@ pub(super) static ATTACHMENT: Keys = Keys::of(&[
     ),
     f(
         "priority",
-        ANY_INT,
+        Whole,
         "Networks are connected from the highest value down; 0 by default.",
     ),
 ]);
@@ -53,7 +53,7 @@ pub(in crate::compose) static PORT: Keys = Keys::of(&[
         Text,
         "Address of the host that is listened on; all by default.",
     ),
-    f("target", Int(1, 65535), "Port in the container."),
+    f("target", Int(0, u32::MAX as i64), "Port in the container."),
     f(
         "published",
         TextOrNumber,

@@ -7,8 +7,8 @@ use super::hooks::{HOOK, PRE_START};
 use super::models::MODEL_USE;
 use super::networks::ATTACHMENT;
 use super::{
-    ANY_INT, COUNT, Form, Keys, LABELS, ListItem, OPTIONS, Print, SIZE, Shape, TEXT_OR_LIST, TEXTS,
-    UNIQUE_TEXTS, Unlimited, VARIABLES, f,
+    ANY_INT, COUNT, Field, Form, Keys, LABELS, ListItem, OPTIONS, Others, Pattern, Print, SIZE,
+    Shape, TEXT_OR_LIST, TEXTS, UNIQUE_TEXTS, VARIABLES, WHOLE_SIZE, f,
 };
 use Shape::*;
 
@@ -51,7 +51,7 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     .print(Print::Given),
     f(
         "container_name",
-        Text,
+        Matching(Pattern::ContainerName),
         "Name of the container, of which there can be one then.",
     ),
     f(
@@ -71,7 +71,7 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     ),
     f(
         "pre_start",
-        List(&Keys(&PRE_START)),
+        PreStart(&PRE_START),
         "Steps that must succeed, each in a container of its own, before the service starts.",
     ),
     f(
@@ -117,27 +117,27 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     f("cpu_count", COUNT, "Number of CPUs, on Windows."),
     f(
         "cpu_percent",
-        Number,
+        Int(0, 100),
         "Share of all CPUs in percent, on Windows.",
     ),
     f(
         "cpu_period",
-        ANY_INT,
+        Whole,
         "Period of the CPU quota, in microseconds; 100000 by default.",
     ),
     f(
         "cpu_quota",
-        ANY_INT,
+        Whole,
         "CPU time in each period, in microseconds; -1 = no limit.",
     ),
     f(
         "cpu_rt_period",
-        ANY_INT,
+        Whole,
         "Period of real-time scheduling, in microseconds.",
     ),
     f(
         "cpu_rt_runtime",
-        ANY_INT,
+        Whole,
         "Real-time CPU time in each period, in microseconds.",
     ),
     f(
@@ -148,7 +148,7 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     f("cpuset", Text, "CPUs that may be used, such as `0-2,4`."),
     f(
         "cpu_shares",
-        ANY_INT,
+        Whole,
         "Weight against other containers when CPU time is short; 1024 by default.",
     ),
     f(
@@ -248,17 +248,17 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     f("mem_limit", SIZE, "Memory at the most, such as `512m`."),
     f(
         "mem_reservation",
-        SIZE,
+        WHOLE_SIZE,
         "Memory that is left to the container when it is short, such as `256m`.",
     ),
     f(
         "memswap_limit",
-        Size(Unlimited::Minus1),
+        SIZE,
         "Memory and swap together at the most; -1 = no limit on swap.",
     ),
     f(
         "mem_swappiness",
-        Size(Unlimited::Minus1),
+        WHOLE_SIZE,
         "How readily memory is swapped out, from 0 to 100.",
     ),
     f(
@@ -298,7 +298,7 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     ),
     f(
         "pids_limit",
-        ANY_INT,
+        Whole,
         "Processes and threads at the most; -1 = no limit.",
     ),
     f(
@@ -313,7 +313,7 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     ),
     f(
         "pull_policy",
-        Text,
+        Matching(Pattern::PullPolicy),
         "When the image is fetched: `missing` (the default), `always`, `never`, `build`, `daily`, `weekly` or `every_DURATION`.",
     ),
     f(
@@ -329,7 +329,7 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     f("runtime", Text, "Program that runs the container."),
     f(
         "secrets",
-        Forms(Form::File),
+        Forms(Form::Secret),
         "Files with secrets to give to the container.",
     ),
     f(
@@ -371,7 +371,7 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     ),
     f(
         "use_api_socket",
-        Bool,
+        TrueOrFalse,
         "Give the container access to the engine; false by default.",
     ),
     f(
@@ -441,6 +441,15 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     ),
 ]);
 
+/// The keys that describe a container, which the steps before the start take over.
+pub(in crate::compose) fn container_fields() -> &'static [Field] {
+    let at = |key: &str| SERVICE.fields.iter().position(|field| field.key == key);
+    match (at("annotations"), at("working_dir")) {
+        (Some(first), Some(last)) => SERVICE.fields.get(first..=last).unwrap_or_default(),
+        _ => &[],
+    }
+}
+
 static PROVIDER: Keys = Keys::of(&[
     f("type", Text, "Name of the program."),
     f("options", Names(&OneOrMore(&Scalar)), "Options for it."),
@@ -450,7 +459,7 @@ static PROVIDER: Keys = Keys::of(&[
 static BLKIO: Keys = Keys::of(&[
     f(
         "weight",
-        Int(0, u16::MAX as i64),
+        Short,
         "Weight against other containers, from 10 to 1000.",
     ),
     f(
@@ -479,7 +488,7 @@ static BLKIO: Keys = Keys::of(&[
         "Limits on writing, in operations a second.",
     ),
 ])
-.closed();
+.others(Others::None);
 
 static DEVICE_WEIGHT: Keys = Keys::of(&[
     f("path", Text, "The device, such as `/dev/sda`.")
@@ -487,23 +496,23 @@ static DEVICE_WEIGHT: Keys = Keys::of(&[
         .json_key("Path"),
     f(
         "weight",
-        Int(0, u16::MAX as i64),
+        Short,
         "Weight against other containers, from 10 to 1000.",
     )
     .print(Print::Given)
     .json_key("Weight"),
 ])
-.closed();
+.others(Others::None);
 
 static DEVICE_RATE: Keys = Keys::of(&[
     f("path", Text, "The device, such as `/dev/sda`.")
         .print(Print::Given)
         .json_key("Path"),
-    f("rate", SIZE, "Bytes or operations a second.")
+    f("rate", WHOLE_SIZE, "Bytes or operations a second.")
         .print(Print::Given)
         .json_key("Rate"),
 ])
-.closed();
+.others(Others::None);
 
 static CREDENTIAL_SPEC: Keys = Keys::of(&[
     f("config", Text, "Config with the account."),
@@ -544,7 +553,7 @@ static HEALTHCHECK: Keys = Keys::of(&[
     .print(Print::Given),
     f(
         "retries",
-        COUNT,
+        Whole,
         "Failures in a row that make it unhealthy; 3 by default.",
     )
     .print(Print::Given),
@@ -632,13 +641,13 @@ pub(in crate::compose) static ENV_FILE: Keys = Keys::of(&[
 pub(in crate::compose) static ULIMIT: Keys = Keys::of(&[
     f(
         "soft",
-        Int(-1, i64::MAX),
+        ANY_INT,
         "Limit that a process may raise up to the hard one; -1 = none.",
     )
     .print(Print::Given),
     f(
         "hard",
-        Int(-1, i64::MAX),
+        ANY_INT,
         "Limit that only a privileged process may raise; -1 = none.",
     )
     .print(Print::Given),

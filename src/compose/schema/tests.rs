@@ -14,7 +14,10 @@ fn walk(keys: &'static Keys, at: &str, see: &mut dyn FnMut(&str, &'static Keys))
 
 fn below(shape: &'static Shape, at: &str, see: &mut dyn FnMut(&str, &'static Keys)) {
     match shape {
-        Shape::Keys(keys) | Shape::Shorthand(_, keys) | Shape::Gpus(keys) => walk(keys, at, see),
+        Shape::Keys(keys)
+        | Shape::Shorthand(_, keys)
+        | Shape::Gpus(keys)
+        | Shape::PreStart(keys) => walk(keys, at, see),
         Shape::Forms(form) => walk(form.keys(), at, see),
         Shape::List(inner)
         | Shape::Unique(inner)

@@ -123,7 +123,7 @@ fn parsed<T: FromStr>(
 }
 
 fn size(node: &Node) -> Option<u64> {
-    bytes::parse(node.as_text()?).ok()
+    u64::try_from(bytes::parse(node.as_text()?).ok()?).ok()
 }
 
 /// The model of one service.
@@ -322,8 +322,14 @@ fn port(node: &Node, at: &str, problems: &mut Problems) -> Option<PortMapping> {
             }
         },
     };
+    let target: Option<u16> = reader.int("target");
+    let Some(target) = target.filter(|target| *target > 0) else {
+        let message = format!("`{}`: a port is a number from 1 to 65535", reader.at);
+        problems.error(node.span, message);
+        return None;
+    };
     Some(PortMapping {
-        target: reader.int("target")?,
+        target,
         published,
         host_ip: reader.parsed("host_ip", "an IP address", problems),
         protocol,

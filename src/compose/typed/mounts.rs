@@ -64,7 +64,11 @@ fn tmpfs_mount(text: &str) -> Mount {
     let mut options = Vec::new();
     for option in written.split(',').filter(|option| !option.is_empty()) {
         match option.split_once('=') {
-            Some(("size", value)) if bytes::parse(value).is_ok() => size = bytes::parse(value).ok(),
+            Some(("size", value)) if bytes::parse(value).is_ok_and(|size| size >= 0) => {
+                size = bytes::parse(value)
+                    .ok()
+                    .and_then(|size| u64::try_from(size).ok());
+            }
             Some(("mode", value)) if u32::from_str_radix(value, 8).is_ok() => {
                 mode = u32::from_str_radix(value, 8).ok();
             }
