@@ -567,3 +567,132 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn builds_are_told_apart_by_where_their_files_are() {
+    use super::model::{BuildContext, Dockerfile};
+    let text = "services:
+  a: {build: {context: ./x, dockerfile: D, args: {A: 1, B: }, ssh: [\"k=./key\", default], additional_contexts: {i: \"docker-image://alpine\", s: \"service:b\", g: \"https://h/r.git\"}, secrets: [{source: t, mode: 0400}]}}
+  b: {image: b, build: {dockerfile_inline: FROM x}}
+secrets: {t: {environment: T}}
+";
+    let source = MemorySource::new()
+        .file("/p/stack.yaml", text)
+        .var("T", "hidden");
+    let stack = try_load(source, &options()).unwrap().stack;
+    let build = stack.services["a"].build.clone().unwrap();
+    assert_eq!(build.context, BuildContext::Directory("/p/x".into()));
+    assert_eq!(build.dockerfile, Dockerfile::File("D".to_owned()));
+    assert_eq!(build.args.keys().collect::<Vec<_>>(), ["A"]);
+    let others: Vec<&BuildContext> = build.additional_contexts.values().collect();
+    assert!(
+        matches!(
+            others.as_slice(),
+            [
+                BuildContext::Image(_),
+                BuildContext::Service(_),
+                BuildContext::Remote(_)
+            ]
+        ),
+        "{others:?}"
+    );
+    assert_eq!(build.ssh[0].path, Some("/p/key".into()));
+    assert_eq!(
+        (build.ssh[1].id.as_str(), &build.ssh[1].path),
+        ("default", &None)
+    );
+    assert_eq!(
+        (build.secrets[0].source.as_str(), build.secrets[0].mode),
+        ("t", Some(0o400))
+    );
+    let inline = stack.services["b"].build.clone().unwrap();
+    assert_eq!(inline.context, BuildContext::Directory("/p".into()));
+    assert!(matches!(inline.dockerfile, Dockerfile::Inline(_)));
+}
+
+#[test]
+fn files_have_their_source_and_their_place_and_keep_their_content_to_themselves() {
+    use super::model::FileSource;
+    let text = "services:
+  a: {image: a, secrets: [s, {source: s, target: t}], configs: [c, {source: c, target: x/y}]}
+secrets: {s: {environment: S}}
+configs: {c: {content: hush}, f: {file: ./f}, e: {external: true}}
+";
+    let source = MemorySource::new()
+        .file("/p/stack.yaml", text)
+        .var("S", "hush");
+    let stack = try_load(source, &options()).unwrap().stack;
+    let service = &stack.services["a"];
+    let targets = |uses: &[super::model::FileUse]| -> Vec<String> {
+        uses.iter().map(|file| file.target.clone()).collect()
+    };
+    assert_eq!(
+        targets(&service.secrets),
+        ["/run/secrets/s", "/run/secrets/t"]
+    );
+    assert_eq!(targets(&service.configs), ["/c", "/x/y"]);
+    assert_eq!(
+        stack.secrets["s"].source,
+        FileSource::Environment {
+            variable: "S".to_owned(),
+            value: Some("hush".to_owned())
+        }
+    );
+    assert_eq!(stack.configs["f"].source, FileSource::File("/p/f".into()));
+    assert_eq!(stack.configs["e"].source, FileSource::External);
+    let shown = format!("{:?} {:?}", stack.secrets, stack.configs);
+    assert!(!shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn hooks_watch_rules_and_steps_are_read() {
+    use super::model::WatchAction;
+    let service = service(
+        "environment: {A: s, B: s}, post_start: [{command: a b, user: u, environment: {X: }}], \
+         pre_stop: [{command: [c]}], pre_start: [{image: i, command: d, environment: {B: own}, per_replica: true}, {}], \
+         develop: {watch: [{path: src, action: sync+exec, target: /t, exec: {command: e}, ignore: q}]}",
+    );
+    assert_eq!(service.post_start[0].command, ["a", "b"]);
+    assert_eq!(service.post_start[0].environment["X"], None);
+    assert_eq!(service.pre_stop[0].command, ["c"]);
+    let step = &service.pre_start[0];
+    assert_eq!((step.image.as_deref(), step.per_replica), (Some("i"), true));
+    assert_eq!(step.environment["A"].as_deref(), Some("s"));
+    assert_eq!(step.environment["B"].as_deref(), Some("own"));
+    assert_eq!(service.pre_start[1].command, None);
+    let rule = &service.watch[0];
+    assert_eq!(rule.path, std::path::Path::new("/p/src"));
+    assert_eq!(rule.action, WatchAction::SyncExec);
+    assert_eq!(rule.ignore, ["q"]);
+    assert_eq!(rule.exec.as_ref().unwrap().command, ["e"]);
+}
+
+#[test]
+fn devices_are_asked_for_by_name_by_number_or_all() {
+    use super::model::{DeviceChoice, UpdateOrder};
+    let service = service(
+        "gpus: all, devices: [vendor/class=x, \"/dev/a:/dev/b:r\"], deploy: {update_config: {parallelism: 0, order: start-first}, \
+         resources: {reservations: {devices: [{capabilities: [tpu], count: 2}, {capabilities: [gpu], device_ids: [\"0\"]}]}}}",
+    );
+    let choices: Vec<&DeviceChoice> = service
+        .device_requests
+        .iter()
+        .map(|request| &request.devices)
+        .collect();
+    assert_eq!(
+        choices,
+        [
+            &DeviceChoice::Count(2),
+            &DeviceChoice::Ids(vec!["0".to_owned()]),
+            &DeviceChoice::All
+        ]
+    );
+    assert_eq!(service.device_requests[2].capabilities, ["gpu"]);
+    assert_eq!(service.cdi_devices, ["vendor/class=x"]);
+    assert_eq!(service.devices[0].permissions, "r");
+    let update = service.deploy.update.unwrap();
+    assert_eq!(
+        (update.parallelism, update.order),
+        (None, UpdateOrder::StartFirst)
+    );
+}

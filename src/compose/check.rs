@@ -42,6 +42,7 @@ pub(super) fn check(tree: &Node, is_on: &dyn Fn(&str) -> bool, problems: &mut Pr
         watches(&service, problems);
     }
     contents(tree, problems);
+    external(tree, problems);
     cycles(&on, problems);
     shared_names(&on, problems);
 }
@@ -143,9 +144,8 @@ fn dependencies(
 ) {
     let name = service.name;
     for (other, entry) in service.map("depends_on") {
-        let condition = entry.node.get("condition").and_then(Node::as_text);
         let required = entry.node.get("required").and_then(Node::as_bool) != Some(false);
-        let Some(target) = on.get(other.as_str()) else {
+        if !on.contains_key(other.as_str()) {
             if let Some(found) = all.get(other.as_str()) {
                 if required {
                     problems
@@ -165,21 +165,6 @@ fn dependencies(
             if let Some(meant) = suggestion(other, all.keys().copied()) {
                 diagnostic.help(format!("did you mean `{meant}`?"));
             }
-            continue;
-        };
-        if condition == Some("service_healthy")
-            && target
-                .node
-                .at(&["healthcheck", "disable"])
-                .and_then(Node::as_bool)
-                == Some(true)
-        {
-            problems
-                .error(
-                    entry.key,
-                    format!("`{name}` waits until `{other}` is healthy, but its health check is disabled"),
-                )
-                .help("wait for `service_started`, or give the service a health check");
         }
     }
 }
@@ -322,21 +307,21 @@ fn twins(service: &Service<'_>, problems: &mut Problems) {
     }
 }
 
-/// A list of mounts and one of file systems in memory cannot have the same path.
+/// A mount and a file system in memory cannot have the same path.
 fn targets(service: &Service<'_>, problems: &mut Problems) {
     let tmpfs = service.items("tmpfs").iter().filter_map(|node| {
         let target = node.as_text()?.split(':').next()?;
         Some((target, node.span))
     });
-    let mut seen: HashMap<&str, Span> = tmpfs.collect();
+    let seen: HashMap<&str, Span> = tmpfs.collect();
     for mount in service.items("volumes") {
         let Some(target) = mount.get("target").and_then(Node::as_text) else {
             continue;
         };
-        if let Some(first) = seen.insert(target, mount.span) {
+        if let Some(first) = seen.get(target) {
             problems
                 .error(mount.span, format!("two things are mounted at `{target}`"))
-                .related(first, "the first");
+                .related(*first, "the first");
         }
     }
 }
@@ -413,6 +398,26 @@ fn build(service: &Service<'_>, all: &Services<'_>, tree: &Node, problems: &mut 
             )
             .related(platforms[0].span, "the platforms it is built for")
             .help(format!("add `{platform}` to `build.platforms`"));
+    }
+}
+
+/// A volume that exists already is not made, so nothing can be said of how.
+fn external(tree: &Node, problems: &mut Problems) {
+    for (name, entry) in map_of(tree, "volumes") {
+        let node = &entry.node;
+        if node.get("external").and_then(Node::as_bool) != Some(true) {
+            continue;
+        }
+        for (key, other) in node.as_map().into_iter().flatten() {
+            if !matches!(key.as_str(), "external" | "name") && !key.starts_with("x-") {
+                problems
+                    .error(
+                        other.key,
+                        format!("`volumes.{name}` exists already, so `{key}` means nothing"),
+                    )
+                    .help(format!("take `external` or `{key}` out"));
+            }
+        }
     }
 }
 

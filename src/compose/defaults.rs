@@ -1,7 +1,6 @@
 //! What a stack file means without saying it: the default network, full names, dependencies.
 
 use super::diagnostic::Span;
-use super::paths::clean_target;
 use super::tree::{Entry, Map, Node, Value};
 
 /// Completes what is only half said. The tree is merged, its paths are absolute.
@@ -100,8 +99,9 @@ fn completed_service(service: &mut Node) {
     devices(service);
     zeros(service);
     replicas(service);
-    if let Some(Value::List(hosts)) = child(service, "extra_hosts").map(|node| &mut node.value) {
-        hosts.sort_by(|a, b| a.as_text().cmp(&b.as_text()));
+    list(service, "extra_hosts").sort_by(|a, b| a.as_text().cmp(&b.as_text()));
+    if let Some(build) = child(service, "build") {
+        list(build, "extra_hosts").sort_by(|a, b| a.as_text().cmp(&b.as_text()));
     }
 }
 
@@ -115,7 +115,6 @@ fn service(service: &mut Node, span: Span) {
         service.set("networks", networks);
     }
     implied_dependencies(service);
-    mounts(service);
     if let Some(build) = child(service, "build") {
         let span = build.span;
         if build.get("dockerfile").is_none() && build.get("dockerfile_inline").is_none() {
@@ -295,17 +294,6 @@ fn pre_start(service: &mut Node) {
                 }
                 Some(_) => {}
             }
-        }
-    }
-}
-
-fn mounts(service: &mut Node) {
-    let Some(Value::List(mounts)) = child(service, "volumes").map(|node| &mut node.value) else {
-        return;
-    };
-    for mount in mounts {
-        if let Some(Value::Text(target)) = child(mount, "target").map(|node| &mut node.value) {
-            *target = clean_target(target);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Short forms of values, brought to their long ones.
 
+use std::net::IpAddr;
+
 use super::diagnostic::Problems;
 use super::schema::{self, Form, Keys, NoValue};
 use super::shape::{self, At, Misshapen, Shaped, text, wrong};
@@ -197,6 +199,14 @@ fn long_port(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Nod
         problems.error(span, format!("`{at}` has no `target`"));
         return Err(Misshapen);
     }
+    if let Some(node) = item.get("host_ip")
+        && let Some(text) = node.as_text()
+        && text.parse::<IpAddr>().is_err()
+    {
+        let message = format!("`{at}.host_ip` must be an IP address, not `{text}`");
+        problems.error(node.span, message);
+        return Err(Misshapen);
+    }
     for (key, default) in [("mode", "ingress"), ("protocol", "tcp")] {
         if item.get(key).is_none() {
             item.set(key, Node::text(default, span));
@@ -215,7 +225,8 @@ fn mount(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, M
     let short = item.as_text().unwrap_or_default();
     match mounts::parse(short) {
         Ok(mount) => {
-            let (node, unknown) = mounts::long_form(&mount, span);
+            let (mut node, unknown) = mounts::long_form(&mount, span);
+            clean_target(&mut node);
             for option in unknown {
                 problems
                     .warn(span, format!("`{at}`: the option `{option}` is unknown"))
@@ -232,7 +243,17 @@ fn mount(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, M
     }
 }
 
-fn long_mount(item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, Misshapen> {
+/// Two mounts at one path are one, however the path is written.
+fn clean_target(mount: &mut Node) {
+    if let Some(target) = mount.get("target")
+        && let Some(text) = target.as_text()
+    {
+        let cleaned = Node::text(super::paths::clean_target(text), target.span);
+        mount.set("target", cleaned);
+    }
+}
+
+fn long_mount(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, Misshapen> {
     let kind = item.get("type").and_then(Node::as_text);
     let filled = |key| {
         item.get(key)
@@ -244,6 +265,7 @@ fn long_mount(item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, 
     } else if kind == Some("bind") && !filled("source") {
         "source"
     } else {
+        clean_target(&mut item);
         return Ok(item);
     };
     problems.error(item.span, format!("`{at}` has no `{missing}`"));
@@ -259,7 +281,7 @@ fn device(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, 
         text(&mut item, at, problems)?;
         let short = item.as_text().unwrap_or_default().to_owned();
         let sections: Vec<&str> = short.split(':').collect();
-        if sections.len() > 3 || sections.iter().any(|section| section.is_empty()) {
+        if sections.len() > 3 {
             problems
                 .error(span, format!("`{at}` is not a device: `{short}`"))
                 .help("a device is written `SOURCE[:TARGET[:rwm]]`");
@@ -277,7 +299,8 @@ fn device(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, 
     let source = item.get("source").and_then(Node::as_text);
     let source = source.unwrap_or_default().to_owned();
     for (key, default) in [("target", source.as_str()), ("permissions", "rwm")] {
-        if item.get(key).is_none() {
+        let is_empty = |node: &Node| node.as_text() == Some("");
+        if !is_long && item.get(key).is_none_or(is_empty) {
             item.set(key, Node::text(default, span));
         }
     }

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use super::concerns::{Concern, Part};
 use super::diagnostic::{Diagnostics, Location, Problems, Sources, Span};
 use super::layers::{Loader, Scope};
-use super::model::{NetworkKey, ProjectName, ServiceName, Stack, VolumeKey};
+use super::model::{FileObject, NetworkKey, ProjectName, ServiceName, Stack, VolumeKey};
 use super::paths::Bases;
 use super::project::{self, Variables, display_path};
 use super::source::Source;
@@ -223,6 +223,11 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
         volumes: IndexMap::new(),
         unused_networks: IndexMap::new(),
         unused_volumes: IndexMap::new(),
+        configs: file_objects(&tree, "configs", &lookup),
+        secrets: file_objects(&tree, "secrets", &lookup),
+        models: named(&tree, "models")
+            .map(|(key, node)| (key.clone(), typed::model(node)))
+            .collect(),
     };
     let mut concerns = Vec::new();
     if raw {
@@ -412,6 +417,16 @@ fn noted<T>(part: Part, found: &mut Vec<Concern>, work: impl FnOnce(&mut Problem
     let made = work(&mut problems);
     found.extend(Concern::all(&part, problems));
     made
+}
+
+fn file_objects(
+    tree: &Node,
+    kind: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> IndexMap<String, FileObject> {
+    named(tree, kind)
+        .map(|(key, node)| (key.clone(), typed::file_object(node, lookup)))
+        .collect()
 }
 
 fn volume_of(mount: &Node) -> Option<&str> {

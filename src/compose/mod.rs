@@ -52,5 +52,5 @@ pub use load::{LoadOptions, Loaded, Positions, Skip, load};
 
 /// Reads a size in bytes (`64m`, `1gb`); `None` = it is none.
 pub fn parse_bytes(text: &str) -> Option<u64> {
-    bytes::parse(text).ok()
+    u64::try_from(bytes::parse(text).ok()?).ok()
 }

@@ -89,7 +89,9 @@ pub(super) fn long_form<'a>(mount: &ShortMount<'a>, span: Span) -> (Node, Vec<&'
     if is_bind || given(&bind) {
         node.set("bind", bind);
     }
-    if !is_bind || given(&volume) {
+    // Docker Compose leaves a text of two characters at that.
+    let is_short = mount.source.is_none() && mount.target.len() <= 2;
+    if (!is_bind && !is_short) || given(&volume) {
         node.set("volume", volume);
     }
     (node, unknown)

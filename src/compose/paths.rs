@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::mounts::is_path;
-use super::project::absolute;
+use super::project::{absolute, clean};
 use super::tree::{Node, Value};
 
 /// What relative paths start from.
@@ -15,9 +14,9 @@ pub(super) struct Bases {
 impl Bases {
     fn resolve(&self, written: &str) -> String {
         let home = self.home.as_deref().filter(|_| written.starts_with('~'));
-        let path = match (home, written.strip_prefix("~/")) {
-            (Some(home), Some(rest)) => home.join(rest),
-            (Some(home), None) if written == "~" => home.to_path_buf(),
+        let path = match (home, written.strip_prefix('~')) {
+            // Docker Compose takes `~name` for a path below the caller's home, too.
+            (Some(home), Some(rest)) => clean(&home.join(rest.trim_start_matches('/'))),
             _ => PathBuf::from(written),
         };
         if path.is_absolute() {
@@ -87,21 +86,12 @@ pub(super) fn resolve(tree: &mut Node, bases: &Bases) {
         }
     }
     for volume in children(tree, "volumes") {
-        let Some(options) = child(volume, "driver_opts") else {
+        let is_local = volume.get("driver").and_then(Node::as_text) == Some("local");
+        let Some(options) = child(volume, "driver_opts").filter(|_| is_local) else {
             continue;
         };
-        let binds = options
-            .get("o")
-            .and_then(Node::as_text)
-            .is_some_and(|options| options.split(',').any(|o| matches!(o, "bind" | "rbind")));
-        let device = child(options, "device");
-        if binds
-            && device
-                .as_deref()
-                .and_then(Node::as_text)
-                .is_some_and(is_path)
-        {
-            bases.text(device);
+        if options.get("o").and_then(Node::as_text) == Some("bind") {
+            bases.text(child(options, "device"));
         }
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn check(tree: &Node, found: &mut Vec<Concern>) {
         replicas(&service, &mut problems);
         targets(&service, &mut problems);
         ranges(&service, &mut problems);
+        health(&service, tree, &mut problems);
         ulimits(&service, &mut problems);
         hosts(&service, &mut problems);
         vocabulary::check_service(&entry.node, &mut problems);
@@ -156,6 +157,24 @@ fn replicas(service: &Service<'_>, problems: &mut Problems) {
                 )
                 .related(span, "more than one")
                 .help("give a range of host ports, or none");
+        }
+    }
+}
+
+fn health(service: &Service<'_>, tree: &Node, problems: &mut Problems) {
+    for (other, entry) in members(service.node, "depends_on") {
+        let waits = entry.node.get("condition").and_then(Node::as_text) == Some("service_healthy");
+        let disabled = tree
+            .at(&["services", other, "healthcheck", "disable"])
+            .and_then(Node::as_bool);
+        if waits && disabled == Some(true) {
+            let name = service.name;
+            problems
+                .error(
+                    entry.key,
+                    format!("`{name}` waits until `{other}` is healthy, but its health check is disabled"),
+                )
+                .help("wait for `service_started`, or give the service a health check");
         }
     }
 }

@@ -89,6 +89,15 @@ pub(super) fn apply(
             Value::Int(_) | Value::Float(_) => to_text(node),
             _ => wrong(node, "text or a number", at, problems),
         },
+        Shape::TextOrInt => match &node.value {
+            Value::Text(_) => Ok(()),
+            Value::Int(_) => to_text(node),
+            _ => wrong(node, "text or a whole number", at, problems),
+        },
+        Shape::TextNumberOrNothing => match &node.value {
+            Value::Text(_) | Value::Int(_) | Value::Float(_) | Value::Null => to_text(node),
+            _ => wrong(node, "text or a number", at, problems),
+        },
         Shape::TextOrBool => match &node.value {
             Value::Text(_) | Value::Bool(_) => to_text(node),
             _ => wrong(node, "text, true or false", at, problems),
@@ -107,7 +116,8 @@ pub(super) fn apply(
         Shape::Short => short(node, at, problems),
         Shape::Integer if node.as_text().is_some() => wrong(node, "a whole number", at, problems),
         Shape::Integer => integer(node, (i64::MIN, i64::MAX), at, problems),
-        Shape::Whole => whole(node, at, problems),
+        Shape::WholeNumber if node.as_text().is_some() => wrong(node, "a number", at, problems),
+        Shape::Whole | Shape::WholeNumber => whole(node, at, problems),
         Shape::Int(least, most) => integer(node, (*least, *most), at, problems),
         Shape::FileMode => forms::file_mode(node, at, problems),
         Shape::Number => number(node, at, problems),
@@ -519,13 +529,6 @@ fn pairs_of_list(node: &mut Node, at: &At<'_>, problems: &mut Problems) {
             Some((key, value)) => (key, Value::Text(value.to_owned())),
             None => (line, Value::Null),
         };
-        if key.is_empty() {
-            problems.error(
-                span,
-                format!("`{}` has no name before the `=`", at.index(index)),
-            );
-            continue;
-        }
         let mut value = Node::new(value, span);
         value.directive = item.directive;
         map.insert(
@@ -588,9 +591,13 @@ pub(super) fn keys(
         }
         true
     });
-    if let Some(name) = old_name.filter(|name| name.as_text().is_some())
-        && !map.contains_key("name")
-    {
+    if let Some(name) = old_name.filter(|name| name.as_text().is_some()) {
+        if let Some(own) = map.get("name").filter(|own| own.node.value != name.value) {
+            problems
+                .error(own.key, format!("`{at}` has two names"))
+                .related(name.span, "the other one")
+                .help("write `external: true`, and one `name:` beside it");
+        }
         map.insert(
             "name".to_owned(),
             Entry {

@@ -339,6 +339,9 @@ mod tests {
             volumes: IndexMap::new(),
             unused_networks: IndexMap::new(),
             unused_volumes: IndexMap::new(),
+            configs: IndexMap::new(),
+            secrets: IndexMap::new(),
+            models: IndexMap::new(),
         }
     }
 

@@ -141,6 +141,7 @@ fn changed_parts(old: &Service, new: &Service) -> Vec<String> {
     let left_out = [
         "hash_input",
         "has_build",
+        "build",
         "pull_policy",
         "replicas",
         "depends_on",

@@ -77,7 +77,7 @@ fn json(out: &mut String, value: &Printed, depth: usize, style: &Style) {
     }
 }
 
-pub(super) fn json_number(number: f64) -> String {
+fn json_number(number: f64) -> String {
     let size = number.abs();
     // JSON has no words for these; Go's encoder refuses them.
     if !number.is_finite() {

@@ -131,7 +131,6 @@ const HASHED: [&str; 86] = [
     "platform",
     "ports",
     "privileged",
-    "pull_refresh_after",
     "read_only",
     "restart",
     "runtime",
@@ -156,6 +155,7 @@ const HASHED: [&str; 86] = [
     "pre_start",
     "post_start",
     "pre_stop",
+    "pull_refresh_after",
 ];
 
 static SERVICE_SHAPE: Shape = Shape::Keys(&schema::SERVICE);

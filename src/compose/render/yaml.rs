@@ -5,9 +5,9 @@
 //! The rules are those of libyaml's emitter (its Go descendant), to the byte.
 
 use super::Printed;
-use super::json::json_number;
+
 use crate::compose::scalar;
-use crate::compose::tree::Value;
+use crate::compose::tree::{Value, float_text};
 
 /// A line is folded at the first single space after this column.
 const WIDTH: usize = 80;
@@ -78,7 +78,7 @@ impl Writer {
             Printed::Null => self.word("null"),
             Printed::Bool(flag) => self.word(if *flag { "true" } else { "false" }),
             Printed::Int(number) => self.word(&number.to_string()),
-            Printed::Float(number) if number.is_finite() => self.word(&json_number(*number)),
+            Printed::Float(number) if number.is_finite() => self.word(&float_text(*number)),
             Printed::Float(number) => self.word(match () {
                 () if number.is_nan() => ".nan",
                 () if *number > 0.0 => ".inf",

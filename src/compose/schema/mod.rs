@@ -29,8 +29,12 @@ pub(super) enum Shape {
     Text,
     /// Text or a number, kept as text.
     TextOrNumber,
-    /// Text, a number or a boolean, kept as text.
+    /// Text or a whole number, kept as text.
+    TextOrInt,
+    /// Text or a boolean, kept as text.
     TextOrBool,
+    /// Text, a number or nothing, kept as text.
+    TextNumberOrNothing,
     /// Any scalar, kept as text; nothing becomes empty text.
     Scalar,
     /// One of these words.
@@ -49,6 +53,8 @@ pub(super) enum Shape {
     Integer,
     /// A number whose fraction is cut off, or text that says a whole one.
     Whole,
+    /// A number whose fraction is cut off, not as text.
+    WholeNumber,
     /// Permission bits: a number (`0755` is octal in YAML already), or text with octal digits;
     /// brought to text with a leading zero.
     FileMode,
@@ -275,7 +281,7 @@ const TEXT_OR_LIST: Shape = Shape::OneOrMore(&Shape::Text);
 const TEXT_OR_UNIQUE: Shape = Shape::OneOrUnique(&Shape::Text);
 const LABELS: Shape = Shape::Pairs(NoValue::Empty);
 const VARIABLES: Shape = Shape::Pairs(NoValue::Inherit);
-const OPTIONS: Shape = Shape::Names(&Shape::Scalar);
+const OPTIONS: Shape = Shape::Names(&Shape::TextOrNumber);
 const COUNT: Shape = Shape::Int(0, i64::MAX);
 const ANY_INT: Shape = Shape::Int(i64::MIN, i64::MAX);
 const SIZE: Shape = Shape::Size(SizeFrom::Number);

@@ -1,6 +1,6 @@
 //! Networks, a service's place on them, and published ports.
 
-use super::{Keys, LABELS, OPTIONS, Print, Shape, TEXTS, f};
+use super::{Keys, LABELS, OPTIONS, Others, Print, Shape, TEXTS, f};
 use Shape::*;
 
 /// A member of `services.*.networks`.
@@ -13,7 +13,7 @@ pub(super) static ATTACHMENT: Keys = Keys::of(&[
     f("driver_opts", OPTIONS, "Options of the network's driver."),
     f(
         "gw_priority",
-        Whole,
+        WholeNumber,
         "The network with the highest value gives the way out; 0 by default.",
     ),
     f(
@@ -35,7 +35,7 @@ pub(super) static ATTACHMENT: Keys = Keys::of(&[
     ),
     f(
         "priority",
-        Whole,
+        WholeNumber,
         "Networks are connected from the highest value down; 0 by default.",
     ),
 ]);
@@ -56,7 +56,7 @@ pub(in crate::compose) static PORT: Keys = Keys::of(&[
     f("target", Int(0, u32::MAX as i64), "Port in the container."),
     f(
         "published",
-        TextOrNumber,
+        TextOrInt,
         "Port of the host, or a range of which one is taken; any free one by default.",
     ),
     f("protocol", Text, "`tcp` (the default), `udp` or `sctp`."),
@@ -109,7 +109,11 @@ static IPAM: Keys = Keys::of(&[
         List(&Keys(&POOL)),
         "Address ranges; one is chosen by default.",
     ),
-    f("options", OPTIONS, "Options of what gives out addresses."),
+    f(
+        "options",
+        Names(&Text),
+        "Options of what gives out addresses.",
+    ),
 ]);
 
 static POOL: Keys = Keys::of(&[
@@ -129,4 +133,5 @@ static POOL: Keys = Keys::of(&[
         Names(&Text),
         "Addresses that are not given out, by host name.",
     ),
-]);
+])
+.others(Others::Dropped);

@@ -7,8 +7,8 @@ use super::hooks::{HOOK, PRE_START};
 use super::models::MODEL_USE;
 use super::networks::ATTACHMENT;
 use super::{
-    ANY_INT, COUNT, Field, Form, Keys, LABELS, ListItem, OPTIONS, Others, Pattern, Print, SIZE,
-    Shape, TEXT_OR_LIST, TEXTS, UNIQUE_TEXTS, VARIABLES, WHOLE_SIZE, f,
+    ANY_INT, COUNT, Field, Form, Keys, LABELS, ListItem, Others, Pattern, Print, SIZE, Shape,
+    TEXT_OR_LIST, TEXTS, UNIQUE_TEXTS, VARIABLES, WHOLE_SIZE, f,
 };
 use Shape::*;
 
@@ -208,7 +208,7 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     ),
     f(
         "group_add",
-        Unique(&TextOrNumber),
+        Unique(&TextOrInt),
         "More groups of the user, names or numbers.",
     ),
     f(
@@ -351,7 +351,7 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     ),
     f(
         "storage_opt",
-        OPTIONS,
+        Names(&Scalar),
         "Options of the container's file system, such as `size`.",
     ),
     f(
@@ -416,7 +416,7 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
     ),
     f(
         "expose",
-        List(&TextOrNumber),
+        List(&TextOrInt),
         "Ports that are told to others, but not published.",
     ),
     f(
@@ -528,7 +528,7 @@ static LOGGING: Keys = Keys::of(&[
     ),
     f(
         "options",
-        OPTIONS,
+        Names(&TextNumberOrNothing),
         "Options of it, such as `max-size` and `max-file`.",
     ),
 ]);
@@ -635,7 +635,8 @@ pub(in crate::compose) static ENV_FILE: Keys = Keys::of(&[
         "`raw`: values are taken as they are written.",
     ),
 ])
-.required(&["path"]);
+.required(&["path"])
+.others(Others::None);
 
 /// `ulimits.<name>` with both limits.
 pub(in crate::compose) static ULIMIT: Keys = Keys::of(&[
@@ -652,4 +653,5 @@ pub(in crate::compose) static ULIMIT: Keys = Keys::of(&[
     )
     .print(Print::Given),
 ])
-.required(&["soft", "hard"]);
+.required(&["soft", "hard"])
+.others(Others::Dropped);

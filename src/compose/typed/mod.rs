@@ -17,12 +17,19 @@ use super::model::{
 use super::tree::{Map, Node, Value};
 use super::{bytes, duration, ports};
 
+mod build;
+mod deploy;
+mod develop;
+mod files;
 mod mounts;
 mod network;
+mod outside;
 mod policies;
 
+pub(super) use files::object as file_object;
 pub(super) use mounts::volume;
 pub(super) use network::network;
+pub(super) use outside::model;
 
 /// Reads values out of one mapping of the tree.
 struct Reader<'a> {
@@ -86,6 +93,33 @@ impl<'a> Reader<'a> {
         self.map(key).into_iter().flatten().map(|(key, entry)| {
             let value = entry.node.scalar_text().unwrap_or_default();
             (key.clone(), value)
+        })
+    }
+
+    /// Variables; `None` = unset.
+    fn variables(&self, key: &str) -> IndexMap<String, Option<String>> {
+        let entries = self.map(key).into_iter().flatten();
+        entries
+            .map(|(name, entry)| (name.clone(), entry.node.scalar_text()))
+            .collect()
+    }
+
+    /// `name=address` lines.
+    fn hosts(&self, key: &str) -> Vec<(String, String)> {
+        self.texts(key)
+            .iter()
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, address)| (name.to_owned(), address.to_owned()))
+            .collect()
+    }
+
+    /// The items of a list of mappings.
+    fn readers(&self, key: &str) -> impl Iterator<Item = Reader<'a>> + use<'a> {
+        let at = format!("{}.{key}", self.at);
+        let items = self.items(key).iter().enumerate();
+        items.map(move |(index, node)| Reader {
+            node,
+            at: format!("{at}[{index}]"),
         })
     }
 
@@ -153,7 +187,46 @@ pub(super) fn service(name: &ServiceName, node: &Node, problems: &mut Problems) 
     service.restart = policies::restart(&reader, problems);
     service.pull_policy = policies::pull_policy(&reader, problems);
     service.resources = policies::resources(&reader, problems);
+    service.deploy = deploy::deploy(&reader, problems);
+    service.device_requests = deploy::device_requests(&reader);
+    service.block_io = deploy::block_io(&reader);
+    life(&reader, &mut service);
+    around(&reader, &mut service);
     service
+}
+
+/// Builds, hooks, files.
+fn life(reader: &Reader<'_>, service: &mut Service) {
+    service.build = build::build(reader);
+    service.watch = develop::watch(reader);
+    service.pre_start = develop::pre_start(reader, &service.environment);
+    service.post_start = develop::hooks(reader, "post_start");
+    service.pre_stop = develop::hooks(reader, "pre_stop");
+    service.configs = files::uses(reader, "configs", "/");
+    service.secrets = files::uses(reader, "secrets", "/run/secrets");
+    service.pull_refresh_after = reader.text("pull_refresh_after");
+}
+
+/// What surrounds a container: other services, the kernel, the engine.
+fn around(reader: &Reader<'_>, service: &mut Service) {
+    service.volumes_from = outside::volumes_from(reader);
+    service.links = outside::links(reader);
+    service.external_links = outside::external_links(reader);
+    service.provider = outside::provider(reader);
+    service.models = outside::model_uses(reader);
+    service.credential_spec = outside::credential_spec(reader);
+    service.device_cgroup_rules = reader.texts("device_cgroup_rules");
+    service.storage_opt = reader.pairs("storage_opt").collect();
+    service.cgroup = reader.text("cgroup");
+    service.cgroup_parent = reader.text("cgroup_parent");
+    service.mem_swappiness = reader
+        .text("mem_swappiness")
+        .and_then(|text| text.parse().ok());
+    service.oom_kill_disable = reader.flag("oom_kill_disable");
+    service.userns_mode = reader.text("userns_mode");
+    service.runtime = reader.text("runtime");
+    service.isolation = reader.text("isolation");
+    service.use_api_socket = reader.flag("use_api_socket");
 }
 
 fn basics(reader: &Reader<'_>) -> Service {
@@ -163,12 +236,7 @@ fn basics(reader: &Reader<'_>) -> Service {
         platform: reader.text("platform"),
         command: words(reader, "command"),
         entrypoint: words(reader, "entrypoint"),
-        environment: reader
-            .map("environment")
-            .into_iter()
-            .flatten()
-            .map(|(name, entry)| (name.clone(), entry.node.scalar_text()))
-            .collect(),
+        environment: reader.variables("environment"),
         working_dir: reader.text("working_dir"),
         expose: reader.texts("expose"),
         depends_on: dependencies(reader),
@@ -214,12 +282,7 @@ fn identity(reader: &Reader<'_>, service: &mut Service) {
     service.container_name = reader.text("container_name");
     service.dns_search = reader.texts("dns_search");
     service.dns_opt = reader.texts("dns_opt");
-    service.extra_hosts = reader
-        .texts("extra_hosts")
-        .iter()
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, address)| (name.to_owned(), address.to_owned()))
-        .collect();
+    service.extra_hosts = reader.hosts("extra_hosts");
 }
 
 fn rights(reader: &Reader<'_>, service: &mut Service, problems: &mut Problems) {
@@ -243,7 +306,8 @@ fn rights(reader: &Reader<'_>, service: &mut Service, problems: &mut Problems) {
         let (Some(source), Some(target)) = (device.text("source"), device.text("target")) else {
             continue;
         };
-        let permissions = device.text("permissions").unwrap_or_default();
+        let permissions = device.text("permissions");
+        let permissions = permissions.unwrap_or_else(|| "rwm".to_owned());
         if !permissions.chars().all(|c| matches!(c, 'r' | 'w' | 'm')) {
             problems.error(
                 node.span,
@@ -254,13 +318,8 @@ fn rights(reader: &Reader<'_>, service: &mut Service, problems: &mut Problems) {
             );
         }
         if !source.starts_with('/') {
-            problems.error(
-                node.span,
-                format!(
-                    "`{}`: `{source}` is not a path; only device nodes are supported yet",
-                    device.at
-                ),
-            );
+            service.cdi_devices.push(source);
+            continue;
         }
         service.devices.push(Device {
             source,

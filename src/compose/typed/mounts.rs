@@ -41,6 +41,12 @@ fn mount(node: &Node) -> Option<Mount> {
                 .and_then(|mode| u32::try_from(mode).ok()),
             options: Vec::new(),
         },
+        "image" => MountSource::Image {
+            image: reader.text("source")?,
+            subpath: text("image", "subpath"),
+        },
+        // No engine here has the others; it says so.
+        "cluster" | "npipe" => return None,
         _ => match reader.text("source") {
             None => MountSource::Anonymous,
             Some(volume) => MountSource::Volume {

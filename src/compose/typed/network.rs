@@ -54,6 +54,15 @@ fn attachment(reader: &Reader<'_>, problems: &mut Problems) -> Attachment {
         ipv4_address: reader.parsed("ipv4_address", "an IPv4 address", problems),
         ipv6_address: reader.parsed("ipv6_address", "an IPv6 address", problems),
         mac_address: reader.text("mac_address"),
+        driver_opts: reader.pairs("driver_opts").collect(),
+        link_local_ips: reader
+            .items("link_local_ips")
+            .iter()
+            .filter_map(|node| {
+                let at = format!("{}.link_local_ips", reader.at);
+                parsed(node.as_text()?, node, &at, "an IP address", problems)
+            })
+            .collect(),
         interface_name: reader.text("interface_name"),
         priority: reader.int("priority").unwrap_or(0),
         gw_priority: reader.int("gw_priority").unwrap_or(0),
@@ -81,6 +90,10 @@ pub(in crate::compose) fn network(key: &str, node: &Node, problems: &mut Problem
             .filter_map(|node| subnet(node, &reader.at, problems))
             .collect(),
         labels: reader.pairs("labels").collect(),
+        no_ipv4: node.get("enable_ipv4").and_then(Node::as_bool) == Some(false),
+        attachable: reader.flag("attachable"),
+        ipam_driver: ipam.as_ref().and_then(|ipam| ipam.text("driver")),
+        ipam_options: ipam.iter().flat_map(|ipam| ipam.pairs("options")).collect(),
     }
 }
 

@@ -141,13 +141,20 @@ pub(super) fn resources(reader: &Reader<'_>, problems: &mut Problems) -> Resourc
         cpu_quota: reader.int("cpu_quota").filter(|quota| *quota != 0),
         cpu_period: reader.int("cpu_period").filter(not_zero),
         cpuset: reader.text("cpuset"),
+        cpu_rt_runtime: reader.int("cpu_rt_runtime").filter(|time| *time != 0),
+        cpu_rt_period: reader.int("cpu_rt_period").filter(not_zero),
+        cpu_count: reader.int("cpu_count").filter(not_zero),
+        cpu_percent: reader.int("cpu_percent").filter(|percent| *percent > 0),
+        nano_cpus_reserved: reservations
+            .as_ref()
+            .and_then(|inner| inner.nano_cpus("cpus")),
         memory: reader
             .size("mem_limit")
             .or_else(|| limits?.size("memory"))
             .filter(not_zero),
         memory_reservation: reader
             .size("mem_reservation")
-            .or_else(|| reservations?.size("memory"))
+            .or_else(|| reservations.as_ref()?.size("memory"))
             .filter(not_zero),
         memory_swap: match reader.node.get("memswap_limit").and_then(Node::as_text) {
             Some("-1") => Some(-1),

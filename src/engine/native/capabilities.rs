@@ -29,6 +29,8 @@ enum Values {
     Except(&'static [&'static str]),
     /// `false`.
     False,
+    /// Text that is not a path.
+    NoPath,
 }
 
 /// One thing that is not, or not quite, as it is written.
@@ -97,6 +99,11 @@ static TABLE: &[Capability] = &[
     any("services.*.secrets", NO_FILE),
     any("services.*.credential_spec", WINDOWS),
     any("services.*.device_cgroup_rules", Later),
+    Capability {
+        place: "services.*.devices[].source",
+        values: Values::NoPath,
+        support: Missing("only device nodes can be given"),
+    },
     any("services.*.gpus", Later),
     any("services.*.isolation", WINDOWS),
     any("services.*.mem_swappiness", Later),
@@ -198,6 +205,7 @@ impl Capability {
             Values::Only(words) => words.contains(&text),
             Values::Except(words) => !text.is_empty() && !words.contains(&text),
             Values::False => text == "false",
+            Values::NoPath => !text.starts_with('/'),
         };
         if !is_meant {
             return None;

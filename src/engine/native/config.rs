@@ -196,6 +196,8 @@ impl Native {
                         copy_up.push(directory)
                     })?;
                 }
+                // Refused before it comes to this: see `capabilities`.
+                MountSource::Image { .. } => {}
                 MountSource::Tmpfs {
                     size,
                     mode,

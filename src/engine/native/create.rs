@@ -188,6 +188,9 @@ impl Native {
                     let name = anonymous.get(&mount.target).cloned().unwrap_or_default();
                     ("volume", name.clone(), volume_source(&name))
                 }
+                MountSource::Image { image, .. } => {
+                    ("image", image.clone(), std::path::PathBuf::new())
+                }
                 MountSource::Tmpfs { .. } => ("tmpfs", String::new(), std::path::PathBuf::new()),
             };
             MountRecord {

@@ -5,14 +5,32 @@
 //! The types serialise so that a supervisor can be handed the model and keep it on disk; this is
 //! not the form of `stack config`, which `render` writes.
 
+mod build;
+mod deploy;
+mod develop;
+mod files;
+mod mounts;
+mod network;
+mod outside;
+
+pub use build::{Build, BuildContext, Dockerfile, SshKey};
+pub use deploy::{
+    BlockIo, Deploy, DeviceChoice, DeviceRequest, FailureAction, Placement, UpdateConfig,
+    UpdateOrder,
+};
+pub use develop::{Hook, PreStart, WatchAction, WatchRule};
+pub use files::{FileObject, FileSource, FileUse};
+pub use mounts::{Mount, MountSource, Volume, VolumesFrom, VolumesSource};
+pub use network::{Attachment, Network, ServiceNetwork, Subnet};
+pub use outside::{CredentialSpec, ExternalLink, Link, Model, ModelUse, Provider};
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 macro_rules! name_type {
@@ -88,6 +106,15 @@ pub struct Stack {
     /// Named volumes that are declared, but not used by a service that is on.
     #[serde(default)]
     pub unused_volumes: IndexMap<VolumeKey, Volume>,
+    /// Configs by key.
+    #[serde(default)]
+    pub configs: IndexMap<String, FileObject>,
+    /// Secrets by key.
+    #[serde(default)]
+    pub secrets: IndexMap<String, FileObject>,
+    /// Language models by key.
+    #[serde(default)]
+    pub models: IndexMap<String, Model>,
 }
 
 /// One service: the template of its containers.
@@ -192,6 +219,62 @@ pub struct Service {
     pub attach: bool,
     /// Logging driver and options, as written.
     pub logging: Option<Logging>,
+    /// The `build` section.
+    pub build: Option<Build>,
+    /// What follows changes of files.
+    pub watch: Vec<WatchRule>,
+    /// Steps that must succeed before it starts.
+    pub pre_start: Vec<PreStart>,
+    /// Commands that run in a container after it has started.
+    pub post_start: Vec<Hook>,
+    /// Commands that run in a container before it is stopped.
+    pub pre_stop: Vec<Hook>,
+    /// Configs that a container is given.
+    pub configs: Vec<FileUse>,
+    /// Secrets that a container is given.
+    pub secrets: Vec<FileUse>,
+    /// Devices that are asked for by what they can do.
+    pub device_requests: Vec<DeviceRequest>,
+    /// Devices by their names for the Container Device Interface (`vendor/class=name`).
+    pub cdi_devices: Vec<String>,
+    /// Rules for devices that may be used, as written (`c 1:3 mr`).
+    pub device_cgroup_rules: Vec<String>,
+    /// What else `deploy` says.
+    pub deploy: Deploy,
+    /// Input and output of block devices.
+    pub block_io: Option<BlockIo>,
+    /// Mounts that are taken over.
+    pub volumes_from: Vec<VolumesFrom>,
+    /// Other names under which services are reached.
+    pub links: Vec<Link>,
+    /// Containers of other projects that are reached by name.
+    pub external_links: Vec<ExternalLink>,
+    /// The program that provides the service instead of a container.
+    pub provider: Option<Provider>,
+    /// Language models that it uses, by key.
+    pub models: IndexMap<String, ModelUse>,
+    /// Options of the container's file system (`size`).
+    pub storage_opt: BTreeMap<String, String>,
+    /// Control group namespace, as written: `host`, `private`.
+    pub cgroup: Option<String>,
+    /// Control group above that of the container.
+    pub cgroup_parent: Option<String>,
+    /// How readily memory is swapped out, 0 to 100.
+    pub mem_swappiness: Option<i64>,
+    /// Never end it for want of memory.
+    pub oom_kill_disable: bool,
+    /// `userns_mode`, as written: `host`.
+    pub userns_mode: Option<String>,
+    /// `runtime`, as written.
+    pub runtime: Option<String>,
+    /// `isolation`, as written (Windows).
+    pub isolation: Option<String>,
+    /// Account of the service (Windows).
+    pub credential_spec: Option<CredentialSpec>,
+    /// Give the container access to the engine.
+    pub use_api_socket: bool,
+    /// Age from which the image is fetched again, as written.
+    pub pull_refresh_after: Option<String>,
     /// What Docker Compose calls the service's hash input: the canonical JSON of the service after
     /// loading, without `build`, `pull_policy`, `scale`, `deploy.replicas`, `depends_on`, `profiles`.
     pub hash_input: String,
@@ -249,6 +332,34 @@ impl Default for Service {
             replicas: 1,
             attach: true,
             logging: None,
+            build: None,
+            watch: Vec::new(),
+            pre_start: Vec::new(),
+            post_start: Vec::new(),
+            pre_stop: Vec::new(),
+            configs: Vec::new(),
+            secrets: Vec::new(),
+            device_requests: Vec::new(),
+            cdi_devices: Vec::new(),
+            device_cgroup_rules: Vec::new(),
+            deploy: Deploy::default(),
+            block_io: None,
+            volumes_from: Vec::new(),
+            links: Vec::new(),
+            external_links: Vec::new(),
+            provider: None,
+            models: IndexMap::new(),
+            storage_opt: BTreeMap::new(),
+            cgroup: None,
+            cgroup_parent: None,
+            mem_swappiness: None,
+            oom_kill_disable: false,
+            userns_mode: None,
+            runtime: None,
+            isolation: None,
+            credential_spec: None,
+            use_api_socket: false,
+            pull_refresh_after: None,
             hash_input: String::new(),
         }
     }
@@ -311,94 +422,6 @@ impl fmt::Display for Protocol {
             Self::Udp => "udp",
         })
     }
-}
-
-/// Something mounted into the container.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Mount {
-    /// Absolute path inside the container.
-    pub target: String,
-    /// No writes through this mount.
-    pub read_only: bool,
-    /// What is mounted.
-    pub source: MountSource,
-}
-
-/// What is mounted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum MountSource {
-    /// A path of the host.
-    Bind {
-        /// Absolute host path.
-        path: PathBuf,
-        /// Make a missing path as a directory.
-        create_host_path: bool,
-        /// Mount propagation (`rprivate`, `rshared`…), as written.
-        propagation: Option<String>,
-        /// `false`: mounts below the path are not carried over.
-        recursive: bool,
-    },
-    /// A volume of the top-level `volumes`.
-    Volume {
-        /// Its key.
-        volume: VolumeKey,
-        /// Do not fill an empty volume from the image.
-        nocopy: bool,
-        /// Mount only this directory of the volume.
-        subpath: Option<String>,
-    },
-    /// A volume without a name, which goes with the container.
-    Anonymous,
-    /// A tmpfs.
-    Tmpfs {
-        /// Size limit in bytes.
-        size: Option<u64>,
-        /// Permission bits of the root.
-        mode: Option<u32>,
-        /// Other mount options of the short form (`noexec`, `uid=1000`), as written.
-        options: Vec<String>,
-    },
-}
-
-/// How a service is on the network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum ServiceNetwork {
-    /// On these networks, in order of priority.
-    Networks(IndexMap<NetworkKey, Attachment>),
-    /// Loopback only.
-    None,
-    /// The host's own network.
-    Host,
-    /// In the network namespace of another service's container.
-    Service(ServiceName),
-    /// In the network namespace of a container, by name or id.
-    Container(String),
-}
-
-impl Default for ServiceNetwork {
-    fn default() -> Self {
-        Self::Networks(IndexMap::new())
-    }
-}
-
-/// A service's place on one network.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Attachment {
-    /// Extra names on this network.
-    pub aliases: Vec<String>,
-    /// Fixed IPv4 address.
-    pub ipv4_address: Option<Ipv4Addr>,
-    /// Fixed IPv6 address.
-    pub ipv6_address: Option<Ipv6Addr>,
-    /// Fixed hardware address, as written (`02:42:ac:11:00:02`).
-    pub mac_address: Option<String>,
-    /// Name of the interface inside the container.
-    pub interface_name: Option<String>,
-    /// Order in which networks are connected, highest first.
-    pub priority: i64,
-    /// The network with the highest value gives the default route.
-    pub gw_priority: i64,
 }
 
 /// What must hold of a dependency before a dependent starts.
@@ -508,6 +531,16 @@ pub struct Resources {
     pub cpu_period: Option<u64>,
     /// CPUs that may be used (`0-2,4`).
     pub cpuset: Option<String>,
+    /// Real-time CPU time in each period, in µs.
+    pub cpu_rt_runtime: Option<i64>,
+    /// Period of real-time scheduling in µs.
+    pub cpu_rt_period: Option<u64>,
+    /// Number of CPUs (Windows).
+    pub cpu_count: Option<u64>,
+    /// Share of all CPUs in percent (Windows).
+    pub cpu_percent: Option<u8>,
+    /// CPU time to keep, in billionths of a CPU.
+    pub nano_cpus_reserved: Option<u64>,
     /// Memory limit in bytes.
     pub memory: Option<u64>,
     /// Memory reservation in bytes.
@@ -525,55 +558,4 @@ pub struct Logging {
     pub driver: Option<String>,
     /// Options of the driver.
     pub options: BTreeMap<String, String>,
-}
-
-/// A network of the stack.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Network {
-    /// Full name on the machine (`<project>_<key>` unless given).
-    pub name: String,
-    /// It must exist already and is never made or removed.
-    pub external: bool,
-    /// `driver`; `None` and `bridge` are the same.
-    pub driver: Option<String>,
-    /// Options of the driver.
-    pub driver_opts: BTreeMap<String, String>,
-    /// No way out of it.
-    pub internal: bool,
-    /// Give out IPv6 addresses.
-    pub enable_ipv6: bool,
-    /// Address ranges; empty = one is chosen.
-    pub subnets: Vec<Subnet>,
-    /// Labels.
-    pub labels: IndexMap<String, String>,
-}
-
-/// One address range of a network (`ipam.config`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Subnet {
-    /// The range.
-    pub subnet: IpNetwork,
-    /// Part of it that addresses are taken from.
-    pub ip_range: Option<IpNetwork>,
-    /// The bridge's own address; `None` = the first of the range.
-    pub gateway: Option<IpAddr>,
-    /// Addresses that are not given out, by host name.
-    pub aux_addresses: BTreeMap<String, IpAddr>,
-}
-
-/// A named volume of the stack.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Volume {
-    /// Full name on the machine (`<project>_<key>` unless given).
-    pub name: String,
-    /// It must exist already and is never made or removed.
-    pub external: bool,
-    /// `driver`; `None` and `local` are the same.
-    pub driver: Option<String>,
-    /// Options of the driver (`type`, `o`, `device` of `local`).
-    pub driver_opts: BTreeMap<String, String>,
-    /// Labels.
-    pub labels: IndexMap<String, String>,
 }
