@@ -9,6 +9,7 @@ use super::context::Context;
 use super::error::{Error, Result};
 use crate::compose::explain::{self, ExplainError};
 use crate::image::Reference;
+use crate::ui::Terminal;
 
 /// Arguments of `env`.
 #[derive(Debug, Args)]
@@ -70,7 +71,15 @@ impl Env {
                 print(&match self.format {
                     Format::Table => explain::table(&found),
                     Format::Json => explain::json(&found),
-                })
+                })?;
+                let image = found.first().and_then(|variable| variable.image.as_ref());
+                if let Some(image) = image.filter(|image| !image.is_here) {
+                    let name = &image.name;
+                    Terminal::say(&format!(
+                        "the image {name} is not here: what it sets is not shown"
+                    ));
+                }
+                Ok(())
             }
         }
     }

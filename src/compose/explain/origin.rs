@@ -108,15 +108,33 @@ impl History<'_> {
             Step::Item(_) => true,
             Step::Key(..) => self.is_written(step),
         };
-        // What the short form leaves out is meant by Compose.
-        let is_said = self
-            .text(found.node.span)
-            .zip(found.node.scalar_text())
-            .is_some_and(|(written, value)| written.contains(&value) || written.contains('$'));
-        let is_said = is_said || !found.parts().is_empty();
-        match stands && in_parent && !has_written_parts && is_said {
+        match stands && in_parent && !has_written_parts && self.is_said(found) {
             true => Origin::ShortForm(place),
             false => Origin::Default,
+        }
+    }
+
+    /// Whether a short form says a part of what it stands for; the rest is meant by Compose.
+    fn is_said(&self, found: &Found<'_>) -> bool {
+        const SELDOM_SAID: [&str; 9] = [
+            "bind",
+            "condition",
+            "create_host_path",
+            "mode",
+            "permissions",
+            "protocol",
+            "required",
+            "restart",
+            "volume",
+        ];
+        let written = self.text(found.node.span).unwrap_or_default();
+        match (found.step, found.node.scalar_text()) {
+            (Step::Key("type", _), _) => true,
+            (Step::Key(key, _), Some(value)) if SELDOM_SAID.contains(&key) => {
+                written.contains(&value)
+            }
+            (Step::Key(key, _), None) => !SELDOM_SAID.contains(&key) || !found.parts().is_empty(),
+            _ => true,
         }
     }
 
@@ -191,6 +209,8 @@ pub(super) fn shown(node: &Node) -> String {
         Value::Text(text) if text.contains('\n') => {
             serde_json::Value::from(text.as_str()).to_string()
         }
+        Value::Map(map) if map.is_empty() => "{}".to_owned(),
+        Value::List(items) if items.is_empty() => "[]".to_owned(),
         _ => render::raw_yaml(node).trim_end().to_owned(),
     }
 }

@@ -243,6 +243,7 @@ fn a_variable_that_nobody_sets_is_told_with_where_it_was_looked_for() {
 #[test]
 fn the_variables_of_a_service_are_a_table() {
     insta::assert_snapshot!(table(&environment(&shop(), &options(), "web", &images).unwrap()), @r#"
+    NAME   VALUE         FROM
     DEBUG  "1"           compose.override.yaml:4:9, with DEBUG, over compose.yaml:10:14
     HOST   localhost:81  compose.yaml:11:13, with HOST, PORT
     LEVEL  info          app.env:3:1

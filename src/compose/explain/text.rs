@@ -297,21 +297,24 @@ impl Looked {
 
 /// One line for each variable: name, value, where it comes from.
 pub fn table(variables: &[EnvVariable]) -> String {
-    let rows: Vec<Row> = variables
-        .iter()
-        .map(|variable| Row {
-            name: printable(variable.name.clone()),
-            value: match &variable.value {
-                Some(value) => printable(yaml_scalar(value)),
-                None => "(not set)".to_owned(),
-            },
-            origin: match (&variable.explanation, &variable.image) {
-                (Some(explanation), _) => explanation.in_short(),
-                (None, Some(image)) => format!("image {}", image.name),
-                (None, None) => String::new(),
-            },
-        })
-        .collect();
+    let head = Row {
+        name: "NAME".to_owned(),
+        value: "VALUE".to_owned(),
+        origin: "FROM".to_owned(),
+    };
+    let rows = variables.iter().map(|variable| Row {
+        name: printable(variable.name.clone()),
+        value: match &variable.value {
+            Some(value) => printable(yaml_scalar(value)),
+            None => "(not set)".to_owned(),
+        },
+        origin: match (&variable.explanation, &variable.image) {
+            (Some(explanation), _) => explanation.in_short(),
+            (None, Some(image)) => format!("image {}", image.name),
+            (None, None) => String::new(),
+        },
+    });
+    let rows: Vec<Row> = std::iter::once(head).chain(rows).collect();
     let mut text = String::new();
     // Writing to a text cannot fail.
     let _ = write_rows(&mut text, &rows, "");

@@ -9,6 +9,8 @@ use super::tree::{Entry, Map, Node, Value};
 
 mod json;
 mod order;
+#[cfg(test)]
+pub(crate) mod readers;
 mod yaml;
 
 /// The stack as indented JSON. Byte for byte what `docker compose config --format json` prints, which
