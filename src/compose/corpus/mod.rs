@@ -151,7 +151,12 @@ fn readers_of_yaml_1_1_and_1_2_read_what_is_printed_as_the_same() {
         return;
     };
     assert!(by_1_1.len() > 200, "{}", by_1_1.len());
+    // It has a lone `=`, which PyYAML cannot read and Docker Compose does not quote.
+    let is_readable = |case: &Case| case.name != "yaml_layout";
     for (((case, _), document), by_1_1) in cases.iter().zip(&documents).zip(&by_1_1) {
+        if !is_readable(case) {
+            continue;
+        }
         let by_1_2: serde_json::Value = serde_yaml::from_str(document).unwrap();
         assert_eq!(*by_1_1, by_1_2, "{}", case.name);
     }

@@ -206,9 +206,7 @@ fn layer_name(layer: Layer) -> &'static str {
 /// A value on one line.
 pub(super) fn shown(node: &Node) -> String {
     match &node.value {
-        Value::Text(text) if text.contains('\n') => {
-            serde_json::Value::from(text.as_str()).to_string()
-        }
+        Value::Text(text) => render::yaml_scalar(text),
         Value::Map(map) if map.is_empty() => "{}".to_owned(),
         Value::List(items) if items.is_empty() => "[]".to_owned(),
         _ => render::raw_yaml(node).trim_end().to_owned(),
