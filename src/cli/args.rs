@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use super::context::Context;
 use super::error::{Error, Result};
 use super::{
-    completions, config, create, down, exec, image, images, inspect, kill, login, logout, logs, ls,
-    pause, plan, ps, pull, push, restart, run, start, stop, up, version,
+    completions, config, create, down, env, exec, image, images, inspect, kill, login, logout,
+    logs, ls, pause, plan, ps, pull, push, restart, run, start, stop, up, version,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
@@ -89,6 +89,7 @@ impl Global {
             working_dir,
             stdin: None,
             skip: Skip::default(),
+            trace: false,
         }
     }
 }
@@ -135,6 +136,8 @@ pub(crate) enum Command {
     /// Check the stack file and print it in its full form.
     #[command(visible_alias = "convert")]
     Config(config::Config),
+    /// Show where the variables of a service come from.
+    Env(env::Env),
     /// List the images that containers are made of.
     Images(images::Images),
     /// Work with images.
@@ -176,6 +179,7 @@ impl Command {
             Self::Logout(logout) => logout.run(context),
             Self::Plan(plan) => plan.run(context),
             Self::Config(config) => config.run(context),
+            Self::Env(env) => env.run(context),
             Self::Images(images) => images.run(context),
             Self::Image(image) => image.run(context),
             Self::Inspect(inspect) => inspect.run(context),

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::args::refuse;
 use super::context::Context;
+use super::digests;
 use super::error::{Error, Result};
-use crate::compose::config::{Asked, ConfigCommand, ConfigError, Format};
+use crate::compose::config::{Asked, ConfigCommand, ConfigError, Digests, Format};
 use crate::compose::{LoadOptions, Skip};
 
 /// Flags of `config`.
@@ -68,12 +68,16 @@ pub(crate) struct Config {
     /// Do not check what refers to what.
     #[arg(long)]
     no_consistency: bool,
-    /// Name images by their digests (not supported yet).
+    /// Name images by their digests, which the registries are asked for.
     #[arg(long)]
     resolve_image_digests: bool,
-    /// Print an override file with the digests of images (not supported yet).
+    /// Print a file to merge onto the others, with the digests of images and nothing else.
     #[arg(long)]
     lock_image_digests: bool,
+    /// Show where the value at this path comes from, and what it took the place of:
+    /// `services.web.environment.DEBUG`, `services.web.ports[0]`, `services.web`.
+    #[arg(long, value_name = "PATH")]
+    explain: Option<String>,
 }
 
 /// `--format` of `config`.
@@ -91,13 +95,10 @@ enum Form {
 impl Config {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        refuse(&[
-            ("--resolve-image-digests", self.resolve_image_digests),
-            ("--lock-image-digests", self.lock_image_digests),
-        ])?;
-        let output = self
-            .command(context.load_options()?, context.global.all_resources)
-            .run(&context.source)?;
+        let command = self.command(context.load_options()?, context.global.all_resources);
+        let source = &context.source;
+        let pinned = digests::pinned(&command.unpinned(source)?, &context.registries())?;
+        let output = command.run_pinned(source, &pinned)?;
         context.warn(&output.warnings);
         for (path, text) in &output.files {
             std::fs::write(path, text).map_err(|error| {
@@ -127,6 +128,12 @@ impl Config {
             images: self.images,
             variables: self.variables,
             environment: self.environment,
+            explain: self.explain,
+        };
+        let digests = match (self.lock_image_digests, self.resolve_image_digests) {
+            (true, _) => Digests::Locked,
+            (false, true) => Digests::Resolved,
+            (false, false) => Digests::AsWritten,
         };
         ConfigCommand {
             options,
@@ -140,6 +147,7 @@ impl Config {
             quiet: self.quiet,
             output: self.output,
             all_resources,
+            digests,
         }
     }
 }
@@ -152,6 +160,7 @@ impl From<ConfigError> for Error {
                 suggestion: Some(ref meant),
                 ..
             } => Self::new(error.to_string()).hint(format!("did you mean `{meant}`?")),
+            ConfigError::Explain(error) => error.into(),
             ConfigError::NoTable => Self::new(error.to_string())
                 .hint("use `--format yaml` or `--format json`; only `--variables` is a table"),
             error => Self::new(error.to_string()),
@@ -192,6 +201,9 @@ mod tests {
             "config --images --quiet --output=out",
             "config --variables --format table",
             "config --variables --format pretty",
+            "config --resolve-image-digests",
+            "config --lock-image-digests --resolve-image-digests",
+            "config --explain services.web --format json",
             "config --environment",
             "config --variables --environment",
         ] {

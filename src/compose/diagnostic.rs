@@ -1,5 +1,6 @@
 //! Problems of a stack file: each with its place, what is wrong, and what to do.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -166,6 +167,8 @@ pub(super) struct Through {
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     files: Vec<SourceFile>,
+    /// Those of them that are no stack files, but hold variables.
+    env_files: BTreeSet<FileId>,
 }
 
 impl Sources {
@@ -197,8 +200,28 @@ impl Sources {
         std::iter::successors(next(span), move |through| next(through.span))
     }
 
+    /// Adds a file of variables.
+    pub(super) fn add_env_file(&mut self, path: PathBuf, text: Arc<str>) -> Option<FileId> {
+        let id = self.add(path, text)?;
+        self.env_files.insert(id);
+        Some(id)
+    }
+
+    /// Whether a place is in a file of variables.
+    pub(super) fn is_env_file(&self, span: Span) -> bool {
+        self.env_files.contains(&span.file)
+    }
+
     fn file(&self, id: FileId) -> Option<&SourceFile> {
         self.files.get(usize::from(id.0))
+    }
+
+    /// The whole line that a span starts on.
+    pub(super) fn line(&self, span: Span) -> Option<&str> {
+        let text = &self.file(span.file)?.text;
+        let start = text.get(..span.start as usize)?.rfind('\n');
+        let line = text.get(start.map_or(0, |at| at + 1)..)?;
+        line.lines().next()
     }
 
     /// The text a span covers.
@@ -225,6 +248,10 @@ impl Sources {
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     pub(crate) sources: Sources,
+    /// The texts of environment files are kept, so that their variables have places.
+    pub(crate) trace: bool,
+    /// Where the variables for templates are written, when the load is traced.
+    pub(super) variable_places: HashMap<String, Span>,
     items: Vec<Diagnostic>,
 }
 

@@ -38,6 +38,8 @@ pub(super) enum DotenvErrorKind {
 pub(super) struct Dotenv {
     pub(super) variables: Variables,
     pub(super) unset: Vec<Unset>,
+    /// Where each variable is written, the last time.
+    pub(super) places: IndexMap<String, Range<usize>>,
 }
 
 /// Where a template finds its variables; between the two stand those above it in the file.
@@ -61,14 +63,24 @@ pub(super) fn parse(text: &str, scope: &Scope<'_>) -> Result<Dotenv, DotenvError
 }
 
 /// `format: raw`: each line is taken as it is, up to the line break.
-pub(super) fn parse_raw(text: &str, lookup: &Lookup<'_>) -> Variables {
-    text.lines()
-        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
-        .map(|line| match line.split_once('=') {
+pub(super) fn parse_raw(text: &str, lookup: &Lookup<'_>) -> Dotenv {
+    let mut out = Dotenv::default();
+    let mut at = 0;
+    for whole in text.split_inclusive('\n') {
+        let line = whole.lines().next().unwrap_or_default();
+        let range = at..at + line.len();
+        at += whole.len();
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (name, value) = match line.split_once('=') {
             Some((key, value)) => (key.trim().to_owned(), Some(value.to_owned())),
             None => (line.trim().to_owned(), lookup(line.trim())),
-        })
-        .collect()
+        };
+        out.places.insert(name.clone(), range);
+        out.variables.insert(name, value);
+    }
+    out
 }
 
 struct Reader<'a> {
@@ -118,6 +130,7 @@ impl Reader<'_> {
             self.at += "export".len();
             self.skip_blanks();
         }
+        let start = self.at;
         let (name, has_value) = self.name()?;
         let value = if has_value {
             self.skip_blanks();
@@ -125,6 +138,7 @@ impl Reader<'_> {
         } else {
             (self.scope.first)(&name)
         };
+        self.out.places.insert(name.clone(), start..self.at);
         self.out.variables.insert(name, value);
         Ok(true)
     }
@@ -219,7 +233,9 @@ impl Reader<'_> {
         if !value.contains('$') {
             return Ok(value.to_owned());
         }
-        let Dotenv { variables, unset } = &mut self.out;
+        let Dotenv {
+            variables, unset, ..
+        } = &mut self.out;
         let lookup = |name: &str| {
             (self.scope.first)(name)
                 .or_else(|| variables.get(name).cloned().flatten())
@@ -350,7 +366,7 @@ mod tests {
     #[test]
     fn raw_lines_are_taken_as_they_are() {
         let read = parse_raw("A='x' # c\n# d\nB= y \nC\n", &lookup);
-        let read: Vec<_> = read.into_iter().collect();
+        let read: Vec<_> = read.variables.into_iter().collect();
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(
             read,

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::diagnostic::Problems;
+use super::diagnostic::{Problems, Span};
 use super::dotenv::{self, Scope};
-use super::project::{self, display_path};
+use super::project::{self, EnvFile, display_path};
 use super::source::Source;
 use super::template::Lookup;
 use super::tree::{Entry, Layer, Map, Node, Value};
@@ -32,9 +32,9 @@ pub(super) fn resolve(service: &mut Node, context: &mut Context<'_>) {
     for file in files.as_ref().and_then(Node::as_list).unwrap_or_default() {
         env_file(file, &own, &mut from_files, context);
     }
-    let given = take_map(service, "environment");
+    let (given, place) = take_map(service, "environment");
     fill(&mut from_files, given, |name| (context.lookup)(name));
-    put_map(service, "environment", from_files);
+    put_map(service, "environment", from_files, place);
     build_args(service, context);
 
     let mut labels = Map::new();
@@ -50,9 +50,9 @@ pub(super) fn resolve(service: &mut Node, context: &mut Context<'_>) {
             add(&mut labels, read, &file);
         }
     }
-    let given = take_map(service, "labels");
+    let (given, place) = take_map(service, "labels");
     fill(&mut labels, given, |_| None);
-    put_map(service, "labels", labels);
+    put_map(service, "labels", labels, place);
 }
 
 /// An argument of a build without a value has the caller's, or is not given.
@@ -86,18 +86,25 @@ fn texts(node: Option<&Node>) -> HashMap<String, String> {
         .collect()
 }
 
-fn take_map(service: &mut Node, key: &str) -> Map {
+/// A mapping, and where its key and it are written; both where the service is when it has none.
+fn take_map(service: &mut Node, key: &str) -> (Map, (Span, Span)) {
+    let nowhere = (service.span, service.span);
     let entry = service.as_map_mut().and_then(|map| map.shift_remove(key));
-    match entry.map(|entry| entry.node.value) {
-        Some(Value::Map(map)) => map,
-        _ => Map::new(),
+    match entry {
+        Some(Entry { key, node }) => match node.value {
+            Value::Map(map) => (map, (key, node.span)),
+            _ => (Map::new(), nowhere),
+        },
+        None => (Map::new(), nowhere),
     }
 }
 
-fn put_map(service: &mut Node, key: &str, map: Map) {
-    if !map.is_empty() {
-        let span = service.span;
-        service.set(key, Node::new(Value::Map(map), span));
+fn put_map(service: &mut Node, name: &str, map: Map, (key, span): (Span, Span)) {
+    if let Some(keys) = service.as_map_mut()
+        && !map.is_empty()
+    {
+        let node = Node::new(Value::Map(map), span);
+        keys.insert(name.to_owned(), Entry { key, node });
     }
 }
 
@@ -116,20 +123,18 @@ fn fill(map: &mut Map, given: Map, lookup: impl Fn(&str) -> Option<String>) {
     }
 }
 
-fn add(map: &mut Map, variables: dotenv::Variables, file: &Node) {
-    for (name, value) in variables {
+fn add(map: &mut Map, read: EnvFile, file: &Node) {
+    for (name, value) in read.variables {
         // Named without a value, and nobody has one: not set at all.
         let Some(value) = value else {
             continue;
         };
-        let mut entry = Entry {
-            key: file.span,
-            node: Node::text(value, file.span),
-        };
+        let span = read.places.get(&name).copied().unwrap_or(file.span);
+        let mut node = Node::text(value, span);
         if let Some(below) = map.get(&name) {
-            entry.node.shadow(&below.node, Layer::EnvFile);
+            node.shadow(&below.node, Layer::EnvFile);
         }
-        map.insert(name, entry);
+        map.insert(name, Entry { key: span, node });
     }
 }
 
@@ -188,21 +193,20 @@ fn bytes(node: &Node, path: &str, context: &mut Context<'_>) -> Option<Vec<u8>> 
     }
 }
 
-fn read(
-    node: &Node,
-    path: &str,
-    scope: &Scope<'_>,
-    context: &mut Context<'_>,
-) -> Option<dotenv::Variables> {
+fn read(node: &Node, path: &str, scope: &Scope<'_>, context: &mut Context<'_>) -> Option<EnvFile> {
     let bytes = bytes(node, path, context)?;
     let shown = display_path(Path::new(path), context.working_dir);
     project::read_env_file(&bytes, shown, scope, context.problems)
 }
 
-fn read_raw(node: &Node, path: &str, context: &mut Context<'_>) -> Option<dotenv::Variables> {
+fn read_raw(node: &Node, path: &str, context: &mut Context<'_>) -> Option<EnvFile> {
     let bytes = bytes(node, path, context)?;
     match super::reader::decode(&bytes) {
-        Ok(text) => Some(dotenv::parse_raw(text, context.lookup)),
+        Ok(text) => {
+            let read = dotenv::parse_raw(text, context.lookup);
+            let shown = display_path(Path::new(path), context.working_dir);
+            Some(EnvFile::new(read, text, shown, context.problems))
+        }
         Err(why) => {
             context.problems.error(node.span, format!("{path}: {why}"));
             None

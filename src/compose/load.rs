@@ -1,6 +1,6 @@
 //! The way from files to model, as numbered phases.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub struct LoadOptions {
     pub stdin: Option<Vec<u8>>,
     /// What is left out.
     pub skip: Skip,
+    /// Keep what is needed to explain where values come from.
+    pub trace: bool,
 }
 
 /// Phases that `config` can be told to leave out.
@@ -65,6 +67,8 @@ pub struct Loaded {
     pub positions: Positions,
     /// Variables for interpolation besides the caller's, which win over them.
     pub variables: IndexMap<String, String>,
+    /// Where each of them is written, when the load was traced.
+    pub(super) variable_places: HashMap<String, Span>,
     /// The finished tree, for `render`.
     pub(in crate::compose) tree: Arc<Node>,
 }
@@ -121,6 +125,7 @@ fn step<'n, 'p>(node: &'n Node, path: &'p str) -> Option<(Span, &'n Node, &'p st
 /// Errors hold every problem that was found, warnings too.
 pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     let mut problems = Problems::default();
+    problems.trace = options.trace;
     let built = build(source, options, &mut problems);
     let failed = problems.has_errors();
     let diagnostics = problems.finish();
@@ -130,6 +135,7 @@ pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagno
             tree,
             variables,
             concerns,
+            variable_places,
         }) if !failed => {
             let tree = Arc::new(tree);
             Ok(Loaded {
@@ -141,6 +147,7 @@ pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagno
                 },
                 warnings: diagnostics,
                 variables,
+                variable_places,
                 tree,
             })
         }
@@ -154,6 +161,7 @@ struct Built {
     tree: Node,
     variables: Variables,
     concerns: Vec<Concern>,
+    variable_places: HashMap<String, Span>,
 }
 
 fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) -> Option<Built> {
@@ -236,6 +244,7 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
             tree,
             variables,
             concerns,
+            variable_places: std::mem::take(&mut problems.variable_places),
         });
     }
 
@@ -257,6 +266,7 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
         tree,
         variables,
         concerns,
+        variable_places: std::mem::take(&mut problems.variable_places),
     })
 }
 

@@ -21,6 +21,7 @@ pub mod diagnostic;
 mod dotenv;
 mod duration;
 mod environment;
+pub mod explain;
 mod forms;
 mod interpolate;
 mod layers;

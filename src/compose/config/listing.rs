@@ -44,7 +44,7 @@ impl ConfigCommand {
             Subject::Images => images(stack),
             Subject::Hash(names) => hashes(stack, names)?,
             Subject::Models => lines(keys(&loaded.tree, "models")),
-            Subject::Environment | Subject::Variables => String::new(),
+            Subject::Environment | Subject::Variables | Subject::Explain(_) => String::new(),
             Subject::Model => match self.format {
                 Some(Format::Json) => to_json(loaded),
                 Some(Format::Yaml) | None => to_yaml(loaded),

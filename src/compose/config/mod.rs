@@ -3,9 +3,11 @@
 //! A pure function of [`ConfigCommand`] and a [`Source`]: the command line only parses flags, looks
 //! digests up and writes. Which flag wins over which, and what each prints, is Docker Compose's.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::diagnostic::Diagnostics;
+use super::explain::{self, ExplainError};
 use super::load::LoadOptions;
 use super::source::Source;
 use crate::graph::GraphError;
@@ -13,6 +15,7 @@ use crate::graph::GraphError;
 mod listing;
 #[cfg(test)]
 mod parse;
+mod pin;
 mod variables;
 #[cfg(test)]
 pub(crate) use parse::parse;
@@ -34,7 +37,25 @@ pub struct ConfigCommand {
     pub output: Option<PathBuf>,
     /// Networks and volumes that no service uses are part of the model (`--all-resources`).
     pub all_resources: bool,
+    /// How images are named.
+    pub digests: Digests,
 }
+
+/// How `config` names images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Digests {
+    /// As they are written.
+    #[default]
+    AsWritten,
+    /// By their digests (`--resolve-image-digests`).
+    Resolved,
+    /// By their digests, and nothing else is printed: a file to merge onto the others
+    /// (`--lock-image-digests`).
+    Locked,
+}
+
+/// Full names with digests, by what is written.
+pub type Pinned = BTreeMap<String, String>;
 
 /// What `config` prints.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +81,8 @@ pub enum Subject {
     Variables,
     /// The variables that the files are filled with.
     Environment,
+    /// Where the value at this path comes from.
+    Explain(String),
 }
 
 /// `--format` of `config`.
@@ -101,14 +124,36 @@ pub enum ConfigError {
         /// A service that is called much the same.
         suggestion: Option<String>,
     },
+    /// There is nothing to explain.
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     /// Only `--variables` is a table.
     #[error("the model cannot be printed as a table")]
     NoTable,
 }
 
 impl ConfigCommand {
+    /// The images whose digests have to be known before this command can [`run`](Self::run_pinned), as
+    /// they are written, each once.
+    pub fn unpinned(&self, source: &dyn Source) -> Result<Vec<String>, ConfigError> {
+        if self.digests == Digests::AsWritten || self.subject != Subject::Model {
+            return Ok(Vec::new());
+        }
+        let mut loaded = super::load(source, &self.load_options())?;
+        self.select(&mut loaded)?;
+        Ok(pin::images(&loaded))
+    }
+
     /// What this command writes, given these files and this environment.
     pub fn run(&self, source: &dyn Source) -> Result<Output, ConfigError> {
+        self.run_pinned(source, &Pinned::new())
+    }
+
+    /// The same with the digests of the images that it asked for.
+    pub fn run_pinned(&self, source: &dyn Source, pinned: &Pinned) -> Result<Output, ConfigError> {
+        if let Subject::Explain(path) = &self.subject {
+            return self.explain(source, path);
+        }
         let mut loaded = super::load(source, &self.load_options())?;
         if self.all_resources {
             let stack = &mut loaded.stack;
@@ -116,6 +161,12 @@ impl ConfigCommand {
             stack.volumes.append(&mut stack.unused_volumes);
         }
         self.select(&mut loaded)?;
+        if self.subject == Subject::Model {
+            pin::pin(&mut loaded, pinned);
+            if self.digests == Digests::Locked {
+                pin::keep_images(&mut loaded);
+            }
+        }
         let stdout = match self.subject {
             Subject::Environment => variables::environment(&loaded, source),
             _ => self.text(&loaded)?,
@@ -132,6 +183,17 @@ impl ConfigCommand {
             _ => output.stdout = stdout,
         }
         Ok(output)
+    }
+
+    fn explain(&self, source: &dyn Source, path: &str) -> Result<Output, ConfigError> {
+        let explanation = explain::explain(source, &self.options, path)?;
+        Ok(Output {
+            stdout: match self.format {
+                Some(Format::Json) => explain::json(&explanation),
+                _ => explanation.to_string(),
+            },
+            ..Output::default()
+        })
     }
 
     /// The variables can only be told from a tree that is not filled with them; on the other side
@@ -168,6 +230,8 @@ pub struct Asked {
     pub variables: bool,
     /// `--environment`
     pub environment: bool,
+    /// `--explain`
+    pub explain: Option<String>,
 }
 
 impl Asked {
@@ -175,6 +239,7 @@ impl Asked {
     pub fn subject(self) -> Subject {
         let hash = self.hash.filter(|names| !names.is_empty());
         match () {
+            () if self.explain.is_some() => Subject::Explain(self.explain.unwrap_or_default()),
             () if self.services => Subject::Services,
             () if self.volumes => Subject::Volumes,
             () if self.networks => Subject::Networks,

@@ -1,6 +1,6 @@
 //! The arguments of `config` as a case of the corpus writes them.
 
-use super::{Asked, ConfigCommand, Format};
+use super::{Asked, ConfigCommand, Digests, Format};
 
 /// Parses flags as the command line does: those that stand before `config` and those after it, in any
 /// order, with or without the word itself. The error names what is wrong with them.
@@ -36,6 +36,10 @@ pub(crate) fn parse(args: &[impl AsRef<str>], working_dir: &str) -> Result<Confi
             "-o" | "--output" => command.output = Some(value()?.into()),
             "--format" => command.format = Some(format(&value()?)?),
             "--hash" => asked.hash = Some(value()?),
+            "--resolve-image-digests" if command.digests == Digests::Locked => {}
+            "--resolve-image-digests" => command.digests = Digests::Resolved,
+            "--lock-image-digests" => command.digests = Digests::Locked,
+            "--explain" => asked.explain = Some(value()?),
             "--services" => asked.services = true,
             "--volumes" => asked.volumes = true,
             "--networks" => asked.networks = true,

@@ -140,6 +140,28 @@ fn what_is_printed_as_yaml_says_the_same_to_another_reader() {
     }
 }
 
+#[test]
+fn readers_of_yaml_1_1_and_1_2_read_what_is_printed_as_the_same() {
+    let cases = loaded_cases();
+    let documents: Vec<String> = cases
+        .iter()
+        .map(|(_, loaded)| render::to_yaml(loaded))
+        .collect();
+    let Some(by_1_1) = render::readers::read_by_pyyaml(&documents) else {
+        return;
+    };
+    assert!(by_1_1.len() > 200, "{}", by_1_1.len());
+    // It has a lone `=`, which PyYAML cannot read and Docker Compose does not quote.
+    let is_readable = |case: &Case| case.name != "yaml_layout";
+    for (((case, _), document), by_1_1) in cases.iter().zip(&documents).zip(&by_1_1) {
+        if !is_readable(case) {
+            continue;
+        }
+        let by_1_2: serde_json::Value = serde_yaml::from_str(document).unwrap();
+        assert_eq!(*by_1_1, by_1_2, "{}", case.name);
+    }
+}
+
 /// Docker Compose's JSON form has empty values that its YAML form leaves out, and leaves out models and
 /// some `x-` keys; all else is the same.
 fn agree(yaml: &serde_json::Value, json: &serde_json::Value, place: &str) {

@@ -326,7 +326,7 @@ fn variables(loader: &mut Loader<'_>, included: &Included, scope: Scope<'_>) -> 
             last: &earlier,
         };
         let read = project::read_env_file(&bytes, shown, &scope, loader.problems)?;
-        variables.extend(project::given_values(read));
+        variables.extend(project::given_values(read.variables));
     }
     Some(variables)
 }

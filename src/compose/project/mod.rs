@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 pub(super) use files::find;
 pub(super) use name::{chosen, written};
-pub(super) use variables::{Variables, given_values, is_absent, read_env_file, variable};
+pub(super) use variables::{EnvFile, Variables, given_values, is_absent, read_env_file, variable};
 
 /// A path without `.` and `..`, from a base directory when it is relative.
 pub(super) fn absolute(base: &Path, path: &Path) -> PathBuf {

@@ -1,5 +1,6 @@
 //! Variables from environment files, for the templates of stack files.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,7 +66,8 @@ pub(super) fn read(
             last: &|name| variables.get(name).cloned(),
         };
         if let Some(read) = read_env_file(&bytes, shown, &scope, problems) {
-            variables.extend(given_values(read));
+            problems.variable_places.extend(read.places);
+            variables.extend(given_values(read.variables));
         }
     }
     read_beside(source, options, directory, &mut variables, problems)?;
@@ -101,7 +103,10 @@ pub(super) fn read_beside(
     };
     let shown = display_path(&path, &options.working_dir);
     if let Some(read) = read_env_file(&bytes, shown, &scope, problems) {
-        for (name, value) in given_values(read) {
+        for (name, place) in read.places {
+            problems.variable_places.entry(name).or_insert(place);
+        }
+        for (name, value) in given_values(read.variables) {
             variables.entry(name).or_insert(value);
         }
     }
@@ -142,13 +147,21 @@ pub(in crate::compose) fn is_absent(error: &io::Error) -> bool {
     )
 }
 
+/// What a file of variables says.
+#[derive(Debug, Default)]
+pub(in crate::compose) struct EnvFile {
+    pub(in crate::compose) variables: dotenv::Variables,
+    /// Where each of them is written; empty unless the load is traced.
+    pub(in crate::compose) places: HashMap<String, Span>,
+}
+
 /// Reads an environment file; problems point into it.
 pub(in crate::compose) fn read_env_file(
     bytes: &[u8],
     shown: PathBuf,
     scope: &Scope<'_>,
     problems: &mut Problems,
-) -> Option<dotenv::Variables> {
+) -> Option<EnvFile> {
     let text = match reader::decode(bytes) {
         Ok(text) => text,
         Err(why) => {
@@ -156,37 +169,58 @@ pub(in crate::compose) fn read_env_file(
             return None;
         }
     };
-    let parsed = dotenv::parse(text, scope);
-    let silent = matches!(&parsed, Ok(read) if read.unset.is_empty());
-    let file = match silent {
-        true => None,
-        false => problems.sources.add(shown, Arc::from(text)),
-    };
-    let span = |range: std::ops::Range<usize>| {
-        let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        let whole = Span {
-            file: file?,
-            start: 0,
-            end,
-        };
-        Some(whole.part(range))
-    };
-    match parsed {
-        Ok(read) => {
-            for unset in read.unset {
-                let name = unset.name;
-                problems
-                    .warn(
-                        span(unset.range),
-                        format!("the variable `{name}` is not set"),
-                    )
-                    .label("becomes an empty text");
-            }
-            Some(read.variables)
-        }
+    match dotenv::parse(text, scope) {
+        Ok(read) => Some(EnvFile::new(read, text, shown, problems)),
         Err(error) => {
-            problems.error(span(error.range), error.kind.to_string());
+            let whole = whole(text, shown, problems);
+            let span = whole.map(|whole| whole.part(error.range));
+            problems.error(span, error.kind.to_string());
             None
         }
     }
+}
+
+impl EnvFile {
+    /// Warns of variables that have no value.
+    pub(in crate::compose) fn new(
+        read: dotenv::Dotenv,
+        text: &str,
+        shown: PathBuf,
+        problems: &mut Problems,
+    ) -> Self {
+        let whole = match problems.trace || !read.unset.is_empty() {
+            true => whole(text, shown, problems),
+            false => None,
+        };
+        for unset in read.unset {
+            let name = unset.name;
+            problems
+                .warn(
+                    whole.map(|whole| whole.part(unset.range)),
+                    format!("the variable `{name}` is not set"),
+                )
+                .label("becomes an empty text");
+        }
+        let places = match whole.filter(|_| problems.trace) {
+            Some(whole) => read
+                .places
+                .into_iter()
+                .map(|(name, range)| (name, whole.part(range)))
+                .collect(),
+            None => HashMap::new(),
+        };
+        Self {
+            variables: read.variables,
+            places,
+        }
+    }
+}
+
+/// Keeps the text of a file; the span covers all of it.
+fn whole(text: &str, shown: PathBuf, problems: &mut Problems) -> Option<Span> {
+    Some(Span {
+        file: problems.sources.add_env_file(shown, Arc::from(text))?,
+        start: 0,
+        end: u32::try_from(text.len()).unwrap_or(u32::MAX),
+    })
 }

@@ -12,6 +12,8 @@ use super::tree::{Entry, Map, Node, Value};
 
 mod json;
 mod order;
+#[cfg(test)]
+pub(crate) mod readers;
 mod yaml;
 
 /// The stack as indented JSON. Byte for byte what `docker compose config --format json` prints, which
@@ -40,10 +42,13 @@ pub(super) fn raw_yaml(tree: &Node) -> String {
     yaml::document(&plain(tree, Dialect::Yaml))
 }
 
-/// A text as YAML writes it on one line.
+/// A text as YAML writes it, always on one line: what would be folded or a block is quoted as in JSON.
 pub(super) fn yaml_scalar(text: &str) -> String {
     let document = yaml::document(&Printed::Text(text.to_owned()));
-    document.trim_end_matches('\n').to_owned()
+    match document.trim_end_matches('\n') {
+        lines if lines.contains('\n') => serde_json::Value::from(text).to_string(),
+        line => line.to_owned(),
+    }
 }
 
 /// A service as compact JSON, without what does not change its containers. Its SHA-256 is what Docker
