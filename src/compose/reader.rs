@@ -402,7 +402,8 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
     /// A block of lines at the end of a file that ends without a line break has none either.
     fn without_break<'t>(&self, text: &'t str, style: ScalarStyle, span: Span) -> &'t str {
         let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-        let at_end = !self.text.ends_with(['\n', '\r'])
+        let (_, last_line) = self.text.rsplit_once('\n').unwrap_or_default();
+        let at_end = !last_line.trim().is_empty()
             && usize::try_from(span.end).is_ok_and(|end| end >= self.text.trim_end().len());
         match text.strip_suffix('\n') {
             Some(shorter) if is_block && at_end => shorter,
