@@ -207,7 +207,8 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
         }
         let (mut sized, anchor, tag) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let value = self.scalar(&text, style, tag.as_deref(), span);
+                let text = self.without_break(&text, style, span);
+                let value = self.scalar(text, style, tag.as_deref(), span);
                 let node = Node::new(value, span);
                 (Sized { node, height: 0 }, anchor, tag)
             }
@@ -396,6 +397,18 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             );
         }
         value
+    }
+
+    /// A block of lines at the end of a file that ends without a line break has none either.
+    fn without_break<'t>(&self, text: &'t str, style: ScalarStyle, span: Span) -> &'t str {
+        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        let (_, last_line) = self.text.rsplit_once('\n').unwrap_or_default();
+        let at_end = !last_line.trim().is_empty()
+            && usize::try_from(span.end).is_ok_and(|end| end >= self.text.trim_end().len());
+        match text.strip_suffix('\n') {
+            Some(shorter) if is_block && at_end => shorter,
+            _ => text,
+        }
     }
 
     /// No program, file or variable can take a NUL.

@@ -294,7 +294,8 @@ class Programs:
         if theirs.returncode:
             return ("accepted", signature(theirs.stderr.decode()))
         if ours.returncode:
-            first = [line for line in ours.stderr.decode().splitlines() if line.startswith("error")]
+            lines = ours.stderr.decode().splitlines()
+            first = [line.split("error: ", 1)[1] for line in lines if "error: " in line]
             return ("rejected", signature("\n".join(first)))
         if ours.stdout.strip() == theirs.stdout.strip():
             return None

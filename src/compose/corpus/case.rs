@@ -68,7 +68,10 @@ impl Case {
 
     /// Files and environment as Docker Compose had them.
     pub(super) fn source(&self) -> MemorySource {
-        let source = MemorySource::new().var("HOME", "/home/me");
+        let cwd = Path::new(PLACE).join(&self.cwd);
+        let source = MemorySource::new()
+            .var("HOME", "/home/me")
+            .var("PWD", cwd.to_string_lossy().trim_end_matches('/'));
         let source = self.files.iter().fold(source, |source, (path, content)| {
             source.file(Path::new(PLACE).join(path), content.clone())
         });

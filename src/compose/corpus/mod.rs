@@ -194,9 +194,11 @@ fn is_misprinted(value: &serde_json::Value) -> bool {
 }
 
 /// What Docker Compose prints of these it rejects itself, so ours is no stack either: an optional
-/// dependency on a service that is off is kept, and the service is left out. The others have texts
-/// that it does not print right ([`is_misprinted`]).
+/// dependency on a service that is off is kept, and the service is left out. Or it reads something
+/// else: a port that was given in both forms stands there twice, and some texts it does not print
+/// right ([`is_misprinted`]).
 const PRINTED_AS_ANOTHER_STACK: &[&str] = &[
+    "merge_ports",
     "profiles_optional_dependency",
     "stack_elastic",
     "yaml_layout",
