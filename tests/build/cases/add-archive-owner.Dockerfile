@@ -1,0 +1,2 @@
+FROM busybox
+ADD --chown=5:6 archive.tar /a/

@@ -1,0 +1,2 @@
+FROM busybox
+RUN echo "$http_proxy $HTTP_PROXY" >/x

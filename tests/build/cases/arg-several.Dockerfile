@@ -1,0 +1,3 @@
+FROM busybox
+ARG A=1 B=$A C="x y"
+RUN echo "$A $B $C" >/x

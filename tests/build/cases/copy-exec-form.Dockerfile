@@ -1,0 +1,2 @@
+FROM busybox
+COPY ["sp ace.txt", "a.txt", "/my dir/"]

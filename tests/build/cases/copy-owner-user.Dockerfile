@@ -1,0 +1,4 @@
+FROM busybox
+USER 5:6
+COPY a.txt /x/
+WORKDIR /w/y

@@ -1,0 +1,5 @@
+FROM busybox
+COPY *.txt /t/
+COPY dir/*/* /u/
+COPY d?r/*.md /v/
+COPY [ab].txt /w/

@@ -1,0 +1,4 @@
+ARG IMAGE=nothing
+ARG TAG=latest
+FROM ${IMAGE}:${TAG}
+RUN echo x >/x

@@ -1,0 +1,4 @@
+from busybox as Build
+run echo x >/x
+from scratch
+copy --from=build /x /

@@ -1,0 +1,4 @@
+FROM busybox AS one
+RUN mkdir /o && echo one >/o/one
+FROM busybox
+RUN --mount=type=bind,target=/ctx --mount=from=one,source=/o,target=/o,rw cat /ctx/a.txt /o/one >/x && echo y >/o/two

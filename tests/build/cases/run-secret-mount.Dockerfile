@@ -1,0 +1,4 @@
+FROM busybox
+RUN --mount=type=secret,id=s cat /run/secrets/s >/x; ls -ld /run/secrets/s | cut -c1-10 >>/x
+RUN --mount=type=secret,id=s,target=/k,mode=0444,uid=3 stat -c '%a %u' /k >/y
+RUN --mount=type=secret,id=none test ! -e /run/secrets/none

@@ -1,0 +1,4 @@
+FROM busybox
+SHELL ["/bin/sh", "-euc"]
+RUN echo $- >/x
+CMD echo hi

@@ -1,0 +1,4 @@
+FROM nowhere.invalid/none AS unneeded
+RUN false
+FROM busybox
+RUN echo x >/x
