@@ -10,11 +10,11 @@ use super::error::{Error, Result};
 use super::source::DiskSource;
 use crate::compose::concerns::Part;
 use crate::compose::diagnostic::Color;
-use crate::compose::model::{ServiceName, Stack};
+use crate::compose::model::{FileSource, ServiceName, Stack};
 use crate::compose::source::Source;
 use crate::compose::{Diagnostics, LoadOptions, Loaded, load};
 use crate::engine::native::capabilities;
-use crate::image::{ImageStore, Registries};
+use crate::image::{Digest, ImageStore, Registries};
 use crate::plan::Desired;
 use crate::state::{Paths, read_json};
 use crate::ui::{Progress, ProgressMode, Terminal};
@@ -107,6 +107,7 @@ impl Context {
             stack.networks.append(&mut stack.unused_networks);
             stack.volumes.append(&mut stack.unused_volumes);
         }
+        measure_files(&mut loaded.stack);
         if warnings == Warnings::Shown {
             self.warn(&loaded.warnings);
         }
@@ -220,4 +221,14 @@ fn read_stdin() -> Result<Vec<u8>> {
             Error::new("cannot read the stack file from standard input").because(error)
         })?;
     Ok(bytes)
+}
+
+/// Notes what is in the files that services are given: a change of it is a change of the service.
+fn measure_files(stack: &mut Stack) {
+    for object in stack.configs.values_mut().chain(stack.secrets.values_mut()) {
+        if let FileSource::File(path) = &object.source {
+            let content = std::fs::read(path).ok();
+            object.content_hash = content.map(|content| Digest::of(&content).to_string());
+        }
+    }
 }

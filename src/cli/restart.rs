@@ -9,7 +9,7 @@ use super::error::Result;
 use super::project::Project;
 use crate::compose::model::ServiceName;
 use crate::control::Command;
-use crate::plan::config_hash;
+use crate::plan::service_hash;
 
 /// Flags of `restart`.
 #[derive(Debug, Args)]
@@ -60,7 +60,7 @@ fn changed_services(project: &Project, named: &[ServiceName]) -> Vec<String> {
     services
         .filter(|(name, recorded)| {
             let today = loaded.stack.services.get(*name);
-            today.is_some_and(|today| config_hash(today) != recorded.hash)
+            today.is_some_and(|today| service_hash(&loaded.stack, today) != recorded.hash)
         })
         .map(|(name, _)| name.to_string())
         .collect()

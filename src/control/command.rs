@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::compose::model::{Service, ServiceName, Stack};
-use crate::plan::{Desired, DesiredService, Down, Run, config_hash};
+use crate::plan::{Desired, DesiredService, Down, Run, service_hash};
 
 /// What a person asks of a project.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -223,7 +223,7 @@ impl Up {
                 );
                 let service = DesiredService {
                     image_id: self.image_ids.get(name).cloned(),
-                    hash: config_hash(model),
+                    hash: service_hash(&self.stack, model),
                     replicas: self.scale.get(name).copied().unwrap_or(model.replicas),
                     run,
                     since: now,

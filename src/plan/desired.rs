@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::compose::model::{Network, NetworkKey, Service, ServiceName, Stack, Volume, VolumeKey};
+use crate::compose::model::{
+    FileObject, FileSource, Network, NetworkKey, Service, ServiceName, Stack, Volume, VolumeKey,
+};
 
 /// What one project is to look like: kept on disk, so that a supervisor that dies is followed by
 /// one that knows what this one knew.
@@ -27,6 +29,12 @@ pub struct Desired {
     pub networks: IndexMap<NetworkKey, Network>,
     /// Volumes of the model.
     pub volumes: IndexMap<VolumeKey, Volume>,
+    /// Configs of the model.
+    #[serde(default)]
+    pub configs: IndexMap<String, FileObject>,
+    /// Secrets of the model.
+    #[serde(default)]
+    pub secrets: IndexMap<String, FileObject>,
     /// The project is to go away.
     pub down: Option<Down>,
     /// Models of one-off containers that wait for their networks, volumes and dependencies: a
@@ -95,6 +103,8 @@ impl Desired {
             services: IndexMap::new(),
             networks: IndexMap::new(),
             volumes: IndexMap::new(),
+            configs: IndexMap::new(),
+            secrets: IndexMap::new(),
             down: None,
             one_offs: Vec::new(),
         }
@@ -110,13 +120,38 @@ impl Desired {
         for (key, volume) in &stack.volumes {
             self.volumes.insert(key.clone(), volume.clone());
         }
+        self.configs.extend(stack.configs.clone());
+        self.secrets.extend(stack.secrets.clone());
         self.down = None;
     }
 }
 
-/// Hash of a service's configuration: what makes a container out of date.
+/// Hash of a service's configuration, as Docker Compose makes it and as its label has it.
 pub fn config_hash(service: &Service) -> String {
     hex(&Sha256::digest(service.hash_input.as_bytes()))
+}
+
+/// Hash of all that makes a container out of date: the configuration, and the contents of the configs
+/// and secrets that the service is given, which Docker Compose's own hash leaves out.
+pub fn service_hash(stack: &Stack, service: &Service) -> String {
+    let uses = [
+        (&stack.configs, &service.configs),
+        (&stack.secrets, &service.secrets),
+    ];
+    let mut hasher = Sha256::new_with_prefix(service.hash_input.as_bytes());
+    for (objects, uses) in uses {
+        for object in uses.iter().filter_map(|given| objects.get(&given.source)) {
+            let content = match &object.source {
+                FileSource::File(_) => object.content_hash.as_deref(),
+                FileSource::Environment { value, .. } => value.as_deref(),
+                FileSource::Content(text) => Some(text.as_str()),
+                FileSource::External => None,
+            };
+            let digest = content.map(|content| Sha256::digest(content.as_bytes()));
+            hasher.update(digest.unwrap_or_default());
+        }
+    }
+    hex(&hasher.finalize())
 }
 
 /// Hash of a network's configuration.

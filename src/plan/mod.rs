@@ -22,7 +22,9 @@ mod tests;
 
 pub use cause::Cause;
 pub use dependency::{DependencyState, policy_restarts, readiness};
-pub use desired::{Desired, DesiredService, Down, Run, config_hash, container_name, network_hash};
+pub use desired::{
+    Desired, DesiredService, Down, Run, config_hash, container_name, network_hash, service_hash,
+};
 pub use diff::plan;
 pub use observed::{Exit, Observed, ObservedContainer, ObservedNetwork, Phase, RecordedFailure};
 

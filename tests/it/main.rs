@@ -5,6 +5,7 @@ mod beside_docker;
 mod build_cases;
 mod config;
 mod dependencies;
+mod files;
 mod foreground;
 mod harness;
 mod inside;

@@ -21,6 +21,10 @@ pub struct FileObject {
     pub driver_opts: BTreeMap<String, String>,
     /// What fills it in as a template, as written.
     pub template_driver: Option<String>,
+    /// SHA-256 of the content of a file of the host, as hexadecimal digits: filled in by whoever
+    /// looks at the file, since the loader does not.
+    #[serde(default)]
+    pub content_hash: Option<String>,
 }
 
 /// Where the content of a config or a secret comes from.

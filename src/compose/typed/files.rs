@@ -65,6 +65,7 @@ pub(in crate::compose) fn object(
         labels: reader.pairs("labels").collect(),
         driver: reader.text("driver"),
         driver_opts: reader.pairs("driver_opts").collect(),
+        content_hash: None,
         template_driver: reader.text("template_driver"),
     }
 }

@@ -73,7 +73,6 @@ const fn except(
 
 const SWARM: Support = Ignored("it only means something to a cluster");
 const WINDOWS: Support = Ignored("it only means something to Windows containers");
-const NO_FILE: Support = Missing("the file would be missing");
 
 static TABLE: &[Capability] = &[
     any("services.*.develop", Later),
@@ -95,8 +94,6 @@ static TABLE: &[Capability] = &[
     any("services.*.cpu_percent", WINDOWS),
     any("services.*.cpu_rt_period", Later),
     any("services.*.cpu_rt_runtime", Later),
-    any("services.*.configs", NO_FILE),
-    any("services.*.secrets", NO_FILE),
     any("services.*.credential_spec", WINDOWS),
     any("services.*.device_cgroup_rules", Later),
     Capability {
@@ -288,12 +285,6 @@ secrets: {s: {file: x}}
        |
     10 |     use_api_socket: true
        |     ^^^^^^^^^^^^^^ not supported yet
-
-    error: `services.other.secrets` is not supported yet: the file would be missing
-      --> stack.yaml:11:5
-       |
-    11 |     secrets: [s]
-       |     ^^^^^^^ not supported yet
 
     error: `services.other.volumes[0].type` is not supported yet: what is mounted would be missing
       --> stack.yaml:12:16

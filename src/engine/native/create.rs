@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::files::{self, GivenFile};
 use super::labels::{self, Labelled};
 use super::settle::unfinished;
 use super::{Native, new_id, observe, template, volume};
 use crate::compose::model::{Mount, MountSource, Service, ServiceName, ServiceNetwork};
 use crate::engine::EngineError;
 use crate::image::Image;
-use crate::plan::{Desired, ObservedContainer, Phase};
+use crate::plan::{Desired, ObservedContainer, Phase, config_hash};
 use crate::runtime::bundle::Bundle;
 use crate::state::records::{ContainerRecord, ContainerStatus, MountRecord, NetworkRequest};
 use crate::state::{StateError, write_json};
@@ -66,7 +67,10 @@ impl Native {
         if command.is_empty() {
             return Err(EngineError::NoCommand(self.image_name(new.model)));
         }
-        let mounts = with_image_volumes(new.model, &new.image);
+        let given = files::given(desired, new.model, &self.paths.container(&id))?;
+        let mut model = new.model.clone();
+        model.volumes.extend(given.mounts);
+        let mounts = with_image_volumes(&model, &new.image);
         let mut anonymous = BTreeMap::new();
         for mount in mounts
             .iter()
@@ -102,7 +106,7 @@ impl Native {
                     model: new.model,
                     number: new.number,
                     one_off: one_off.is_some(),
-                    hash: &new.hash,
+                    hash: &config_hash(new.model),
                     image_id: &image_id,
                     image_labels: template::image_labels(&new.image),
                 },
@@ -115,10 +119,10 @@ impl Native {
             stop_signal: template::stop_signal(new.model, &new.image)?,
             stop_grace: template::stop_grace(new.model),
             networks: network_requests(desired, new, &id),
-            template: new.model.clone(),
+            template: model,
             id,
         };
-        self.write_container(&record)?;
+        self.write_container(&record, &given.files)?;
         Ok(ObservedContainer {
             record: Arc::new(record),
             status: ContainerStatus::default(),
@@ -126,7 +130,11 @@ impl Native {
         })
     }
 
-    fn write_container(&self, record: &ContainerRecord) -> Result<(), EngineError> {
+    fn write_container(
+        &self,
+        record: &ContainerRecord,
+        files: &[GivenFile],
+    ) -> Result<(), EngineError> {
         let path = self.paths.container(&record.id);
         let temporary = self
             .paths
@@ -140,6 +148,7 @@ impl Native {
         ] {
             fs::create_dir_all(&dir).map_err(|error| StateError::io("make", &dir, error))?;
         }
+        files::write(files, &temporary)?;
         write_json(&temporary.join("container.json"), record)?;
         fs::rename(&temporary, &path).map_err(|error| StateError::io("make", &path, error))?;
         Ok(())

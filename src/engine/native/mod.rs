@@ -7,6 +7,7 @@
 pub(crate) mod capabilities;
 mod config;
 mod create;
+mod files;
 mod guest;
 mod labels;
 mod leases;
@@ -37,7 +38,7 @@ use crate::control::OneOff;
 use crate::image::{Image, ImageStore, Reference};
 use crate::net::dns::DnsServer;
 use crate::plan::{
-    AnonymousVolumes, Desired, Observed, ObservedContainer, ObservedNetwork, Op, Then, config_hash,
+    AnonymousVolumes, Desired, Observed, ObservedContainer, ObservedNetwork, Op, Then, service_hash,
 };
 use crate::runtime::cgroup::Cgroup;
 use crate::runtime::protocol::{ProbeRequest, ProbeResult};
@@ -245,7 +246,7 @@ impl Native {
                 model,
                 number: 1,
                 name,
-                hash: config_hash(model),
+                hash: service_hash(&one_off.stack, model),
                 image,
                 inherited: BTreeMap::new(),
                 one_off: Some(OneOffTraits {
