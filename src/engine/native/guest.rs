@@ -43,13 +43,7 @@ impl GuestNetwork {
         let name = format!("stack-build-{:08x}", fastrand::u32(..));
         let mut wanted = Network {
             name: name.clone(),
-            external: false,
-            driver: None,
-            driver_opts: Default::default(),
-            internal: false,
-            enable_ipv6: false,
-            subnets: Vec::new(),
-            labels: Default::default(),
+            ..Network::default()
         };
         wanted
             .labels
