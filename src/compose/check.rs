@@ -313,7 +313,14 @@ fn targets(service: &Service<'_>, problems: &mut Problems) {
         let target = node.as_text()?.split(':').next()?;
         Some((target, node.span))
     });
-    let seen: HashMap<&str, Span> = tmpfs.collect();
+    let mut seen: HashMap<&str, Span> = HashMap::new();
+    for (target, span) in tmpfs {
+        if let Some(first) = seen.insert(target, span) {
+            problems
+                .error(span, format!("two things are mounted at `{target}`"))
+                .related(first, "the first");
+        }
+    }
     for mount in service.items("volumes") {
         let Some(target) = mount.get("target").and_then(Node::as_text) else {
             continue;

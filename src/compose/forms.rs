@@ -79,6 +79,15 @@ fn split_words(line: &str) -> Option<Vec<String>> {
                 '\n' => {}
                 escaped => word.get_or_insert_default().push(escaped),
             },
+            // Docker Compose takes one command of a line and drops the rest, with what says which
+            // file descriptor goes there.
+            ';' | '&' | '|' | '<' | '>' => {
+                let digit = |word: &String| word.starts_with(|c: char| c.is_ascii_digit());
+                if character == '>' && word.as_ref().is_some_and(digit) {
+                    word = None;
+                }
+                break;
+            }
             other => word.get_or_insert_default().push(other),
         }
     }
@@ -434,7 +443,16 @@ pub(super) fn device_count(node: &mut Node, at: &At<'_>, problems: &mut Problems
 /// One limit for both, or `{soft, hard}`.
 pub(super) fn ulimit(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
     if node.as_map().is_none() {
-        return shape::integer(node, (i64::MIN, i64::MAX), at, problems);
+        shape::integer(node, (i64::MIN, i64::MAX), at, problems)?;
+        // Docker Compose cannot tell one limit of 0 from two.
+        if node.as_int() == Some(0) {
+            let span = node.span;
+            node.value = Value::Map(Map::new());
+            for key in ["soft", "hard"] {
+                node.set(key, Node::new(Value::Int(0), span));
+            }
+        }
+        return Ok(());
     }
     shape::keys(node, &schema::ULIMIT, at, problems)
 }

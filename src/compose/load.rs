@@ -12,6 +12,8 @@ use super::layers::{Loader, Scope};
 use super::model::{FileObject, NetworkKey, ProjectName, ServiceName, Stack, VolumeKey};
 use super::paths::Bases;
 use super::project::{self, Variables, display_path};
+use super::schema::{self, Shape};
+use super::shape::{self, At};
 use super::source::Source;
 use super::tree::{Map, Node, Value};
 use super::{check, defaults, environment, paths, render, running, typed};
@@ -155,6 +157,8 @@ pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagno
     }
 }
 
+static TOP_SHAPE: Shape = Shape::Keys(&schema::TOP);
+
 /// What the phases make.
 struct Built {
     stack: Stack,
@@ -203,6 +207,8 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
     if !(raw && options.skip.normalization) {
         tree.set("name", Node::text(name.as_str(), name_span));
     }
+
+    shape::complete(&tree, &TOP_SHAPE, &At::ROOT, problems);
 
     // 5. Relative paths.
     let bases = Bases {

@@ -81,6 +81,7 @@ pub(super) fn apply(
     if node.directive == Directive::Reset {
         return Ok(());
     }
+    finite(node, at, problems)?;
     match shape {
         Shape::Any => Ok(()),
         Shape::Text => text(node, at, problems),
@@ -170,6 +171,18 @@ pub(super) fn apply(
             }
             keys(node, known, at, problems)
         }
+    }
+}
+
+/// JSON, in which Docker Compose holds a file against its schema, has no infinity.
+fn finite(node: &Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
+    match node.value {
+        Value::Float(number) if !number.is_finite() => {
+            let message = format!("`{at}` is not a number that can be used");
+            problems.error(node.span, message);
+            Err(Misshapen)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -508,7 +521,9 @@ pub(super) fn pairs(
                 let _ = wrong(node, "text, a number or a boolean", &at.key(key), problems);
                 false
             }
-            _ => to_text(node).is_ok(),
+            _ => finite(node, &at.key(key), problems)
+                .and_then(|()| to_text(node))
+                .is_ok(),
         }
     });
     Ok(())
@@ -554,7 +569,9 @@ pub(super) fn keys(
     let Value::Map(map) = &mut node.value else {
         return wrong(node, "a mapping", at, problems);
     };
-    for key in known.required {
+    // What has a name of its own may be completed by another file; see [`complete`].
+    let is_item = matches!(at.step, Step::Index(_));
+    for key in known.required.iter().filter(|_| is_item) {
         if !map.contains_key(*key) {
             problems.error(span, format!("`{at}` has no `{key}`"));
             return Err(Misshapen);
@@ -607,6 +624,39 @@ pub(super) fn keys(
         );
     }
     Ok(())
+}
+
+/// Looks for keys that are required and that no file gave, in a tree that is merged.
+pub(super) fn complete(tree: &Node, shape: &'static Shape, at: &At<'_>, problems: &mut Problems) {
+    let Some(map) = tree.as_map() else {
+        return;
+    };
+    match shape {
+        Shape::Keys(known) | Shape::Shorthand(_, known) => {
+            for key in known.required.iter().filter(|key| !map.contains_key(**key)) {
+                problems.error(tree.span, format!("`{at}` has no `{key}`"));
+            }
+            for field in known.fields {
+                if let Some(entry) = map.get(field.key) {
+                    complete(&entry.node, &field.shape, &at.key(field.key), problems);
+                }
+            }
+        }
+        Shape::Names(inner) | Shape::NamesOrList(inner, _) => {
+            for (name, entry) in map {
+                complete(&entry.node, inner, &at.key(name), problems);
+            }
+        }
+        Shape::Optional(inner) => complete(tree, inner, at, problems),
+        Shape::Ulimit => {
+            for key in super::schema::ULIMIT.required {
+                if !map.contains_key(*key) {
+                    problems.error(tree.span, format!("`{at}` has no `{key}`"));
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 fn unknown_key(key: &str, entry: &Entry, known: &Keys, at: &At<'_>, problems: &mut Problems) {

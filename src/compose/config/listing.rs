@@ -43,7 +43,7 @@ impl ConfigCommand {
             Subject::Profiles => lines(profiles(stack)),
             Subject::Images => images(stack),
             Subject::Hash(names) => hashes(stack, names)?,
-            Subject::Models => lines(keys(&loaded.tree, "models")),
+            Subject::Models => lines(models(stack)),
             Subject::Environment | Subject::Variables | Subject::Explain(_) => String::new(),
             Subject::Model => match self.format {
                 Some(Format::Json) => to_json(loaded),
@@ -66,6 +66,17 @@ impl ConfigCommand {
             _ => String::new(),
         })
     }
+}
+
+/// The models that services use, as their registry calls them.
+fn models(stack: &Stack) -> impl Iterator<Item = &str> {
+    let used: BTreeSet<&String> = stack
+        .services
+        .values()
+        .flat_map(|service| service.models.keys())
+        .collect();
+    let models = used.into_iter().filter_map(|key| stack.models.get(key));
+    models.map(|model| model.model.as_str())
 }
 
 /// The keys of a mapping at the top of the tree.

@@ -375,7 +375,7 @@ fn fielded(
             Dialect::Yaml => field.key,
         };
         match map.get(field.key) {
-            Some(entry) if is_printed(&entry.node, field) => {
+            Some(entry) if is_printed(&entry.node, field, dialect) => {
                 let value = print(&entry.node, &field.shape, dialect);
                 let unsaid = dialect == Dialect::Yaml && field.print == Print::WithParent;
                 members.extend(
@@ -408,13 +408,14 @@ fn fielded(
     Printed::Map(members)
 }
 
-fn is_printed(node: &Node, field: &Field) -> bool {
+fn is_printed(node: &Node, field: &Field, dialect: Dialect) -> bool {
     match field.print {
+        Print::GivenInYaml if dialect == Dialect::Yaml => true,
         Print::Given | Print::WithParent => node.value != Value::Null,
         Print::Always => node.value != Value::Null,
         Print::Never => false,
         Print::NotTrue => node.value == Value::Bool(false),
-        Print::NotEmpty => !is_empty(node, &field.shape),
+        Print::NotEmpty | Print::GivenInYaml => !is_empty(node, &field.shape),
     }
 }
 

@@ -217,6 +217,8 @@ pub(super) enum Print {
     NotEmpty,
     /// Whenever it is given.
     Given,
+    /// In YAML whenever it is given, in JSON unless it is zero.
+    GivenInYaml,
     /// In JSON also when it is not given, as null.
     Always,
     /// Unless it is true.

@@ -645,13 +645,13 @@ pub(in crate::compose) static ULIMIT: Keys = Keys::of(&[
         ANY_INT,
         "Limit that a process may raise up to the hard one; -1 = none.",
     )
-    .print(Print::Given),
+    .print(Print::GivenInYaml),
     f(
         "hard",
         ANY_INT,
         "Limit that only a privileged process may raise; -1 = none.",
     )
-    .print(Print::Given),
+    .print(Print::GivenInYaml),
 ])
 .required(&["soft", "hard"])
 .others(Others::Dropped);

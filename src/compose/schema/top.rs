@@ -47,12 +47,7 @@ pub(in crate::compose) static TOP: Keys = Keys::of(&[
         "The programs of the project, by name.",
     )
     .print(Print::Given),
-    f(
-        "version",
-        TextOrNumber,
-        "Obsolete and without effect; take it out.",
-    )
-    .print(Print::Never),
+    f("version", Text, "Obsolete and without effect; take it out.").print(Print::Never),
     f(
         "volumes",
         Names(&Optional(&Keys(&VOLUME))),
