@@ -43,7 +43,7 @@ impl ConfigCommand {
             Subject::Profiles => lines(profiles(stack)),
             Subject::Images => images(stack),
             Subject::Hash(names) => hashes(stack, names)?,
-            Subject::Models => lines(keys(&loaded.tree, "models")),
+            Subject::Models => lines(models(loaded)),
             Subject::Environment | Subject::Variables | Subject::Explain(_) => String::new(),
             Subject::Model => match self.format {
                 Some(Format::Json) => to_json(loaded),
@@ -66,6 +66,17 @@ impl ConfigCommand {
             _ => String::new(),
         })
     }
+}
+
+/// The models that a service uses which is on, by the names of the models themselves.
+fn models(loaded: &Loaded) -> Vec<&str> {
+    let names = loaded.stack.services.keys().map(ServiceName::as_str);
+    let uses = names.filter_map(|name| loaded.tree.at(&["services", name, "models"]));
+    let used: BTreeSet<&String> = uses.filter_map(Node::as_map).flat_map(Map::keys).collect();
+    used.into_iter()
+        .filter_map(|key| loaded.tree.at(&["models", key, "model"])?.as_text())
+        .filter(|model| !model.is_empty())
+        .collect()
 }
 
 /// The keys of a mapping at the top of the tree.

@@ -98,7 +98,7 @@ fn the_diagnostic_of_every_rejection_was_read_by_a_person() {
     for case in cases() {
         let golden = case.directory.join("expected.diagnostic");
         let rejects = case.golden("expected.error").is_some() && case.command().is_ok();
-        let answer = rejects.then(|| case.run(Format::Json));
+        let answer = rejects.then(|| case.run(Some(Format::Json)));
         let rejected = answer.and_then(Result::err).map(|error| rejection(&error));
         if updating() {
             match &rejected {

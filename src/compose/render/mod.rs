@@ -106,6 +106,8 @@ const HASHED: [&str; 86] = [
     "entrypoint",
     "provider",
     "environment",
+    // Only there with `--no-env-resolution`.
+    "env_file",
     "expose",
     "external_links",
     "extra_hosts",
