@@ -76,7 +76,9 @@ fn models(stack: &Stack) -> impl Iterator<Item = &str> {
         .flat_map(|service| service.models.keys())
         .collect();
     let models = used.into_iter().filter_map(|key| stack.models.get(key));
-    models.map(|model| model.model.as_str())
+    models
+        .map(|model| model.model.as_str())
+        .filter(|model| !model.is_empty())
 }
 
 /// The keys of a mapping at the top of the tree.

@@ -90,9 +90,9 @@ impl Case {
     }
 
     /// What `config` says to it.
-    pub(super) fn run(&self, format: Format) -> Result<Output, ConfigError> {
+    pub(super) fn run(&self, format: Option<Format>) -> Result<Output, ConfigError> {
         let mut command = self.command().unwrap();
-        command.format.get_or_insert(format);
+        command.format = command.format.or(format);
         command.run(&self.source())
     }
 

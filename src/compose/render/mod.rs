@@ -74,7 +74,7 @@ pub(super) fn hash_input(service: &Node) -> String {
 
 /// The keys of a service that its hash covers, in the order in which Docker Compose hashes them (not
 /// the one in which it prints them). Left out: `build`, `depends_on`, `profiles`, `pull_policy`, `scale`.
-const HASHED: [&str; 86] = [
+const HASHED: [&str; 87] = [
     "annotations",
     "attach",
     "develop",
@@ -106,6 +106,8 @@ const HASHED: [&str; 86] = [
     "entrypoint",
     "provider",
     "environment",
+    // Only there with `--no-env-resolution`.
+    "env_file",
     "expose",
     "external_links",
     "extra_hosts",

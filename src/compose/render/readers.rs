@@ -164,9 +164,11 @@ fn nasty() -> Vec<String> {
 
 /// Texts that are printed byte for byte as Docker Compose prints them, though a reader stumbles: PyYAML
 /// knows a type for `=` and none of its values, and a time with a space before its zone; yaml_serde
-/// takes a tab at the start of a block for indentation.
+/// takes a tab at the start of a block for indentation; and a space that starts a block after empty
+/// lines is lost.
 fn as_docker_compose(text: &str) -> bool {
-    text == "=" || text == "2001-12-14 21:59:43.10 -5" || text == "\ta\nb"
+    let loses_space = text.starts_with('\n') && text.trim_start_matches('\n').starts_with(' ');
+    loses_space || matches!(text, "=" | "2001-12-14 21:59:43.10 -5" | "\ta\nb")
 }
 
 /// The text as key, as value, in a list, deeper, and beside others.
