@@ -39,6 +39,10 @@ impl At<'_> {
         }
     }
 
+    fn is_in_list(&self) -> bool {
+        matches!(self.step, Step::Index(_)) || self.parent.is_some_and(At::is_in_list)
+    }
+
     pub(super) fn index(&self, index: usize) -> At<'_> {
         At {
             parent: Some(self),
@@ -185,12 +189,12 @@ pub(super) fn wrong(node: &Node, wanted: &str, at: &At<'_>, problems: &mut Probl
 fn wrap(node: &mut Node) {
     let item = Node::new(std::mem::replace(&mut node.value, Value::Null), node.span);
     node.value = Value::List(vec![item]);
-    node.written = Written::AsOne;
+    node.written = Written::Single;
 }
 
 fn to_text(node: &mut Node) -> Shaped {
     if matches!(node.value, Value::Int(_) | Value::Float(_)) {
-        node.written = Written::AsNumber;
+        node.written = Written::Number;
     }
     node.value = Value::Text(node.scalar_text().unwrap_or_default());
     Ok(())
@@ -497,11 +501,16 @@ pub(super) fn pairs(
             return wrong(node, "a mapping or a list of `KEY=value`", at, problems);
         }
     }
+    let listed = node.written == Written::List;
     let Value::Map(map) = &mut node.value else {
         return Ok(());
     };
     map.retain(|key, entry| {
         let node = &mut entry.node;
+        if key.is_empty() && !listed {
+            problems.error(entry.key, format!("`{at}` has a key without a name"));
+            return false;
+        }
         match (&node.value, no_value) {
             (Value::Null, NoValue::Inherit) => true,
             (Value::List(_) | Value::Map(_), _) if node.directive != Directive::Reset => {
@@ -540,7 +549,7 @@ fn pairs_of_list(node: &mut Node, at: &At<'_>, problems: &mut Problems) {
         );
     }
     node.value = Value::Map(map);
-    node.written = Written::AsList;
+    node.written = Written::List;
 }
 
 /// A mapping with known keys.
@@ -554,7 +563,8 @@ pub(super) fn keys(
     let Value::Map(map) = &mut node.value else {
         return wrong(node, "a mapping", at, problems);
     };
-    for key in known.required {
+    // Elsewhere another file may have the key: see `complete`.
+    for key in known.required.iter().filter(|_| at.is_in_list()) {
         if !map.contains_key(*key) {
             problems.error(span, format!("`{at}` has no `{key}`"));
             return Err(Misshapen);
