@@ -27,8 +27,6 @@ pub(super) enum DotenvErrorKind {
     BadName(String),
     #[error("a quote that is never closed")]
     Unclosed,
-    #[error("nothing may follow the closing quote but a comment")]
-    AfterQuote,
     #[error(transparent)]
     Template(#[from] TemplateErrorKind),
 }
@@ -63,24 +61,29 @@ pub(super) fn parse(text: &str, scope: &Scope<'_>) -> Result<Dotenv, DotenvError
 }
 
 /// `format: raw`: each line is taken as it is, up to the line break.
-pub(super) fn parse_raw(text: &str, lookup: &Lookup<'_>) -> Dotenv {
+pub(super) fn parse_raw(text: &str, lookup: &Lookup<'_>) -> Result<Dotenv, DotenvError> {
     let mut out = Dotenv::default();
     let mut at = 0;
     for whole in text.split_inclusive('\n') {
-        let line = whole.lines().next().unwrap_or_default();
-        let range = at..at + line.len();
+        let range = at..at + whole.trim_end().len();
         at += whole.len();
-        if line.trim().is_empty() || line.starts_with('#') {
+        let line = whole.trim_end_matches(['\n', '\r']);
+        let line = line.trim_start_matches('\u{feff}').trim_start();
+        if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let (name, value) = match line.split_once('=') {
-            Some((key, value)) => (key.trim().to_owned(), Some(value.to_owned())),
-            None => (line.trim().to_owned(), lookup(line.trim())),
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (line.to_owned(), lookup(line)),
         };
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            let kind = DotenvErrorKind::BadName(name);
+            return Err(DotenvError { range, kind });
+        }
         out.places.insert(name.clone(), range);
         out.variables.insert(name, value);
     }
-    out
+    Ok(out)
 }
 
 struct Reader<'a> {
@@ -138,8 +141,11 @@ impl Reader<'_> {
         } else {
             (self.scope.first)(&name)
         };
-        self.out.places.insert(name.clone(), start..self.at);
-        self.out.variables.insert(name, value);
+        // A value without a name is read, and no variable.
+        if !name.is_empty() {
+            self.out.places.insert(name.clone(), start..self.at);
+            self.out.variables.insert(name, value);
+        }
         Ok(true)
     }
 
@@ -150,8 +156,8 @@ impl Reader<'_> {
         let end = rest.find(['=', ':', '\n', '#']).unwrap_or(rest.len());
         let separator = rest[end..].chars().next();
         let name = rest[..end].trim().to_owned();
-        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']');
-        if name.is_empty() || !name.chars().all(valid) {
+        let valid = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '[' | ']');
+        if !name.chars().all(valid) || (name.is_empty() && separator.is_none()) {
             let range = start..start + rest[..end].trim_end().len();
             return self.fail(range, DotenvErrorKind::BadName(name));
         }
@@ -173,18 +179,6 @@ impl Reader<'_> {
         }
     }
 
-    fn after_quote(&mut self) -> Result<(), DotenvError> {
-        self.skip_blanks();
-        let start = self.at;
-        let rest = self.rest();
-        if rest.is_empty() || rest.starts_with(['\n', '#']) {
-            self.skip_line();
-            return Ok(());
-        }
-        let end = start + rest.find('\n').unwrap_or(rest.len());
-        self.fail(start..end, DotenvErrorKind::AfterQuote)
-    }
-
     /// Where the quote that opens here is closed.
     fn closing_quote(&self, quote: char) -> Result<usize, DotenvError> {
         let mut escaped = false;
@@ -204,8 +198,8 @@ impl Reader<'_> {
     fn single_quoted(&mut self) -> Result<String, DotenvError> {
         let end = self.closing_quote('\'')?;
         let value = self.text[self.at + 1..end].replace("\\'", "'");
+        // As in Compose, what follows on the line is the next variable.
         self.at = end + 1;
-        self.after_quote()?;
         Ok(value)
     }
 
@@ -213,8 +207,8 @@ impl Reader<'_> {
         let start = self.at;
         let end = self.closing_quote('"')?;
         let value = unescape(&self.text[start + 1..end]);
+        // As in Compose, what follows on the line is the next variable.
         self.at = end + 1;
-        self.after_quote()?;
         self.expand(&value, start..end + 1)
     }
 
@@ -332,6 +326,10 @@ mod tests {
             ("1A=2\nA.B=3\nA-B=4", r##"1A="2" A.B="3" A-B="4""##),
             ("# c\n\n  A=1\n\tB=2\r\nC=3\r\n", r##"A="1" B="2" C="3""##),
             ("A=1\nA=2", r##"A="2""##),
+            (
+                "A='a' b\nB=\"b\"c=2 d\n=x\né=1",
+                r##"A="a" b=None B="b" c="2 d" é="1""##,
+            ),
             ("HOME=/x\nB=$HOME", r##"HOME="/x" B="/root""##),
             ("\u{feff}A=1", r##"A="1""##),
             (
@@ -349,13 +347,8 @@ mod tests {
     fn mistakes_are_told_with_their_place() {
         let table = [
             ("A=1\nA B=1", "`A B` is not a variable name: A B"),
-            ("=x", "`` is not a variable name: "),
             ("A=\"x", "a quote that is never closed: \"x"),
             ("A='x", "a quote that is never closed: 'x"),
-            (
-                "A='a' b",
-                "nothing may follow the closing quote but a comment: b",
-            ),
             ("A=${X:?no}", "the variable `X` is required: no: ${X:?no}"),
         ];
         for (text, expected) in table {
@@ -365,8 +358,8 @@ mod tests {
 
     #[test]
     fn raw_lines_are_taken_as_they_are() {
-        let read = parse_raw("A='x' # c\n# d\nB= y \nC\n", &lookup);
-        let read: Vec<_> = read.variables.into_iter().collect();
+        let read = parse_raw("\u{feff}A='x' # c\n# d\nB= y \r\n C\n", &lookup);
+        let read: Vec<_> = read.unwrap().variables.into_iter().collect();
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(
             read,
@@ -376,6 +369,8 @@ mod tests {
                 ("C".to_owned(), None),
             ]
         );
+        let error = parse_raw("A=1\nexport B=2\n", &lookup).unwrap_err();
+        assert_eq!(error.range, 4..14);
     }
 
     proptest! {
@@ -384,7 +379,9 @@ mod tests {
             if let Err(error) = parse(&text, &SCOPE) {
                 prop_assert!(text.get(error.range).is_some());
             }
-            parse_raw(&text, &lookup);
+            if let Err(error) = parse_raw(&text, &lookup) {
+                prop_assert!(text.get(error.range).is_some());
+            }
         }
 
         #[test]

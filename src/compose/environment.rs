@@ -27,7 +27,7 @@ pub(super) fn resolve(service: &mut Node, context: &mut Context<'_>) {
         .filter(|_| !context.keep_env_files)
         .and_then(|map| map.shift_remove("env_file"))
         .map(|entry| entry.node);
-    let own: HashMap<String, String> = texts(service.get("environment"));
+    let own: HashMap<String, String> = texts(service.get("environment").and_then(Node::as_map));
     let mut from_files = Map::new();
     for file in files.as_ref().and_then(Node::as_list).unwrap_or_default() {
         env_file(file, &own, &mut from_files, context);
@@ -38,14 +38,15 @@ pub(super) fn resolve(service: &mut Node, context: &mut Context<'_>) {
     build_args(service, context);
 
     let mut labels = Map::new();
-    let caller = context.lookup;
-    let scope = Scope {
-        first: &|name| caller(name),
-        last: &|_| None,
-    };
     let files = service.get("label_file").and_then(Node::as_list);
     for file in files.unwrap_or_default().to_vec() {
         let path = file.as_text().unwrap_or_default();
+        // As in Compose, labels know no variables but the labels of earlier files and those above.
+        let earlier = texts(Some(&labels));
+        let scope = Scope {
+            first: &|name| earlier.get(name).cloned(),
+            last: &|_| None,
+        };
         if let Some(read) = read(&file, path, &scope, context) {
             add(&mut labels, read, &file);
         }
@@ -78,9 +79,8 @@ fn build_args(service: &mut Node, context: &Context<'_>) {
     });
 }
 
-fn texts(node: Option<&Node>) -> HashMap<String, String> {
-    node.and_then(Node::as_map)
-        .into_iter()
+fn texts(map: Option<&Map>) -> HashMap<String, String> {
+    map.into_iter()
         .flatten()
         .filter_map(|(name, entry)| Some((name.clone(), entry.node.as_text()?.to_owned())))
         .collect()
@@ -158,7 +158,7 @@ fn env_file(
         let caller = context.lookup;
         let last = |name: &str| {
             let found = earlier.get(name).and_then(|entry| entry.node.as_text());
-            found.map(str::to_owned).or_else(|| own.get(name).cloned())
+            own.get(name).cloned().or_else(|| found.map(str::to_owned))
         };
         let scope = Scope {
             first: &|name| caller(name),
@@ -203,9 +203,9 @@ fn read_raw(node: &Node, path: &str, context: &mut Context<'_>) -> Option<EnvFil
     let bytes = bytes(node, path, context)?;
     match super::reader::decode(&bytes) {
         Ok(text) => {
-            let read = dotenv::parse_raw(text, context.lookup);
             let shown = display_path(Path::new(path), context.working_dir);
-            Some(EnvFile::new(read, text, shown, context.problems))
+            let read = dotenv::parse_raw(text, context.lookup);
+            EnvFile::read(read, text, shown, context.problems)
         }
         Err(why) => {
             context.problems.error(node.span, format!("{path}: {why}"));

@@ -12,11 +12,9 @@ use super::layers::{Loader, Scope};
 use super::model::{FileObject, NetworkKey, ProjectName, ServiceName, Stack, VolumeKey};
 use super::paths::Bases;
 use super::project::{self, Variables, display_path};
-use super::schema::{self, Shape};
-use super::shape::{self, At};
 use super::source::Source;
 use super::tree::{Map, Node, Value};
-use super::{check, defaults, environment, paths, render, running, typed};
+use super::{check, complete, defaults, environment, paths, render, running, typed};
 
 /// What to load. Values given here win over the `COMPOSE_*` variables.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,7 +25,7 @@ pub struct LoadOptions {
     pub project_name: Option<String>,
     /// Project directory (`--project-directory`); `None` = that of the first file.
     pub project_directory: Option<PathBuf>,
-    /// Active profiles (`--profile`) besides those of `COMPOSE_PROFILES`; `*` = all.
+    /// Active profiles (`--profile`) instead of those of `COMPOSE_PROFILES`; `*` = all.
     pub profiles: Vec<String>,
     /// Files for interpolation (`--env-file`) instead of `.env`.
     pub env_files: Vec<PathBuf>,
@@ -157,8 +155,6 @@ pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagno
     }
 }
 
-static TOP_SHAPE: Shape = Shape::Keys(&schema::TOP);
-
 /// What the phases make.
 struct Built {
     stack: Stack,
@@ -204,11 +200,12 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
     if tree.get("services").is_none() {
         tree.set("services", Node::new(Value::Map(Map::new()), span));
     }
+    if !raw {
+        complete::check(&tree, problems);
+    }
     if !(raw && options.skip.normalization) {
         tree.set("name", Node::text(name.as_str(), name_span));
     }
-
-    shape::complete(&tree, &TOP_SHAPE, &At::ROOT, problems);
 
     // 5. Relative paths.
     let bases = Bases {
@@ -254,18 +251,18 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
         });
     }
 
-    // 9. Which services are on; the variables and labels that come from files.
+    // 7. Which services are on; the variables and labels that come from files.
     let profiles = profiles(options, &lookup);
     let disabled = disabled_services(&tree, &profiles);
     resolve_files(&mut tree, (source, options), &disabled, &lookup, problems);
 
-    // 10. What needs the whole picture.
+    // 8. What needs the whole picture.
     if !options.skip.consistency {
         check::check(&tree, &|service| !disabled.contains(service), problems);
     }
     running::check(&tree, &mut concerns);
 
-    // 11. The typed model.
+    // 9. The typed model.
     fill_stack(&mut stack, &tree, &disabled, &mut concerns);
     Some(Built {
         stack,
@@ -306,14 +303,15 @@ fn project_name(
     }
 }
 
+/// The active profiles: those of the options, else those of `COMPOSE_PROFILES`. When nobody names any,
+/// that is one without a name, as in Docker Compose.
 fn profiles(options: &LoadOptions, lookup: &dyn Fn(&str) -> Option<String>) -> HashSet<String> {
+    if !options.profiles.is_empty() {
+        return options.profiles.iter().cloned().collect();
+    }
     let listed = lookup("COMPOSE_PROFILES").unwrap_or_default();
     let listed = listed.split(',').map(|profile| profile.trim().to_owned());
-    let given = options.profiles.iter().cloned();
-    given
-        .chain(listed)
-        .filter(|profile| !profile.is_empty())
-        .collect()
+    listed.collect()
 }
 
 fn services(tree: &Node) -> impl Iterator<Item = (&String, &Node)> {

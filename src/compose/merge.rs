@@ -142,8 +142,8 @@ impl Merging {
         match (&mut base.value, over.value) {
             (Value::Map(earlier), Value::Map(later)) => match rule {
                 Some(Merge::Pairs) => {
-                    self.pairs(earlier, later, base.written == Written::AsList);
-                    base.written = Written::AsList;
+                    self.pairs(earlier, later, base.written == Written::List);
+                    base.written = Written::List;
                 }
                 Some(Merge::SameDriver) if drivers_differ(earlier, &later) => {
                     over.value = Value::Map(later);
@@ -153,7 +153,7 @@ impl Merging {
             },
             // Compose leaves one value as it is where it has no rule: it is replaced, not a list.
             (Value::List(_), Value::List(later))
-                if rule.is_none() && base.written == Written::AsOne =>
+                if rule.is_none() && base.written == Written::Single =>
             {
                 over.value = Value::List(later);
                 self.replace(base, over);
@@ -411,5 +411,168 @@ pub(super) fn refuse_other_kinds(
                 .help("write it in the same form, or replace it with `!override`");
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::compose::diagnostic::Span;
+    use crate::compose::reader;
+
+    fn read(text: &str) -> Node {
+        let mut problems = Problems::default();
+        let file = problems.sources.add("x.yaml".into(), text.into()).unwrap();
+        reader::read(text, file, &mut problems).remove(0)
+    }
+
+    /// What is left when each text is merged onto those before it.
+    fn merged(texts: &[&str]) -> Node {
+        let mut tree = Node::new(Value::Map(Map::new()), Span::default());
+        for text in texts {
+            merge(&mut tree, read(text));
+        }
+        tree
+    }
+
+    #[test]
+    fn every_rule_does_what_its_name_says() {
+        // Earlier, later, and what comes of them, below a service.
+        let table = [
+            ("{user: a}", "{user: b}", "{user: b}"),
+            ("{user: a}", "{user: }", "{user: a}"),
+            (
+                "{cap_add: [a, b]}",
+                "{cap_add: [b, c, c]}",
+                "{cap_add: [a, b, c]}",
+            ),
+            ("{cap_add: [1]}", "{cap_add: ['1']}", "{cap_add: [1, '1']}"),
+            ("{command: [a]}", "{command: [b]}", "{command: [b]}"),
+            ("{command: [a]}", "{command: }", "{command: }"),
+            (
+                "{labels: {a: 1, b: 1}}",
+                "{labels: {a: 2}}",
+                "{labels: {a: 2, b: 1}}",
+            ),
+            (
+                "{environment: {a: 1}}",
+                "{environment: {a: }}",
+                "{environment: {a: }}",
+            ),
+            (
+                "{logging: {driver: a, options: {x: 1}}}",
+                "{logging: {options: {y: 1}}}",
+                "{logging: {driver: a, options: {x: 1, y: 1}}}",
+            ),
+            (
+                "{logging: {driver: a, options: {x: 1}}}",
+                "{logging: {driver: b}}",
+                "{logging: {driver: b}}",
+            ),
+            (
+                "{ulimits: {a: {soft: 1}}}",
+                "{ulimits: {a: 5}}",
+                "{ulimits: {a: 5}}",
+            ),
+            ("{user: a, tty: true}", "{user: !reset null}", "{tty: true}"),
+            (
+                "{cap_add: [a]}",
+                "{cap_add: !override [b]}",
+                "{cap_add: [b]}",
+            ),
+            (
+                "{cap_add: [a]}",
+                "{cap_add: [!reset a, b]}",
+                "{cap_add: [a, b]}",
+            ),
+            (
+                "{labels: {a: 1}}",
+                "{labels: {a: !reset 1}}",
+                "{labels: {}}",
+            ),
+            ("{}", "{user: !reset a, tty: !override true}", "{tty: true}"),
+        ];
+        for (earlier, later, expected) in table {
+            let below = |service: &str| format!("services: {{a: {service}}}");
+            let tree = merged(&[&below(earlier), &below(later)]);
+            let expected = read(&below(expected));
+            assert!(tree.same_value(&expected), "{earlier} + {later}: {tree:?}");
+        }
+    }
+
+    #[test]
+    fn pools_of_addresses_replace_one_another_as_in_compose() {
+        let table = [
+            (
+                "[{subnet: a, gateway: g}]",
+                "[{subnet: b}]",
+                "[{subnet: b}]",
+            ),
+            (
+                "[{subnet: a, gateway: g}]",
+                "[{subnet: a, ip_range: r}]",
+                "[{subnet: a, gateway: g, ip_range: r}]",
+            ),
+            (
+                "[{subnet: a}, {subnet: b, gateway: g}]",
+                "[{subnet: c}]",
+                "[{subnet: c, gateway: g}]",
+            ),
+        ];
+        for (earlier, later, expected) in table {
+            let below = |config: &str| format!("networks: {{n: {{ipam: {{config: {config}}}}}}}");
+            let tree = merged(&[&below(earlier), &below(later)]);
+            assert!(
+                tree.same_value(&read(&below(expected))),
+                "{earlier} + {later}: {tree:?}"
+            );
+        }
+    }
+
+    fn services() -> impl Strategy<Value = String> {
+        let value = prop::sample::select(vec![
+            "user: a",
+            "user: b",
+            "cap_add: [a, b]",
+            "cap_add: [b, c]",
+            "labels: {a: 1, b: 2}",
+            "labels: {b: 3, c: 4}",
+            "command: [x]",
+            "healthcheck: {test: [CMD], interval: 1s}",
+            "healthcheck: {test: [NONE], retries: 3}",
+            "depends_on: {b: {condition: c}}",
+            "build: {context: ., args: {A: 1}}",
+            "build: {args: {A: 2}, target: t}",
+        ]);
+        let key = |text: &&str| text.split(':').next().unwrap_or_default().to_owned();
+        prop::collection::vec(value, 0..6).prop_map(move |values| {
+            let unique: std::collections::BTreeMap<_, _> =
+                values.iter().map(|value| (key(value), *value)).collect();
+            let values: Vec<&str> = unique.into_values().collect();
+            format!("services: {{a: {{{}}}}}", values.join(", "))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_associative(a in services(), b in services(), c in services()) {
+            let left = merged(&[&a, &b, &c]);
+            let mut right = read(&b);
+            merge(&mut right, read(&c));
+            let mut all = read(&a);
+            merge(&mut all, right);
+            prop_assert!(left.same_value(&all), "{:?}\n{:?}", left, all);
+        }
+
+        #[test]
+        fn merging_nothing_changes_nothing(a in services()) {
+            let alone = read(&a);
+            let nothing = merged(&[&a, "services: {a: }"]);
+            prop_assert!(nothing.same_value(&alone), "{:?}", nothing);
+            let twice = merged(&[&a, &a]);
+            prop_assert!(twice.same_value(&alone), "{:?}", twice);
+        }
     }
 }

@@ -12,6 +12,7 @@
 mod behaviour;
 mod bytes;
 mod check;
+mod complete;
 pub mod concerns;
 pub mod config;
 #[cfg(test)]

@@ -229,9 +229,12 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             _ => return Err(Unreadable),
         };
         sized.node.directive = self.directive(tag.as_deref(), span);
+        if sized.node.directive == Directive::Override {
+            // As in Compose, what is asked further down has no meaning: there is nothing left to merge.
+            unmark_below(&mut sized.node);
+        }
         if anchor != 0 {
-            let mut node = sized.node.clone();
-            node.directive = Directive::Merge;
+            let node = sized.node.clone();
             self.anchors.insert(
                 anchor,
                 Anchor {
@@ -330,17 +333,19 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
     }
 
     fn key(&mut self, event: Event<'a>, span: Span, depth: usize) -> Read<Option<String>> {
-        if let Event::Scalar(text, _, 0, _) = &event {
-            self.count(1, span)?;
-            self.refuse_nul(text, span);
-            return Ok(Some(text.clone().into_owned()));
-        }
         let key = self.node(event, span, depth + 1)?.node;
-        if let Some(text) = key.scalar_text() {
+        if let Value::Text(text) = key.value {
             return Ok(Some(text));
         }
-        self.problems
+        let written = self.problems.sources.text(span).map(str::to_owned);
+        let diagnostic = self
+            .problems
             .error(span, format!("a key must be text, not {}", key.kind()));
+        if let Some(written) = written
+            && !matches!(key.value, Value::List(_) | Value::Map(_))
+        {
+            diagnostic.help(format!("put it in quotes: \"{written}\""));
+        }
         Ok(None)
     }
 
@@ -411,14 +416,6 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
         }
     }
 
-    /// No program, file or variable can take a NUL.
-    fn refuse_nul(&mut self, text: &str, span: Span) {
-        if text.contains('\0') {
-            self.problems
-                .error(span, "text cannot hold a NUL character");
-        }
-    }
-
     fn directive(&mut self, tag: Option<&Tag>, span: Span) -> Directive {
         let Some(tag) = tag else {
             return Directive::Merge;
@@ -437,6 +434,19 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             }
         }
         Directive::Merge
+    }
+}
+
+/// Takes the directives below a value away.
+fn unmark_below(node: &mut Node) {
+    let unmark = |node: &mut Node| {
+        node.directive = Directive::Merge;
+        unmark_below(node);
+    };
+    match &mut node.value {
+        Value::Map(map) => map.values_mut().for_each(|entry| unmark(&mut entry.node)),
+        Value::List(items) => items.iter_mut().for_each(unmark),
+        _ => {}
     }
 }
 
@@ -492,7 +502,7 @@ mod tests {
             ("b: 3\n<<: [{a: 1}, {a: 2, c: 3}]", "{b=3 a=1 c=3}"),
             ("\"<<\": 1", "{<<=1}"),
             ("a: &x 1\nb: &x 2\nc: *x", "{a=1 b=2 c=2}"),
-            ("1: a\ntrue: b", "{1=a true=b}"),
+            ("\"1\": a\n!!str true: b\non: c", "{1=a true=b on=c}"),
             (
                 "a: !!str 5\nb: !!int \"7\"\nc: !!null \"\"",
                 "{a=5 b=7 c=null}",
@@ -504,6 +514,38 @@ mod tests {
             assert!(!problems.has_errors(), "{text}: {problems}");
             assert_eq!(show(&documents[0]), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn keys_are_text() {
+        for key in ["1", "true", "~", "1.5", "[a]"] {
+            let (_, problems) = read_text(&format!("{key}: a"));
+            let problems = problems.to_string();
+            assert!(problems.contains("a key must be text"), "{key}: {problems}");
+        }
+    }
+
+    #[test]
+    fn an_alias_may_name_an_anchor_of_an_earlier_document() {
+        let (documents, problems) = read_text("a: &x {b: 1}\n---\nc: *x\n");
+        assert!(problems.is_empty(), "{problems}");
+        assert_eq!(show(&documents[1]), "{c={b=1}}");
+    }
+
+    #[test]
+    fn a_merge_key_stands_once_and_has_mappings() {
+        for text in ["<<: {a: 1}\n<<: {b: 1}", "<<:", "<<: x", "<<: [x]"] {
+            let (_, problems) = read_text(text);
+            assert!(problems.has_errors(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_alias_brings_the_directive_of_its_anchor() {
+        let (documents, _) = read_text("a: &x !override [1]\nb: *x\nc: !override {d: !reset 1}");
+        let directive = |path: &[&str]| documents[0].at(path).map(|node| node.directive);
+        assert_eq!(directive(&["b"]), Some(Directive::Override));
+        assert_eq!(directive(&["c", "d"]), Some(Directive::Merge));
     }
 
     #[test]

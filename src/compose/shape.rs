@@ -39,6 +39,10 @@ impl At<'_> {
         }
     }
 
+    fn is_in_list(&self) -> bool {
+        matches!(self.step, Step::Index(_)) || self.parent.is_some_and(At::is_in_list)
+    }
+
     pub(super) fn index(&self, index: usize) -> At<'_> {
         At {
             parent: Some(self),
@@ -198,12 +202,12 @@ pub(super) fn wrong(node: &Node, wanted: &str, at: &At<'_>, problems: &mut Probl
 fn wrap(node: &mut Node) {
     let item = Node::new(std::mem::replace(&mut node.value, Value::Null), node.span);
     node.value = Value::List(vec![item]);
-    node.written = Written::AsOne;
+    node.written = Written::Single;
 }
 
 fn to_text(node: &mut Node) -> Shaped {
     if matches!(node.value, Value::Int(_) | Value::Float(_)) {
-        node.written = Written::AsNumber;
+        node.written = Written::Number;
     }
     node.value = Value::Text(node.scalar_text().unwrap_or_default());
     Ok(())
@@ -510,11 +514,16 @@ pub(super) fn pairs(
             return wrong(node, "a mapping or a list of `KEY=value`", at, problems);
         }
     }
+    let listed = node.written == Written::List;
     let Value::Map(map) = &mut node.value else {
         return Ok(());
     };
     map.retain(|key, entry| {
         let node = &mut entry.node;
+        if key.is_empty() && !listed {
+            problems.error(entry.key, format!("`{at}` has a key without a name"));
+            return false;
+        }
         match (&node.value, no_value) {
             (Value::Null, NoValue::Inherit) => true,
             (Value::List(_) | Value::Map(_), _) if node.directive != Directive::Reset => {
@@ -555,7 +564,7 @@ fn pairs_of_list(node: &mut Node, at: &At<'_>, problems: &mut Problems) {
         );
     }
     node.value = Value::Map(map);
-    node.written = Written::AsList;
+    node.written = Written::List;
 }
 
 /// A mapping with known keys.
@@ -569,9 +578,8 @@ pub(super) fn keys(
     let Value::Map(map) = &mut node.value else {
         return wrong(node, "a mapping", at, problems);
     };
-    // What has a name of its own may be completed by another file; see [`complete`].
-    let is_item = matches!(at.step, Step::Index(_));
-    for key in known.required.iter().filter(|_| is_item) {
+    // Elsewhere another file may have the key: see `complete`.
+    for key in known.required.iter().filter(|_| at.is_in_list()) {
         if !map.contains_key(*key) {
             problems.error(span, format!("`{at}` has no `{key}`"));
             return Err(Misshapen);
@@ -624,39 +632,6 @@ pub(super) fn keys(
         );
     }
     Ok(())
-}
-
-/// Looks for keys that are required and that no file gave, in a tree that is merged.
-pub(super) fn complete(tree: &Node, shape: &'static Shape, at: &At<'_>, problems: &mut Problems) {
-    let Some(map) = tree.as_map() else {
-        return;
-    };
-    match shape {
-        Shape::Keys(known) | Shape::Shorthand(_, known) => {
-            for key in known.required.iter().filter(|key| !map.contains_key(**key)) {
-                problems.error(tree.span, format!("`{at}` has no `{key}`"));
-            }
-            for field in known.fields {
-                if let Some(entry) = map.get(field.key) {
-                    complete(&entry.node, &field.shape, &at.key(field.key), problems);
-                }
-            }
-        }
-        Shape::Names(inner) | Shape::NamesOrList(inner, _) => {
-            for (name, entry) in map {
-                complete(&entry.node, inner, &at.key(name), problems);
-            }
-        }
-        Shape::Optional(inner) => complete(tree, inner, at, problems),
-        Shape::Ulimit => {
-            for key in super::schema::ULIMIT.required {
-                if !map.contains_key(*key) {
-                    problems.error(tree.span, format!("`{at}` has no `{key}`"));
-                }
-            }
-        }
-        _ => {}
-    }
 }
 
 fn unknown_key(key: &str, entry: &Entry, known: &Keys, at: &At<'_>, problems: &mut Problems) {

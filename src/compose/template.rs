@@ -75,7 +75,7 @@ impl Expander<'_> {
                 out.push('$');
                 at += 2;
             } else if rest.starts_with('{') {
-                let length = closing_brace(rest).ok_or_else(|| TemplateError {
+                let length = braced_length(rest).ok_or_else(|| TemplateError {
                     range: base + at..base + text.len(),
                     kind: TemplateErrorKind::Unclosed(text[at..].to_owned()),
                 })?;
@@ -177,7 +177,7 @@ fn collect<'a>(text: &'a str, depth: usize, found: &mut Vec<Reference<'a>>) {
             rest = after;
             continue;
         }
-        let Some(length) = rest.starts_with('{').then(|| closing_brace(rest)).flatten() else {
+        let Some(length) = rest.starts_with('{').then(|| braced_length(rest)).flatten() else {
             let name = name_of(rest);
             if !name.is_empty() {
                 found.push(Reference {
@@ -223,14 +223,27 @@ fn name_of(text: &str) -> &str {
     &text[..end]
 }
 
-/// Where the brace that opens a text is closed again.
-fn closing_brace(text: &str) -> Option<usize> {
+/// Where the brace that opens a text is closed again, in Compose's way of looking for it
+/// (`template/template.go`): on the same line, and when the braces do not come out even it is the last
+/// one there. What follows an opening brace is skipped, so `{}` opens one that it does not close.
+fn braced_length(text: &str) -> Option<usize> {
+    let name = name_of(&text[1..]).len();
+    let operator = text[1 + name..].trim_start_matches(':');
+    if !operator.starts_with(['-', '+', '?']) {
+        return text.find('}');
+    }
+    let line = text.lines().next().unwrap_or(text);
+    let last = line.rfind('}')?;
     let mut open = 0usize;
-    for (at, byte) in text.bytes().enumerate() {
+    let mut bytes = line.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
         match byte {
-            b'{' => open += 1,
+            b'{' => {
+                open += 1;
+                bytes.next();
+            }
             b'}' => {
-                open = open.checked_sub(1)?;
+                open = open.saturating_sub(1);
                 if open == 0 {
                     return Some(at);
                 }
@@ -238,7 +251,7 @@ fn closing_brace(text: &str) -> Option<usize> {
             _ => {}
         }
     }
-    None
+    Some(last)
 }
 
 #[cfg(test)]
@@ -283,6 +296,10 @@ mod tests {
             ("${X:-$HOME}", "/root"),
             ("${X:-{a}b}", "{a}b"),
             ("${X:-a}}", "a}"),
+            ("${X:-{}", "{"),
+            ("${X:-{}}", "{}"),
+            ("${X:-{}}x}", "{}}x"),
+            ("${HOME}\n}", "/root\n}"),
             ("${X:-$$a}", "$a"),
             ("${X:-a:b-c?d}", "a:b-c?d"),
             ("${HOME:-${Y!}}", "/root"),
@@ -297,7 +314,7 @@ mod tests {
     #[test]
     fn mistakes_are_told_with_their_place() {
         for text in [
-            "${", "${}", "${X", "${X!}", "${X.y}", "${X:y}", "${X }", "${1}",
+            "${X:-\n}", "${", "${}", "${X", "${X!}", "${X.y}", "${X:y}", "${X }", "${1}",
         ] {
             assert!(run(text).is_err(), "{text}");
         }

@@ -23,13 +23,13 @@ pub(super) struct Node {
 pub(super) enum Written {
     /// In the form it has.
     #[default]
-    AsItIs,
+    Plainly,
     /// Of a mapping: as a list of `KEY=value`, or merged from two, which makes a list of them.
-    AsList,
+    List,
     /// Of a text: as a number.
-    AsNumber,
+    Number,
     /// Of a list: as one value.
-    AsOne,
+    Single,
 }
 
 /// A value that another one took the place of. Its text is that of its place.
@@ -94,7 +94,7 @@ impl Node {
             value,
             span,
             directive: Directive::Merge,
-            written: Written::AsItIs,
+            written: Written::Plainly,
             earlier: None,
         }
     }
@@ -127,7 +127,7 @@ impl Node {
                         .all(|(own, other)| own.same_value(other))
             }
             (own, others) => {
-                let number = |node: &Node| node.written == Written::AsNumber;
+                let number = |node: &Node| node.written == Written::Number;
                 own == others && number(self) == number(other)
             }
         }

@@ -137,7 +137,7 @@ fn port(item: &Node) -> String {
     };
     let number = item
         .get("published")
-        .is_some_and(|node| node.written == Written::AsNumber);
+        .is_some_and(|node| node.written == Written::Number);
     let sign = if number { "=" } else { "" };
     format!(
         "{}:{sign}{}:{}/{}",

@@ -168,7 +168,7 @@ services:
 fn the_environment_is_the_caller_s_over_the_file_s() {
     assert_eq!(
         run(&shop(), &["--environment"]),
-        "COMPOSE_PROJECT_NAME=shop\nFROM_CALLER=yes\nPORT=8080\nTAG=3\n"
+        "COMPOSE_PROJECT_NAME=shop\nFROM_CALLER=yes\nPORT=8080\nPWD=/srv/case\nTAG=3\n"
     );
 }
 

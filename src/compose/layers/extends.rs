@@ -24,7 +24,7 @@ use crate::compose::unique;
 static SERVICE: Shape = Shape::Keys(&schema::SERVICE);
 
 /// Services that extend one another in a row; no stack comes near.
-const MAX_CHAIN: usize = 100;
+const MAX_CHAIN: usize = 500;
 
 /// Whether a service of a document extends another one.
 pub(super) fn is_used(tree: &Node) -> bool {

@@ -339,7 +339,7 @@ fn inherit(tree: &mut Node, lookup: &dyn Fn(&str) -> Option<String>) {
         let Some(entry) = environment.and_then(|map| map.get_mut("environment")) else {
             continue;
         };
-        if entry.node.written != Written::AsList {
+        if entry.node.written != Written::List {
             continue;
         }
         for (name, entry) in entry.node.as_map_mut().into_iter().flatten() {

@@ -15,6 +15,8 @@ mod circle;
 mod extends;
 mod include;
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -24,7 +26,7 @@ use super::diagnostic::{Problems, Span, Through};
 use super::interpolate;
 use super::load::LoadOptions;
 use super::schema::{self, Shape};
-use super::shape::{self, At};
+use super::shape::{self, At, Shaped};
 use super::source::Source;
 use super::template::Lookup;
 use super::tree::{Map, Node, Value};
@@ -149,10 +151,7 @@ impl<'a> Loader<'a> {
         if tree.is_some() || entries.is_some() || extends::is_used(&document.tree) {
             nothings.extend(merge::take_nothings(&mut document.tree, &[]));
         }
-        if self.options.skip.interpolation {
-            raw::check(&document.tree, self.problems);
-            raw::expand(&mut document.tree);
-        } else if shape::apply(&mut document.tree, &TOP, &At::ROOT, self.problems).is_err() {
+        if self.shape(&mut document.tree).is_err() {
             return;
         }
         if let Some(entries) = entries {
@@ -170,11 +169,20 @@ impl<'a> Loader<'a> {
         interpolate::interpolate(tree, scope.lookup, &mut self.unset, self.problems);
     }
 
+    fn shape(&mut self, tree: &mut Node) -> Shaped {
+        if self.options.skip.interpolation {
+            raw::check(tree, self.problems);
+            raw::expand(tree);
+            return Ok(());
+        }
+        shape::apply(tree, &TOP, &At::ROOT, self.problems)
+    }
+
     /// What has no value in any layer is looked at as any other value.
     fn restore(&mut self, tree: &mut Node, mut nothings: Node) {
         merge::keep_missing(tree, &mut nothings);
         // What is wrong was told; the rest is as good as any.
-        let _ = shape::apply(&mut nothings, &TOP, &At::ROOT, self.problems);
+        let _ = self.shape(&mut nothings);
         merge::restore_nothings(tree, nothings);
     }
 }

@@ -6,6 +6,9 @@ use crate::compose::diagnostic::Problems;
 use crate::compose::template::{self, Lookup};
 use crate::compose::tree::Node;
 
+/// The variable that has the project's name, for all else that stands in the files.
+const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
+
 /// The name that the caller chose, by an option or a variable; it has to be right as it is.
 pub(in crate::compose) fn chosen(
     given: &[Option<String>],
@@ -34,19 +37,28 @@ pub(in crate::compose) fn written(
     lookup: &Lookup<'_>,
     problems: &mut Problems,
 ) -> Option<String> {
-    let names = documents
+    let mut names = documents
         .iter()
         .rev()
         .filter_map(|document| document.get("name"));
-    let last = names
-        .filter(|node| node.as_text().is_some_and(|text| !text.is_empty()))
-        .next();
+    let last = names.find(|node| node.as_text().is_some_and(|text| !text.is_empty()));
     let base = directory.file_name().unwrap_or_default().to_string_lossy();
     let name = match last {
         // What is wrong with the template is told when the whole file is interpolated.
         Some(node) => {
             let text = node.as_text().unwrap_or_default();
-            normalize(&template::expand(text, lookup, &mut Vec::new()).unwrap_or_default())
+            let mut unset = Vec::new();
+            let expanded = template::expand(text, lookup, &mut unset);
+            // Of all others it is told then, too.
+            if unset.iter().any(|unset| unset.name == PROJECT_NAME) {
+                problems
+                    .warn(
+                        node.span,
+                        format!("the variable `{PROJECT_NAME}` is not set"),
+                    )
+                    .label("it is set from this name");
+            }
+            normalize(&expanded.unwrap_or_default())
         }
         None => normalize(&base),
     };

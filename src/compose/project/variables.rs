@@ -8,7 +8,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::files::NoProject;
-use super::{absolute, display_path};
+use super::{absolute, clean, display_path};
 use crate::compose::diagnostic::{Problems, Span};
 use crate::compose::dotenv::{self, Scope};
 use crate::compose::load::LoadOptions;
@@ -25,6 +25,17 @@ pub(in crate::compose) fn variable(
     name: &str,
 ) -> Option<String> {
     source.env(name).or_else(|| files.get(name).cloned())
+}
+
+/// The variables that there are without any file: where we are called, if the caller does not say.
+/// (Docker Compose sets it, for a caller that is no shell.)
+fn given(source: &dyn Source, options: &LoadOptions) -> Variables {
+    let mut variables = Variables::new();
+    if source.env("PWD").is_none() {
+        let here = clean(&options.working_dir).to_string_lossy().into_owned();
+        variables.insert("PWD".to_owned(), here);
+    }
+    variables
 }
 
 /// The environment files that are named by options or by the caller's `COMPOSE_ENV_FILES`.
@@ -49,6 +60,7 @@ pub(super) fn read(
     directory: &Path,
     problems: &mut Problems,
 ) -> Result<Variables, NoProject> {
+    let given = given(source, options);
     let mut variables = Variables::new();
     for path in named(source, options) {
         let bytes = match source.read(&path) {
@@ -62,7 +74,7 @@ pub(super) fn read(
         };
         let shown = display_path(&path, &options.working_dir);
         let scope = Scope {
-            first: &|name| source.env(name),
+            first: &|name| variable(source, &given, name),
             last: &|name| variables.get(name).cloned(),
         };
         if let Some(read) = read_env_file(&bytes, shown, &scope, problems) {
@@ -70,6 +82,7 @@ pub(super) fn read(
             variables.extend(given_values(read.variables));
         }
     }
+    variables.extend(given);
     read_beside(source, options, directory, &mut variables, problems)?;
     Ok(variables)
 }
@@ -169,25 +182,26 @@ pub(in crate::compose) fn read_env_file(
             return None;
         }
     };
-    match dotenv::parse(text, scope) {
-        Ok(read) => Some(EnvFile::new(read, text, shown, problems)),
-        Err(error) => {
-            let whole = whole(text, shown, problems);
-            let span = whole.map(|whole| whole.part(error.range));
-            problems.error(span, error.kind.to_string());
-            None
-        }
-    }
+    EnvFile::read(dotenv::parse(text, scope), text, shown, problems)
 }
 
 impl EnvFile {
-    /// Warns of variables that have no value.
-    pub(in crate::compose) fn new(
-        read: dotenv::Dotenv,
+    /// Records what is wrong with a file, and which variables it uses that have no value.
+    pub(in crate::compose) fn read(
+        read: Result<dotenv::Dotenv, dotenv::DotenvError>,
         text: &str,
         shown: PathBuf,
         problems: &mut Problems,
-    ) -> Self {
+    ) -> Option<Self> {
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => {
+                let whole = whole(text, shown, problems);
+                let span = whole.map(|whole| whole.part(error.range));
+                problems.error(span, error.kind.to_string());
+                return None;
+            }
+        };
         let whole = match problems.trace || !read.unset.is_empty() {
             true => whole(text, shown, problems),
             false => None,
@@ -209,10 +223,10 @@ impl EnvFile {
                 .collect(),
             None => HashMap::new(),
         };
-        Self {
+        Some(Self {
             variables: read.variables,
             places,
-        }
+        })
     }
 }
 
