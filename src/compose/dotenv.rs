@@ -10,6 +10,9 @@ use indexmap::IndexMap;
 
 use super::template::{self, Lookup, TemplateErrorKind, Unset};
 
+/// Bytes that the values of one file may become: each may repeat those before it.
+const MAX_TEXT: usize = 64 << 20;
+
 /// Variables of a file, in its order; `None`: named without a value, and the caller has none.
 pub(super) type Variables = IndexMap<String, Option<String>>;
 
@@ -29,6 +32,8 @@ pub(super) enum DotenvErrorKind {
     Unclosed,
     #[error("nothing may follow the closing quote but a comment")]
     AfterQuote,
+    #[error("the file stands for more than {} MiB of text", MAX_TEXT >> 20)]
+    TooLong,
     #[error(transparent)]
     Template(#[from] TemplateErrorKind),
 }
@@ -55,6 +60,7 @@ pub(super) fn parse(text: &str, scope: &Scope<'_>) -> Result<Dotenv, DotenvError
     let mut reader = Reader {
         text,
         at: if text.starts_with('\u{feff}') { 3 } else { 0 },
+        size: 0,
         scope,
         out: Dotenv::default(),
     };
@@ -86,6 +92,7 @@ pub(super) fn parse_raw(text: &str, lookup: &Lookup<'_>) -> Dotenv {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    size: usize,
     scope: &'a Scope<'a>,
     out: Dotenv,
 }
@@ -243,6 +250,10 @@ impl Reader<'_> {
         };
         let mut missing = Vec::new();
         let expanded = template::expand(value, &lookup, &mut missing);
+        self.size += expanded.as_ref().map_or(0, String::len);
+        if self.size > MAX_TEXT {
+            return self.fail(range, DotenvErrorKind::TooLong);
+        }
         unset.extend(missing.into_iter().map(|variable| Unset {
             name: variable.name,
             range: range.clone(),

@@ -49,8 +49,16 @@ pub(super) fn read(
     directory: &Path,
     problems: &mut Problems,
 ) -> Result<Variables, NoProject> {
+    let files = named(source, options);
+    if !files.is_empty() {
+        let shown = files.iter().map(|path| {
+            let path = display_path(path, &options.working_dir);
+            format!("`{}`", path.display())
+        });
+        problems.variable_files = Some(shown.collect::<Vec<_>>().join(", "));
+    }
     let mut variables = Variables::new();
-    for path in named(source, options) {
+    for path in files {
         let bytes = match source.read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -169,10 +177,10 @@ pub(in crate::compose) fn read_env_file(
             return None;
         }
     };
-    match dotenv::parse(text, scope) {
-        Ok(read) => Some(EnvFile::new(read, text, shown, problems)),
+    match dotenv::parse(&text, scope) {
+        Ok(read) => Some(EnvFile::new(read, &text, shown, problems)),
         Err(error) => {
-            let whole = whole(text, shown, problems);
+            let whole = whole(&text, shown, problems);
             let span = whole.map(|whole| whole.part(error.range));
             problems.error(span, error.kind.to_string());
             None
