@@ -8,7 +8,7 @@ use super::context::Context;
 use super::error::{Error, Result};
 use super::{
     completions, config, create, down, env, exec, image, images, inspect, kill, login, logout,
-    logs, ls, pause, plan, ps, pull, push, restart, run, start, stop, up, version,
+    logs, ls, pause, plan, ps, pull, push, restart, run, schema, start, stop, up, version,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
@@ -147,6 +147,8 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     /// List projects.
     Ls(ls::Ls),
+    /// Print the JSON Schema of the stack file, for editors.
+    Schema,
     /// Print the version.
     Version(version::Version),
     /// Print the completion script of a shell.
@@ -184,6 +186,7 @@ impl Command {
             Self::Image(image) => image.run(context),
             Self::Inspect(inspect) => inspect.run(context),
             Self::Ls(ls) => ls.run(context),
+            Self::Schema => schema::run(),
             Self::Version(version) => version.run(),
             Self::Completions(completions) => completions.run(),
         }

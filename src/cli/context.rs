@@ -144,7 +144,7 @@ impl Context {
             crate::ui::Paint::On => Color::Always,
             crate::ui::Paint::Off => Color::Never,
         };
-        let width = crate::ui::terminal::size().0;
+        let width = crate::ui::terminal::width_for_problems();
         Terminal::say(diagnostics.render(color, width).trim_end());
     }
 

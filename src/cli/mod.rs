@@ -44,6 +44,7 @@ mod push;
 mod reference;
 mod restart;
 mod run;
+mod schema;
 mod source;
 mod start;
 mod stop;
@@ -87,7 +88,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn report(error: &Error, paint: crate::ui::Paint) -> ExitCode {
-    let text = error.render(paint, crate::ui::terminal::size().0);
+    let text = error.render(paint, crate::ui::terminal::width_for_problems());
     if !text.is_empty() {
         crate::ui::Terminal::say(&text);
     }

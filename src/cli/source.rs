@@ -1,10 +1,10 @@
 //! The loader's [`Source`] on the real machine.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::compose::source::Source;
+use crate::compose::source::{MAX_BYTES, Source};
 
 /// Files of the disk and the environment as it was when the program started.
 #[derive(Debug, Clone)]
@@ -30,7 +30,10 @@ impl DiskSource {
 
 impl Source for DiskSource {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path)?;
+        file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn is_file(&self, path: &Path) -> bool {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 
-use super::diagnostic::{Problems, Span, suggestion};
+use super::diagnostic::{Problems, Span};
 use super::tree::{Entry, Map, Node, Value};
 
 /// The services of a tree by name.
@@ -158,13 +158,15 @@ fn dependencies(
                 }
                 continue;
             }
+            let meant = problems.suggestion(other, all.keys().copied());
             let diagnostic = problems.error(
                 entry.key,
                 format!("`{name}` depends on `{other}`, but there is no such service"),
             );
-            if let Some(meant) = suggestion(other, all.keys().copied()) {
-                diagnostic.help(format!("did you mean `{meant}`?"));
-            }
+            match meant {
+                Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+                None => diagnostic.help(format!("add a service `{other}`, or take it out here")),
+            };
         }
     }
 }
@@ -206,8 +208,9 @@ fn undefined(
     if known.contains_key(name) {
         return;
     }
+    let meant = problems.suggestion(name, known.keys().map(String::as_str));
     let diagnostic = problems.error(span, format!("there is no {what} `{name}`"));
-    match suggestion(name, known.keys().map(String::as_str)) {
+    match meant {
         Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
         None if what == "volume" && name.contains('/') => {
             diagnostic.help(format!("a path starts with `./`: `./{name}`"))
@@ -526,6 +529,9 @@ fn cycles(on: &Services<'_>, problems: &mut Problems) {
                 continue;
             };
             if on_path.contains(next) {
+                if problems.is_full() {
+                    return;
+                }
                 let from = path.iter().position(|(name, _)| *name == next).unwrap_or(0);
                 let mut names: Vec<&str> = path[from..].iter().map(|(name, _)| *name).collect();
                 names.push(next);

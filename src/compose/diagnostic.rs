@@ -1,12 +1,14 @@
 //! Problems of a stack file: each with its place, what is wrong, and what to do.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
-use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level as Title, Renderer, Snippet};
+use super::show;
+pub(super) use super::sources::Through;
+pub(super) use super::sources::printable;
+pub(crate) use super::sources::{FileId, Sources};
+pub use super::sources::{Location, Span};
 
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,73 +18,6 @@ pub enum Level {
     /// There is no meaning that could be run.
     Error,
 }
-
-/// A place in a file; line and column count from 1, columns in characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
-    /// The file, relative to the caller's directory when it lies below it.
-    pub file: PathBuf,
-    /// Line.
-    pub line: usize,
-    /// Column.
-    pub column: usize,
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
-    }
-}
-
-/// A stretch of bytes of one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Span {
-    pub(crate) file: FileId,
-    pub(crate) start: u32,
-    pub(crate) end: u32,
-}
-
-impl Span {
-    /// The bytes `range` of a file.
-    pub(crate) fn new(file: FileId, range: Range<usize>) -> Self {
-        let at = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
-        Self {
-            file,
-            start: at(range.start),
-            end: at(range.end),
-        }
-    }
-
-    /// Number of bytes.
-    pub(crate) fn len(self) -> usize {
-        self.end.saturating_sub(self.start) as usize
-    }
-
-    /// From the start of this span to the end of another in the same file.
-    pub(crate) fn to(self, end: Self) -> Self {
-        Self {
-            end: end.end.max(self.end),
-            ..self
-        }
-    }
-
-    /// The part of this span `from..to` bytes after its start.
-    pub(crate) fn part(self, range: Range<usize>) -> Self {
-        let at = |offset: usize| {
-            let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-            self.start.saturating_add(offset).min(self.end)
-        };
-        Self {
-            file: self.file,
-            start: at(range.start),
-            end: at(range.end),
-        }
-    }
-}
-
-/// A file among [`Sources`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
-pub(crate) struct FileId(u16);
 
 /// One problem.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,7 +40,7 @@ impl Diagnostic {
     fn new(level: Level, span: Option<Span>, message: impl Into<String>) -> Self {
         Self {
             level,
-            message: printable(message.into()),
+            message: sayable(message.into()),
             span,
             label: None,
             related: Vec::new(),
@@ -115,133 +50,43 @@ impl Diagnostic {
 
     /// Adds a few words under the caret.
     pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
-        self.label = Some(printable(label.into()));
+        self.label = Some(sayable(label.into()));
         self
     }
 
     /// Adds another place.
     pub(crate) fn related(&mut self, span: Span, label: impl Into<String>) -> &mut Self {
-        self.related.push((span, printable(label.into())));
+        self.related.push((span, sayable(label.into())));
         self
     }
 
     /// Says what to do.
     pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
-        self.help = Some(printable(help.into()));
+        self.help = Some(sayable(help.into()));
         self
     }
 }
 
-/// A file may hold escape sequences; they must not reach a terminal through a message.
-pub(super) fn printable(text: String) -> String {
-    if !text.contains(|c: char| c.is_control()) {
+/// Bytes of a quoted word that are shown; of a longer one the start and the end.
+const MAX_QUOTED: usize = 160;
+
+/// What a message may say: nothing that a terminal would obey, and no word of a hostile length.
+fn sayable(text: String) -> String {
+    let text = printable(&text);
+    if text.len() <= MAX_QUOTED {
         return text;
     }
-    text.chars()
-        .flat_map(|c| {
-            let escaped = c.is_control().then(|| c.escape_default());
-            let kept = (!c.is_control()).then_some(c);
-            escaped.into_iter().flatten().chain(kept)
-        })
-        .collect()
+    let parts: Vec<String> = text.split('`').map(shortened).collect();
+    parts.join("`")
 }
 
-/// A file that spans point into.
-#[derive(Debug)]
-struct SourceFile {
-    path: PathBuf,
-    text: Arc<str>,
-    through: Option<Through>,
-}
-
-/// Why a file was read that nobody named to us.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Through {
-    /// Where it is named.
-    pub(super) span: Span,
-    /// What it is named for: "included here".
-    pub(super) what: &'static str,
-}
-
-/// The texts that spans point into.
-#[derive(Debug, Default)]
-pub(crate) struct Sources {
-    files: Vec<SourceFile>,
-    /// Those of them that are no stack files, but hold variables.
-    env_files: BTreeSet<FileId>,
-}
-
-impl Sources {
-    /// Adds a file under the name it is shown with; `None` when there are too many to count.
-    pub(crate) fn add(&mut self, path: PathBuf, text: Arc<str>) -> Option<FileId> {
-        self.add_through(path, text, None)
+fn shortened(part: &str) -> String {
+    if part.len() <= MAX_QUOTED {
+        return part.to_owned();
     }
-
-    /// Adds a file that another one names.
-    pub(super) fn add_through(
-        &mut self,
-        path: PathBuf,
-        text: Arc<str>,
-        through: Option<Through>,
-    ) -> Option<FileId> {
-        let id = FileId(u16::try_from(self.files.len()).ok()?);
-        self.files.push(SourceFile {
-            path,
-            text,
-            through,
-        });
-        Some(id)
-    }
-
-    /// The way from a file to one that was named to us, the nearest first.
-    pub(super) fn way(&self, span: Span) -> impl Iterator<Item = Through> {
-        let next = |span: Span| self.file(span.file)?.through;
-        // A file is only ever read through one that was read before it, so this ends.
-        std::iter::successors(next(span), move |through| next(through.span))
-    }
-
-    /// Adds a file of variables.
-    pub(super) fn add_env_file(&mut self, path: PathBuf, text: Arc<str>) -> Option<FileId> {
-        let id = self.add(path, text)?;
-        self.env_files.insert(id);
-        Some(id)
-    }
-
-    /// Whether a place is in a file of variables.
-    pub(super) fn is_env_file(&self, span: Span) -> bool {
-        self.env_files.contains(&span.file)
-    }
-
-    fn file(&self, id: FileId) -> Option<&SourceFile> {
-        self.files.get(usize::from(id.0))
-    }
-
-    /// The whole line that a span starts on.
-    pub(super) fn line(&self, span: Span) -> Option<&str> {
-        let text = &self.file(span.file)?.text;
-        let start = text.get(..span.start as usize)?.rfind('\n');
-        let line = text.get(start.map_or(0, |at| at + 1)..)?;
-        line.lines().next()
-    }
-
-    /// The text a span covers.
-    pub(crate) fn text(&self, span: Span) -> Option<&str> {
-        self.file(span.file)?
-            .text
-            .get(span.start as usize..span.end as usize)
-    }
-
-    /// File, line and column of a span's start.
-    pub(crate) fn locate(&self, span: Span) -> Option<Location> {
-        let file = self.file(span.file)?;
-        let before = file.text.get(..span.start as usize)?;
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Some(Location {
-            file: file.path.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        })
-    }
+    let head = part.floor_char_boundary(MAX_QUOTED * 2 / 3);
+    let tail = part.ceil_char_boundary(part.len() - MAX_QUOTED / 4);
+    format!("{} … {}", &part[..head], &part[tail..])
 }
 
 /// Collects the problems and texts of one load.
@@ -252,10 +97,25 @@ pub(crate) struct Problems {
     pub(crate) trace: bool,
     /// Where the variables for templates are written, when the load is traced.
     pub(super) variable_places: HashMap<String, Span>,
+    pub(crate) budget: Budget,
+    /// The files that variables are looked for in, after the environment, as a message names them.
+    pub(crate) variable_files: Option<String>,
     items: Vec<Diagnostic>,
+    errors: usize,
+    warnings: usize,
+    /// Takes what is said about a problem that is only counted.
+    uncounted: Option<Box<Diagnostic>>,
 }
 
-/// More problems than this help nobody, and a hostile file could have millions.
+/// How much was said at some time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    items: usize,
+    errors: usize,
+    warnings: usize,
+}
+
+/// More problems of one level than this help nobody, and a hostile file could have millions.
 const MAX_PROBLEMS: usize = 200;
 
 impl Problems {
@@ -283,18 +143,62 @@ impl Problems {
     }
 
     fn push(&mut self, item: Diagnostic) -> &mut Diagnostic {
-        if self.items.len() > MAX_PROBLEMS {
-            // The last place is overwritten: an error must stay an error.
-            self.items.pop();
+        let count = match item.level {
+            Level::Error => &mut self.errors,
+            Level::Warning => &mut self.warnings,
+        };
+        *count += 1;
+        if *count > MAX_PROBLEMS {
+            return self.uncounted.insert(Box::new(item));
         }
         self.items.push(item);
         let last = self.items.len() - 1;
         &mut self.items[last]
     }
 
+    /// How much was said so far, for [`forget_since`](Self::forget_since).
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            items: self.items.len(),
+            errors: self.errors,
+            warnings: self.warnings,
+        }
+    }
+
+    /// Forgets what was said since.
+    pub(super) fn forget_since(&mut self, mark: Mark) {
+        self.items.truncate(mark.items);
+        self.errors = mark.errors;
+        self.warnings = mark.warnings;
+    }
+
     /// Whether an error was recorded.
     pub(crate) fn has_errors(&self) -> bool {
-        self.items.iter().any(|item| item.level == Level::Error)
+        self.errors > 0
+    }
+
+    /// What to do about a variable that has no value: where it was looked for.
+    pub(super) fn where_to_set(&self) -> String {
+        let files = self.variable_files.as_deref().unwrap_or("`.env`");
+        format!("set it in the environment or in {files}")
+    }
+
+    /// Whether further errors are only counted: no work is worth doing for what they say.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors >= MAX_PROBLEMS
+    }
+
+    /// The candidate that a misspelt word most likely means. Costs nothing once nobody would read it:
+    /// each of a hundred thousand unknown names against each known one takes minutes.
+    pub(super) fn suggestion<'a>(
+        &self,
+        word: &str,
+        candidates: impl IntoIterator<Item = &'a str>,
+    ) -> Option<&'a str> {
+        match self.is_full() {
+            true => None,
+            false => suggestion(word, candidates),
+        }
     }
 
     /// Whether an error was recorded about this stretch of a file.
@@ -314,7 +218,11 @@ impl Problems {
 
     /// All problems, in the order of the files, those without a place last.
     pub(crate) fn finish(self) -> Diagnostics {
-        Diagnostics::of(self.items, Arc::new(self.sources))
+        let counted = self.errors + self.warnings;
+        Diagnostics {
+            more: counted.saturating_sub(self.items.len()),
+            ..Diagnostics::of(self.items, Arc::new(self.sources))
+        }
     }
 }
 
@@ -328,12 +236,77 @@ impl Diagnostics {
                 }
             }
         }
-        items.sort_by_key(|item| match item.span {
-            Some(span) => (false, span.file, span.start),
-            None => (true, FileId(0), 0),
+        items.sort_by_key(|item| {
+            let place = item.span.map(|span| (span.file, span.start));
+            (place.is_none(), place)
         });
         items.dedup();
-        Self { items, sources }
+        Self {
+            items,
+            sources,
+            more: 0,
+        }
+    }
+}
+
+/// How much the files of one load may stand for, whatever multiplies it: aliases, ranges of ports,
+/// variables inside of variables. Bounds memory and time.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    values: usize,
+    bytes: usize,
+    spent: bool,
+}
+
+/// Values of all files of a load, with every alias and range counted as what it stands for.
+pub(super) const MAX_VALUES: usize = 1_000_000;
+/// Bytes of text of all these values.
+pub(super) const MAX_TEXT: usize = 128 << 20;
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            values: MAX_VALUES,
+            bytes: MAX_TEXT,
+            spent: false,
+        }
+    }
+}
+
+/// A load stands for more than any machine should hold; says of what it is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TooMuch {
+    #[error("the files stand for more than {MAX_VALUES} values")]
+    Values,
+    #[error("the files stand for more than {} MiB of text", MAX_TEXT >> 20)]
+    Text,
+}
+
+impl Budget {
+    /// Takes values with this much text.
+    pub(super) fn take(&mut self, values: usize, bytes: usize) -> Result<(), TooMuch> {
+        let left = self.values.checked_sub(values).ok_or(TooMuch::Values);
+        let left_bytes = self.bytes.checked_sub(bytes).ok_or(TooMuch::Text);
+        match (left, left_bytes) {
+            (Ok(values), Ok(bytes)) => {
+                (self.values, self.bytes) = (values, bytes);
+                Ok(())
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                self.spent = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether more was asked for than there was: nothing more is worth reading.
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent
+    }
+
+    /// What is left: values and bytes.
+    pub(super) fn left(&self) -> (usize, usize) {
+        (self.values, self.bytes)
     }
 }
 
@@ -341,6 +314,8 @@ impl Diagnostics {
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
     items: Vec<Diagnostic>,
+    /// Problems that were counted only.
+    more: usize,
     pub(crate) sources: Arc<Sources>,
 }
 
@@ -382,70 +357,23 @@ impl Diagnostics {
     /// Text for people, at most `width` columns: the source line with a caret under what is wrong.
     /// One empty line stands between two problems, a line break at the end.
     pub fn render(&self, color: Color, width: usize) -> String {
-        let renderer = match color {
-            Color::Never => Renderer::plain(),
-            Color::Always => Renderer::styled(),
-        }
-        .term_width(width);
-        let parts: Vec<String> = self
-            .items
-            .iter()
-            .map(|item| renderer.render(&[self.group(item)]))
+        let shown = self.items.iter();
+        let mut parts: Vec<String> = shown
+            .map(|item| show::problem(item, &self.sources, (color, width)))
             .collect();
+        parts.extend(self.rest());
         if parts.is_empty() {
             return String::new();
         }
         parts.join("\n\n") + "\n"
     }
 
-    fn group<'a>(&'a self, item: &'a Diagnostic) -> Group<'a> {
-        let title = match item.level {
-            Level::Warning => Title::WARNING,
-            Level::Error => Title::ERROR,
-        };
-        let mut group = Group::with_title(title.primary_title(item.message.as_str()));
-        let primary = item.span.map(|span| (span.file, span));
-        let mut files: Vec<FileId> = primary.iter().map(|(file, _)| *file).collect();
-        files.extend(item.related.iter().map(|(span, _)| span.file));
-        files.dedup();
-        for file in files {
-            if let Some(snippet) = self.snippet(item, file) {
-                group = group.element(snippet);
-            }
+    fn rest(&self) -> Option<String> {
+        match self.more {
+            0 => None,
+            1 => Some("… and 1 more problem".to_owned()),
+            more => Some(format!("… and {more} more problems")),
         }
-        if let Some(help) = &item.help {
-            group = group.element(Title::HELP.message(help.as_str()));
-        }
-        group
-    }
-
-    fn snippet<'a>(
-        &'a self,
-        item: &'a Diagnostic,
-        file: FileId,
-    ) -> Option<Snippet<'a, annotate_snippets::Annotation<'a>>> {
-        let source = self.sources.file(file)?;
-        let mut snippet = Snippet::source(source.text.as_ref())
-            .path(source.path.to_string_lossy())
-            .fold(true);
-        if let Some(span) = item.span.filter(|span| span.file == file) {
-            let annotation = AnnotationKind::Primary.span(range(span, &source.text));
-            snippet = snippet.annotation(annotation.label(item.label.as_deref()));
-        }
-        for (span, label) in item.related.iter().filter(|(span, _)| span.file == file) {
-            let annotation = AnnotationKind::Context.span(range(*span, &source.text));
-            snippet = snippet.annotation(annotation.label(label.as_str()));
-        }
-        Some(snippet)
-    }
-}
-
-/// The bytes to underline: the first line of a span that runs over several.
-fn range(span: Span, text: &str) -> Range<usize> {
-    let (start, end) = (span.start as usize, span.end as usize);
-    match text.get(start..end) {
-        Some(covered) => start..start + covered.find('\n').unwrap_or(covered.len()),
-        None => 0..0,
     }
 }
 
@@ -468,11 +396,17 @@ impl fmt::Display for Diagnostics {
                 write!(f, " ({help})")?;
             }
         }
-        Ok(())
+        match self.rest() {
+            Some(rest) => write!(f, "\n{rest}"),
+            None => Ok(()),
+        }
     }
 }
 
 impl std::error::Error for Diagnostics {}
+
+/// Names that a misspelt one is held against.
+const MAX_CANDIDATES: usize = 2000;
 
 /// The candidate that a misspelt word most likely means.
 pub(crate) fn suggestion<'a>(
@@ -484,10 +418,29 @@ pub(crate) fn suggestion<'a>(
         return None;
     }
     let lower = word.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(word.len()) / 5)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in candidates.into_iter().take(MAX_CANDIDATES) {
+        let most = 1 + candidate.len().min(word.len()) / 5;
+        // A distance is never less than the difference of the lengths.
+        if candidate.len().abs_diff(lower.len()) > 4 * most {
+            continue;
+        }
+        let distance = strsim::osa_distance(&lower, candidate);
+        if distance <= most && best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+/// The one candidate that a word is a part of: `healthy` for `service_healthy`.
+pub(super) fn completion<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let mut matching = candidates.into_iter().filter(|candidate| {
+        let ends = candidate.strip_suffix(word);
+        word.len() >= 4 && ends.is_some_and(|before| before.ends_with(['_', '-']))
+    });
+    matching.next().filter(|_| matching.next().is_none())
 }

@@ -10,6 +10,9 @@ use indexmap::IndexMap;
 
 use super::template::{self, Lookup, TemplateErrorKind, Unset};
 
+/// Bytes that the values of one file may become: each may repeat those before it.
+const MAX_TEXT: usize = 64 << 20;
+
 /// Variables of a file, in its order; `None`: named without a value, and the caller has none.
 pub(super) type Variables = IndexMap<String, Option<String>>;
 
@@ -27,6 +30,8 @@ pub(super) enum DotenvErrorKind {
     BadName(String),
     #[error("a quote that is never closed")]
     Unclosed,
+    #[error("the file stands for more than {} MiB of text", MAX_TEXT >> 20)]
+    TooLong,
     #[error(transparent)]
     Template(#[from] TemplateErrorKind),
 }
@@ -53,6 +58,7 @@ pub(super) fn parse(text: &str, scope: &Scope<'_>) -> Result<Dotenv, DotenvError
     let mut reader = Reader {
         text,
         at: if text.starts_with('\u{feff}') { 3 } else { 0 },
+        size: 0,
         scope,
         out: Dotenv::default(),
     };
@@ -89,6 +95,7 @@ pub(super) fn parse_raw(text: &str, lookup: &Lookup<'_>) -> Result<Dotenv, Doten
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    size: usize,
     scope: &'a Scope<'a>,
     out: Dotenv,
 }
@@ -237,6 +244,10 @@ impl Reader<'_> {
         };
         let mut missing = Vec::new();
         let expanded = template::expand(value, &lookup, &mut missing);
+        self.size += expanded.as_ref().map_or(0, String::len);
+        if self.size > MAX_TEXT {
+            return self.fail(range, DotenvErrorKind::TooLong);
+        }
         unset.extend(missing.into_iter().map(|variable| Unset {
             name: variable.name,
             range: range.clone(),

@@ -48,7 +48,7 @@ pub(super) fn resolve(service: &mut Node, context: &mut Context<'_>) {
             last: &|_| None,
         };
         if let Some(read) = read(&file, path, &scope, context) {
-            add(&mut labels, read, &file);
+            add(&mut labels, read, &file, context.problems);
         }
     }
     let (given, place) = take_map(service, "labels");
@@ -123,7 +123,14 @@ fn fill(map: &mut Map, given: Map, lookup: impl Fn(&str) -> Option<String>) {
     }
 }
 
-fn add(map: &mut Map, read: EnvFile, file: &Node) {
+fn add(map: &mut Map, read: EnvFile, file: &Node, problems: &mut Problems) {
+    // Every service has its own copy.
+    let texts = read.variables.iter();
+    let bytes = texts.map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len));
+    if let Err(error) = problems.budget.take(read.variables.len(), bytes.sum()) {
+        problems.error(file.span, error.to_string());
+        return;
+    }
     for (name, value) in read.variables {
         // Named without a value, and nobody has one: not set at all.
         let Some(value) = value else {
@@ -171,7 +178,7 @@ fn env_file(
         }
     };
     if let Some(read) = read {
-        add(earlier, read, path_node);
+        add(earlier, read, path_node, context.problems);
     }
 }
 
@@ -179,7 +186,13 @@ fn bytes(node: &Node, path: &str, context: &mut Context<'_>) -> Option<Vec<u8>> 
     // Relative only when paths are not to be resolved.
     let absolute = project::absolute(context.working_dir, Path::new(path));
     match context.source.read(&absolute) {
-        Ok(bytes) => Some(bytes),
+        Ok(bytes) => match context.problems.budget.take(0, bytes.len()) {
+            Ok(()) => Some(bytes),
+            Err(error) => {
+                context.problems.error(node.span, error.to_string());
+                None
+            }
+        },
         Err(error) => {
             let diagnostic = context.problems.error(
                 node.span,
@@ -204,8 +217,8 @@ fn read_raw(node: &Node, path: &str, context: &mut Context<'_>) -> Option<EnvFil
     match super::reader::decode(&bytes) {
         Ok(text) => {
             let shown = display_path(Path::new(path), context.working_dir);
-            let read = dotenv::parse_raw(text, context.lookup);
-            EnvFile::read(read, text, shown, context.problems)
+            let read = dotenv::parse_raw(&text, context.lookup);
+            EnvFile::read(read, &text, shown, context.problems)
         }
         Err(why) => {
             context.problems.error(node.span, format!("{path}: {why}"));

@@ -186,10 +186,17 @@ fn port(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Vec<Node
         }
     };
     match ports::parse(&short) {
-        Ok(ports) => Ok(ports
-            .iter()
-            .map(|port| ports::long_form(port, item.span))
-            .collect()),
+        Ok(ports) => {
+            // A range of a few bytes stands for up to 65,535 mappings of five values each.
+            if let Err(error) = problems.budget.take(ports.len() * 5, 0) {
+                problems.error(item.span, format!("`{at}`: {error}"));
+                return Err(Misshapen);
+            }
+            Ok(ports
+                .iter()
+                .map(|port| ports::long_form(port, item.span))
+                .collect())
+        }
         Err(error) => {
             problems
                 .error(

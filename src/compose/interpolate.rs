@@ -42,44 +42,64 @@ impl Walk<'_> {
     }
 
     fn text(&mut self, text: &mut String, span: Span) {
+        if self.problems.budget.is_spent() {
+            return;
+        }
         let mut unset = Vec::new();
         let expanded = template::expand(text, self.lookup, &mut unset);
+        let offset = match unset.is_empty() && expanded.is_ok() {
+            true => None,
+            false => self.offset(text, span),
+        };
         for variable in unset {
             if self.warned.insert(variable.name.clone()) {
-                let span = self.place(text, span, variable.range);
+                let span = place(offset, span, variable.range);
                 let name = variable.name;
+                let set = self.problems.where_to_set();
                 self.problems
                     .warn(span, format!("the variable `{name}` is not set"))
                     .label("becomes an empty text")
-                    .help(format!(
-                        "set it in the environment or in `.env`, or give a default: `${{{name}:-value}}`"
-                    ));
+                    .help(format!("{set}, or give a default: `${{{name}:-value}}`"));
             }
         }
         match expanded {
-            Ok(expanded) => *text = expanded,
+            Ok(expanded) => {
+                let grown = expanded.len().saturating_sub(text.len());
+                *text = expanded;
+                if let Err(error) = self.problems.budget.take(0, grown) {
+                    self.problems.error(span, error.to_string());
+                    text.clear();
+                }
+            }
             Err(error) => {
-                let span = self.place(text, span, error.range);
+                let span = place(offset, span, error.range);
+                let set = self.problems.where_to_set();
                 let diagnostic = self.problems.error(span, error.kind.to_string());
                 match error.kind {
                     TemplateErrorKind::Invalid(_) | TemplateErrorKind::Unclosed(_) => diagnostic
                         .help("write `${NAME}`, or `$$` for a dollar sign that is to stay"),
-                    TemplateErrorKind::Required { .. } => {
-                        diagnostic.help("set it in the environment or in `.env`")
-                    }
-                    TemplateErrorKind::TooDeep => diagnostic,
+                    TemplateErrorKind::Required { .. } => diagnostic.help(set),
+                    TemplateErrorKind::TooDeep | TemplateErrorKind::TooLong => diagnostic,
                 };
             }
         }
     }
 
-    /// Where a part of a scalar's text lies in the file. Escapes and folded lines move the bytes:
-    /// then it is the whole scalar.
-    fn place(&self, text: &str, span: Span, range: std::ops::Range<usize>) -> Span {
-        let written = self.problems.sources.text(span).unwrap_or("");
-        match written.find(text) {
-            Some(offset) if offset <= 1 => span.part(offset + range.start..offset + range.end),
-            _ => span,
-        }
+    /// How far after the start of a scalar its text starts. Escapes and folded lines move the bytes:
+    /// then there is no such place.
+    fn offset(&self, text: &str, span: Span) -> Option<usize> {
+        let written = self.problems.sources.text(span)?;
+        (0..=1).find(|quote| {
+            let inner = written.get(*quote..);
+            inner.is_some_and(|inner| inner.starts_with(text))
+        })
+    }
+}
+
+/// Where a part of a scalar's text lies in the file; the whole scalar when that is not known.
+fn place(offset: Option<usize>, span: Span, range: std::ops::Range<usize>) -> Span {
+    match offset {
+        Some(offset) => span.part(offset + range.start..offset + range.end),
+        None => span,
     }
 }

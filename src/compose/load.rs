@@ -358,11 +358,10 @@ fn resolve_files(
     for (name, entry) in services {
         // The files of a service that is off need not be there; what is wrong with them is told
         // when it is switched on.
-        let mut unheard = Problems::default();
-        let problems = match disabled.contains(name) {
-            true => &mut unheard,
-            false => &mut *problems,
-        };
+        if problems.budget.is_spent() {
+            break;
+        }
+        let mark = problems.mark();
         let mut context = environment::Context {
             source,
             lookup,
@@ -371,6 +370,9 @@ fn resolve_files(
             keep_env_files: options.skip.environment,
         };
         environment::resolve(&mut entry.node, &mut context);
+        if disabled.contains(name) {
+            problems.forget_since(mark);
+        }
     }
 }
 

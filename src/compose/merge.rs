@@ -198,6 +198,15 @@ impl Merging {
             let path: Vec<&str> = path.iter().copied().chain([key.as_str()]).collect();
             self.merge(&mut found.node, entry.node, &path);
         }
+        self.take_out(earlier);
+    }
+
+    /// Takes out what [`reset`](Self::reset) marked.
+    fn take_out(&self, map: &mut Map) {
+        let is_marked = |entry: &Entry| entry.node.directive == Directive::Reset;
+        if self.settles && map.values().any(is_marked) {
+            map.retain(|_, entry| !is_marked(entry));
+        }
     }
 
     /// Keys replace keys. One key of what is a list cannot be taken away.
@@ -216,6 +225,7 @@ impl Merging {
                 None => self.insert(earlier, key, entry),
             }
         }
+        self.take_out(earlier);
     }
 
     fn insert(&self, map: &mut Map, key: String, mut entry: Entry) {
@@ -229,9 +239,12 @@ impl Merging {
     }
 
     fn reset(&self, map: &mut Map, key: String, entry: Entry) {
-        map.shift_remove(&key);
         if !self.settles {
+            map.shift_remove(&key);
             map.insert(key, entry);
+        } else if let Some(found) = map.get_mut(&key) {
+            // Taken out with all others: each removal by itself moves everything after it.
+            found.node.directive = Directive::Reset;
         }
     }
 

@@ -24,10 +24,16 @@ mod duration;
 mod environment;
 pub mod explain;
 mod forms;
+mod hints;
+#[cfg(test)]
+mod hostile;
 mod interpolate;
+mod json_schema;
 mod layers;
 pub mod load;
 mod merge;
+#[cfg(test)]
+mod mistakes;
 pub mod model;
 mod mounts;
 mod paths;
@@ -42,7 +48,9 @@ mod running;
 mod scalar;
 mod schema;
 mod shape;
+mod show;
 pub mod source;
+mod sources;
 mod template;
 mod tree;
 mod typed;
@@ -50,6 +58,7 @@ mod unique;
 mod vocabulary;
 
 pub use diagnostic::{Color, Diagnostic, Diagnostics, Level, Location};
+pub use json_schema::json_schema;
 pub use load::{LoadOptions, Loaded, Positions, Skip, load};
 
 /// Reads a size in bytes (`64m`, `1gb`); `None` = it is none.

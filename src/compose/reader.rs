@@ -3,50 +3,62 @@
 //! The input may be hostile: depth and number of nodes are bounded, aliases included (a few lines of
 //! nested aliases can stand for billions of nodes).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span as YamlSpan, Tag};
 
 use super::diagnostic::{FileId, Problems, Span};
+use super::hints;
 use super::scalar;
+use super::source::MAX_BYTES;
 use super::tree::{Directive, Entry, Map, Node, Value};
 
 /// Nesting that no real file comes near.
 pub(super) const MAX_DEPTH: usize = 100;
-/// Nodes of one file, with every alias counted as what it stands for.
-const MAX_NODES: usize = 500_000;
-/// Bytes of one file.
-pub(super) const MAX_BYTES: usize = 16 << 20;
+/// Documents of one file; merging each onto those before it takes time.
+const MAX_DOCUMENTS: usize = 1000;
 
-/// Checks that a file's bytes can be text at all; says what is wrong when not.
-pub(super) fn decode(bytes: &[u8]) -> Result<&str, String> {
+/// The text of a file's bytes: UTF-8, or UTF-16 that says so with its first bytes (what some shells
+/// write); says what is wrong when it is neither. A byte order mark is not part of the text.
+pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, String> {
     if bytes.len() > MAX_BYTES {
         return Err(format!(
-            "the file has {} MiB; a stack file may have {} MiB",
-            bytes.len() >> 20,
+            "the file is too large; it may have {} MiB",
             MAX_BYTES >> 20
         ));
     }
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err("the file is UTF-16; save it as UTF-8".to_owned());
+    let text = match bytes {
+        [0xff, 0xfe, rest @ ..] => Cow::Owned(decode_utf16(rest, u16::from_le_bytes)?),
+        [0xfe, 0xff, rest @ ..] => Cow::Owned(decode_utf16(rest, u16::from_be_bytes)?),
+        [0xef, 0xbb, 0xbf, rest @ ..] => Cow::Borrowed(decode_utf8(rest)?),
+        _ => Cow::Borrowed(decode_utf8(bytes)?),
+    };
+    match memchr::memchr(0, text.as_bytes()) {
+        Some(_) => Err("the file is binary".to_owned()),
+        None => Ok(text),
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        if bytes.contains(&0) {
-            "the file is binary".to_owned()
-        } else {
-            format!("line {line} is not UTF-8; save the file as UTF-8")
+}
+
+fn decode_utf8(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let before = &bytes[..error.valid_up_to()];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        match bytes.contains(&0) {
+            true => "the file is binary".to_owned(),
+            false => format!("line {line} is not UTF-8; save the file as UTF-8"),
         }
-    })?;
-    if text.contains('\0') {
-        return Err("the file is binary".to_owned());
-    }
-    Ok(text)
+    })
+}
+
+fn decode_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, String> {
+    let (pairs, []) = bytes.as_chunks::<2>() else {
+        return Err("the file is UTF-16 and ends in the middle of a character".to_owned());
+    };
+    char::decode_utf16(pairs.iter().map(|pair| unit(*pair)))
+        .collect::<Result<String, _>>()
+        .map_err(|_| "the file is not valid UTF-16; save it as UTF-8".to_owned())
 }
 
 /// The documents of a file. Problems are recorded; what could be read is returned.
@@ -65,12 +77,16 @@ pub(super) fn read(text: &str, file: FileId, problems: &mut Problems) -> Vec<Nod
         file,
         anchors: HashMap::new(),
         names: HashMap::new(),
-        nodes: 0,
         problems,
     };
     let mut documents = Vec::new();
     // A syntax error was recorded where it was met; the documents before it are still of use.
     while let Ok(Some(document)) = reader.document() {
+        if documents.len() == MAX_DOCUMENTS {
+            let problem = format!("the file has more than {MAX_DOCUMENTS} documents");
+            reader.problems.error(document.span, problem);
+            break;
+        }
         documents.push(document);
     }
     documents
@@ -83,7 +99,8 @@ type Read<T> = Result<T, Unreadable>;
 
 struct Anchor {
     node: Node,
-    nodes: usize,
+    values: usize,
+    bytes: usize,
     height: usize,
 }
 
@@ -100,7 +117,6 @@ struct Reader<'a, 'p, I: Iterator> {
     /// Of all documents of the file: as in Compose, an alias may name one of an earlier document.
     anchors: HashMap<usize, Anchor>,
     names: HashMap<String, usize>,
-    nodes: usize,
     problems: &'p mut Problems,
 }
 
@@ -144,7 +160,8 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
 
     fn syntax_error(&mut self, error: &granit_parser::ScanError) {
         let offset = error.marker().byte_offset().unwrap_or(0);
-        let mut start = offset.min(self.text.len());
+        // What ends too early is shown where its last line ends.
+        let mut start = offset.min(self.text.trim_end().len());
         while !self.text.is_char_boundary(start) {
             start -= 1;
         }
@@ -155,17 +172,16 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             start: at(start),
             end: at(end),
         };
-        let line_start = self.text[..start].rfind('\n').map_or(0, |found| found + 1);
-        let line = self.text[line_start..].lines().next().unwrap_or("");
-        let indent = &line[..line.len() - line.trim_start().len()];
         let too_deep = *error.kind() == ErrorKind::RecursionLimitExceeded;
+        let why = match too_deep {
+            true => "nested too deep".to_owned(),
+            false => error.info(),
+        };
         let diagnostic = self
             .problems
             .error(span, format!("the YAML cannot be read: {}", error.info()));
-        if indent.contains('\t') {
-            diagnostic.help("YAML is indented with spaces; this line starts with a tab");
-        } else if too_deep {
-            diagnostic.help("no stack file needs to be nested that deep");
+        if let Some(hint) = hints::syntax(self.text, start, &why) {
+            diagnostic.help(hint);
         }
     }
 
@@ -183,23 +199,23 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
         }
     }
 
-    fn count(&mut self, nodes: usize, span: Span) -> Read<()> {
-        self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes <= MAX_NODES {
+    fn count(&mut self, values: usize, bytes: usize, span: Span) -> Read<()> {
+        let Err(error) = self.problems.budget.take(values, bytes) else {
             return Ok(());
-        }
+        };
         self.problems
-            .error(
-                span,
-                format!("the file stands for more than {MAX_NODES} values"),
-            )
+            .error(span, error.to_string())
             .help("an alias counts as all that it stands for");
         Err(Unreadable)
     }
 
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Read<Sized> {
-        let before = self.nodes;
-        self.count(1, span)?;
+        let before = self.problems.budget.left();
+        let text = match &event {
+            Event::Scalar(text, ..) => text.len(),
+            _ => 0,
+        };
+        self.count(1, text, span)?;
         if depth > MAX_DEPTH {
             self.problems
                 .error(span, format!("nested deeper than {MAX_DEPTH} levels"));
@@ -234,26 +250,30 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             unmark_below(&mut sized.node);
         }
         if anchor != 0 {
+            let after = self.problems.budget.left();
+            let (values, bytes) = (before.0 - after.0, before.1 - after.1);
+            // The copy counts as well: anchors inside of anchors would multiply what they hold.
+            self.count(values, bytes, span)?;
             let node = sized.node.clone();
-            self.anchors.insert(
-                anchor,
-                Anchor {
-                    node,
-                    nodes: self.nodes - before,
-                    height: sized.height,
-                },
-            );
+            let anchored = Anchor {
+                node,
+                values,
+                bytes,
+                height: sized.height,
+            };
+            self.anchors.insert(anchor, anchored);
         }
         Ok(sized)
     }
 
     fn alias(&mut self, id: usize, span: Span, depth: usize) -> Read<Sized> {
-        let Some((nodes, height)) = self.anchors.get(&id).map(|a| (a.nodes, a.height)) else {
+        let found = self.anchors.get(&id);
+        let Some((values, bytes, height)) = found.map(|a| (a.values, a.bytes, a.height)) else {
             self.problems
                 .error(span, "this alias stands inside of what it stands for");
             return Err(Unreadable);
         };
-        self.count(nodes, span)?;
+        self.count(values, bytes, span)?;
         if depth + height > MAX_DEPTH {
             self.problems
                 .error(span, format!("nested deeper than {MAX_DEPTH} levels"));
@@ -364,13 +384,16 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             }
             _ if source.directive == Directive::Reset => {}
             _ => {
-                self.problems.error(
+                let kind = source.kind();
+                let diagnostic = self.problems.error(
                     source.span,
-                    format!(
-                        "`<<` takes a mapping or a list of mappings, not {}",
-                        source.kind()
-                    ),
+                    format!("`<<` takes a mapping or a list of mappings, not {kind}"),
                 );
+                if let Some(name) = source.as_text().filter(|name| !name.contains(' ')) {
+                    diagnostic.help(format!(
+                        "what an anchor `&{name}` stands for is written `*{name}`"
+                    ));
+                }
             }
         }
     }
@@ -571,7 +594,7 @@ mod tests {
         }
         let (_, problems) = read_text(&text);
         assert!(
-            problems.to_string().contains("stands for more than"),
+            problems.to_string().contains("stand for more than"),
             "{problems}"
         );
     }
@@ -604,12 +627,20 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_named() {
-        let table: [(&[u8], &str); 4] = [
+        let table: [(&[u8], &str); 6] = [
             (
                 b"a\nb: \xff\n",
                 "line 2 is not UTF-8; save the file as UTF-8",
             ),
-            (b"\xff\xfea\0", "the file is UTF-16; save it as UTF-8"),
+            (
+                b"\xff\xfea\0\n",
+                "the file is UTF-16 and ends in the middle of a character",
+            ),
+            (
+                b"\xfe\xff\xd8\0",
+                "the file is not valid UTF-16; save it as UTF-8",
+            ),
+            (b"\xff\xfe\0\0", "the file is binary"),
             (b"\x7fELF\0", "the file is binary"),
             (b"\x7fELF\0\xff", "the file is binary"),
         ];
@@ -640,7 +671,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_fail_badly(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             if let Ok(text) = decode(&bytes) {
-                read_text(text);
+                read_text(&text);
             }
         }
 

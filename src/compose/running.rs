@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use indexmap::IndexMap;
+
 use super::concerns::{Concern, Part};
 use super::diagnostic::{Problems, Span};
 use super::model::{NetworkKey, ServiceName, VolumeKey};
@@ -293,13 +295,13 @@ fn targets(service: &Service<'_>, problems: &mut Problems) {
     }
 }
 
-/// A host port that is taken, and by which service.
-type Taken<'a> = (String, Span, &'a str);
+/// Where and by which service a host port is taken, by address; the empty one stands for all.
+type Taken<'a> = IndexMap<String, (Span, &'a str)>;
 
 /// Two services cannot have one port of the host; a port on all addresses clashes with any.
 fn host_ports(tree: &Node, found: &mut Vec<Concern>) {
     type Key = (String, String);
-    let mut seen: HashMap<Key, Vec<Taken<'_>>> = HashMap::new();
+    let mut seen: HashMap<Key, Taken<'_>> = HashMap::new();
     for (name, entry) in members(tree, "services") {
         let ports = entry.node.get("ports").and_then(Node::as_list);
         for port in ports.unwrap_or_default() {
@@ -318,11 +320,11 @@ fn host_ports(tree: &Node, found: &mut Vec<Concern>) {
             };
             let key = (text("protocol").to_lowercase(), published.clone());
             let earlier = seen.entry(key).or_default();
-            let clash = earlier
-                .iter()
-                .find(|(other, ..)| *other == address || other.is_empty() || address.is_empty());
-            if let Some((_, first, other)) = clash {
-                let (first, other) = (*first, *other);
+            let clash = match address.is_empty() {
+                true => earlier.first().map(|(_, first)| first),
+                false => earlier.get(&address).or_else(|| earlier.get("")),
+            };
+            if let Some(&(first, other)) = clash {
                 let message = match other == *name {
                     true => format!("`{name}` publishes port {published} twice"),
                     false => format!("`{other}` and `{name}` both publish port {published}"),
@@ -338,7 +340,7 @@ fn host_ports(tree: &Node, found: &mut Vec<Concern>) {
                     diagnostic,
                 }));
             }
-            earlier.push((address, port.span, name));
+            earlier.entry(address).or_insert((port.span, name));
         }
     }
 }

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::diagnostic::{Problems, Span, suggestion};
+use super::diagnostic::{Problems, Span, completion};
 use super::forms;
 use super::schema::{Keys, ListItem, NoValue, Others, Pattern, Shape, SizeFrom};
 use super::tree::{Directive, Entry, Map, Node, Value, Written};
-use super::{bytes, duration, scalar};
+use super::{bytes, duration, hints, scalar};
 
 /// Where in the tree the walk is, for messages.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +48,17 @@ impl At<'_> {
             parent: Some(self),
             step: Step::Index(index),
         }
+    }
+}
+
+impl<'a> At<'a> {
+    /// The keys on the way here, places in lists left out.
+    pub(super) fn keys(&self) -> Vec<&'a str> {
+        let mut keys = self.parent.map_or_else(Vec::new, At::keys);
+        if let Step::Key(key) = self.step {
+            keys.push(key);
+        }
+        keys
     }
 }
 
@@ -153,6 +164,8 @@ pub(super) fn apply(
             if node.as_list().is_some() {
                 unique(node, at, problems);
                 names_of_list(node, *item, at, problems)?;
+            } else if node.as_map().is_none() {
+                return wrong(node, "a list or a mapping", at, problems);
             }
             names(node, inner, at, problems)
         }
@@ -192,10 +205,13 @@ fn finite(node: &Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
 
 /// Records that a value is of the wrong kind.
 pub(super) fn wrong(node: &Node, wanted: &str, at: &At<'_>, problems: &mut Problems) -> Shaped {
-    problems.error(
+    let diagnostic = problems.error(
         node.span,
         format!("`{at}` must be {wanted}, not {}", node.kind()),
     );
+    if let Some(hint) = hints::wrong_kind(node, wanted, at) {
+        diagnostic.help(hint);
+    }
     Err(Misshapen)
 }
 
@@ -223,10 +239,10 @@ pub(super) fn text(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Sha
         .unwrap_or_default()
         .to_owned();
     let message = format!("`{at}` must be text, not {}", node.kind());
-    let diagnostic = problems.error(node.span, message);
     if node.scalar_text().is_none() {
-        return Err(Misshapen);
+        return wrong(node, "text", at, problems);
     }
+    let diagnostic = problems.error(node.span, message);
     diagnostic.help(format!("put it in quotes: \"{written}\""));
     // What was meant is clear: go on with it, for the sake of the problems after this one.
     to_text(node)
@@ -239,11 +255,15 @@ fn word(node: &mut Node, words: &[&str], at: &At<'_>, problems: &mut Problems) -
         return Ok(());
     }
     let list: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    let words = words.iter().copied();
+    let meant = problems
+        .suggestion(given, words.clone())
+        .or_else(|| completion(given, words));
     let diagnostic = problems.error(
         node.span,
         format!("`{at}` must be one of {}", list.join(", ")),
     );
-    if let Some(meant) = suggestion(given, words.iter().copied()) {
+    if let Some(meant) = meant {
         diagnostic.help(format!("did you mean `{meant}`?"));
     }
     Err(Misshapen)
@@ -639,10 +659,15 @@ fn unknown_key(key: &str, entry: &Entry, known: &Keys, at: &At<'_>, problems: &m
         Step::Root => "at the top of a stack file".to_owned(),
         _ => format!("in `{at}`"),
     };
-    let diagnostic = problems.error(entry.key, format!("there is no key `{key}` {place}"));
     let candidates = known.fields.iter().map(|field| field.key);
+    // What a key is called here goes before what it looks like.
+    let hint = hints::unknown_key(key, at);
+    let meant = problems.suggestion(key, candidates);
+    let diagnostic = problems.error(entry.key, format!("there is no key `{key}` {place}"));
     let looks_like_service = entry.node.get("image").is_some() || entry.node.get("build").is_some();
-    if let Some(meant) = suggestion(key, candidates) {
+    if let Some(hint) = hint {
+        diagnostic.label("unknown key").help(hint);
+    } else if let Some(meant) = meant {
         diagnostic
             .label("unknown key")
             .help(format!("did you mean `{meant}`?"));

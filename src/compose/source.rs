@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Bytes of one file that are read; a longer one is refused.
+pub const MAX_BYTES: usize = 16 << 20;
+
 /// Files and environment, as the loader sees them.
 pub trait Source {
-    /// The bytes of a file.
+    /// The bytes of a file. A source need not give more than one byte above [`MAX_BYTES`]: a name may
+    /// lead to a device that never ends.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
     /// Whether something that is not a directory is there.

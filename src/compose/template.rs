@@ -9,6 +9,9 @@ use std::ops::Range;
 /// Templates inside of templates that are followed.
 const MAX_DEPTH: usize = 32;
 
+/// Bytes that one text may become. Variables made of variables double with every line.
+const MAX_LENGTH: usize = 16 << 20;
+
 /// Looks variables up.
 pub(super) type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
@@ -28,6 +31,8 @@ pub(super) enum TemplateErrorKind {
     Unclosed(String),
     #[error("templates nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
+    #[error("more than {} MiB once its variables are filled in", MAX_LENGTH >> 20)]
+    TooLong,
     #[error("{}", required_text(.name, .message))]
     Required { name: String, message: String },
 }
@@ -68,6 +73,12 @@ impl Expander<'_> {
         let mut out = String::with_capacity(text.len());
         let mut at = 0;
         while let Some(found) = text[at..].find('$') {
+            if out.len() > MAX_LENGTH {
+                return Err(TemplateError {
+                    range: base..base + text.len(),
+                    kind: TemplateErrorKind::TooLong,
+                });
+            }
             out.push_str(&text[at..at + found]);
             at += found;
             let rest = &text[at + 1..];

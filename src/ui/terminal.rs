@@ -127,6 +127,15 @@ pub(crate) fn size() -> (usize, usize) {
     }
 }
 
+/// Columns for problems on standard error: those of its terminal; in a file or a pipe enough for long
+/// lines, which can be searched.
+pub(crate) fn width_for_problems() -> usize {
+    match tcgetwinsize(std::io::stderr()) {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+        _ => 140,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -73,8 +73,8 @@ fn table(variables: &Variables) -> String {
         [
             name.clone(),
             variable.required.to_string(),
-            printable(variable.default.clone()),
-            printable(variable.alternate.clone()),
+            printable(&variable.default),
+            printable(&variable.alternate),
         ]
     }));
     // The last column is not filled up.

@@ -34,12 +34,12 @@ impl Loader<'_> {
         let added = self
             .problems
             .sources
-            .add_through(shown, Arc::from(text), through);
+            .add_through(shown, Arc::from(&*text), through);
         let Some(file) = added else {
             self.problems.error(None, "too many files");
             return None;
         };
-        let documents = reader::read(text, file, self.problems);
+        let documents = reader::read(&text, file, self.problems);
         let several = documents.len() > 1;
         let kept = documents.into_iter().filter(|document| {
             // Nothing but comments is no document; an empty one beside others is a slip.

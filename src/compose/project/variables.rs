@@ -61,8 +61,16 @@ pub(super) fn read(
     problems: &mut Problems,
 ) -> Result<Variables, NoProject> {
     let given = given(source, options);
+    let files = named(source, options);
+    if !files.is_empty() {
+        let shown = files.iter().map(|path| {
+            let path = display_path(path, &options.working_dir);
+            format!("`{}`", path.display())
+        });
+        problems.variable_files = Some(shown.collect::<Vec<_>>().join(", "));
+    }
     let mut variables = Variables::new();
-    for path in named(source, options) {
+    for path in files {
         let bytes = match source.read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -182,7 +190,7 @@ pub(in crate::compose) fn read_env_file(
             return None;
         }
     };
-    EnvFile::read(dotenv::parse(text, scope), text, shown, problems)
+    EnvFile::read(dotenv::parse(&text, scope), &text, shown, problems)
 }
 
 impl EnvFile {

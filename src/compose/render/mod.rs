@@ -60,7 +60,8 @@ pub(super) fn hash_input(service: &Node) -> String {
     };
     let rank = |key: &str| HASHED.iter().position(|hashed| *hashed == key);
     fields.retain(|(key, _)| rank(key).is_some());
-    fields.sort_by_key(|(key, _)| rank(key));
+    // A rank is a search: once for each key, not once for each comparison.
+    fields.sort_by_cached_key(|(key, _)| rank(key));
     for (key, value) in &mut fields {
         if key == "deploy"
             && let Printed::Map(deploy) = value

@@ -203,7 +203,6 @@ pub(super) struct Field {
     pub(super) key: &'static str,
     pub(super) shape: Shape,
     /// What it does, in one sentence: unit and default are in it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the JSON Schema is made of it"))]
     pub(super) description: &'static str,
     pub(super) print: Print,
     /// The key in JSON, where Docker Compose prints another one than it reads.
