@@ -73,9 +73,9 @@ fn log_in(stack: &Stack) {
 #[test]
 fn a_login_is_for_its_owner_alone_and_a_wrong_one_is_not_kept() {
     let stack = stack!(FILE, needs: ["docker-registry"]);
-    let _registry = Registry::start(&stack);
     let config = stack.dir().join("docker/config.json");
     let stack = stack.with_env("DOCKER_CONFIG", config.parent().unwrap().to_str().unwrap());
+    let _registry = Registry::start(&stack);
     let wrong = ["login", "-u", "me", "--password-stdin", ADDRESS];
     let said = stack.stack_with_input(&wrong, b"hunter2").fails_with(1);
     said.stderr_contains("does not accept")
