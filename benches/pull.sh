@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Times the pull of one image (eight gzip layers, 670 MB unpacked) from a registry on this machine, by several tools in
-# turn, and prints medians as a Markdown table. `gunzip` of the same layers on both cores is the yardstick.
+# turn, and prints medians as a Markdown table: seconds, and seconds of processor time, which a busy machine changes less.
+# `gunzip` of the same layers on all cores is the yardstick. The registry's own work is not counted.
 #
 #   benches/pull.sh [--runs N] [--only NAME,NAME…] [--image DIRECTORY]
 #
@@ -29,6 +30,7 @@ done
 
 work=$(mktemp -d "${BENCH_DIR:-/var/tmp}/stack-pull.XXXXXX")
 pids=()
+dockerd=
 clean_up() {
   for pid in "${pids[@]}"; do
     kill "$pid" 2>/dev/null || true
@@ -76,7 +78,8 @@ if wanted docker; then
   mkdir -p "$work/docker"
   dockerd -H "unix://$work/docker/d.sock" --data-root "$work/docker/data" --exec-root "$work/docker/exec" \
     --pidfile "$work/docker/pid" --bridge none --iptables=false --ip6tables=false >"$work/docker/log" 2>&1 &
-  pids+=($!)
+  dockerd=$!
+  pids+=("$dockerd")
   for _ in $(seq 200); do
     if docker -H "unix://$work/docker/d.sock" version >/dev/null 2>&1; then break; fi
     sleep 0.1
@@ -99,27 +102,56 @@ clean_skopeo() { rm -rf "$work/oci" "$work/bundle"; }
 pull_gunzip() { find "$image/blobs/sha256" -size +1M -print0 | xargs -0 -n1 -P"$(nproc)" sh -c 'exec gunzip -c <"$0" >/dev/null'; }
 clean_gunzip() { :; }
 
+# Processor time of a process and all below it, in hundredths of a second; those that have ended are counted with their
+# parents.
+cpu_below() {
+  python3 - "$1" <<'PY'
+import os, sys
+
+stats = {}
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    except OSError:
+        continue
+    stats[int(pid)] = (int(fields[1]), sum(map(int, fields[11:15])))
+wanted, total = [int(sys.argv[1])], 0
+while wanted:
+    pid = wanted.pop()
+    total += stats.get(pid, (0, 0))[1]
+    wanted += [child for child, (parent, _) in stats.items() if parent == pid]
+print(total)
+PY
+}
+
 for ((run = 1; run <= runs; run++)); do
   for tool in stack docker podman skopeo gunzip; do
     wanted "$tool" || continue
     "clean_$tool" >/dev/null 2>&1 || true
     sync
-    start=$(date +%s.%N)
-    if ! "pull_$tool" >"$work/out" 2>&1; then
+    daemon=$([ "$tool" = docker ] && cpu_below "$dockerd" || echo 0)
+    TIMEFORMAT='%R %U %S'
+    # What the tool leaves behind to work on is not its time to answer, but `sync` above is not either.
+    if ! { time "pull_$tool" >"$work/out" 2>&1; } 2>"$work/time"; then
       say "$tool failed: $(tail -3 "$work/out")"
       exit 1
     fi
-    seconds=$(echo "$(date +%s.%N) - $start" | bc)
-    printf '%s\n' "$seconds" >>"$work/$tool.times"
-    say "run $run: $tool $(printf '%.2f' "$seconds") s"
+    daemon=$(($([ "$tool" = docker ] && cpu_below "$dockerd" || echo 0) - daemon))
+    awk -v d="$daemon" '{ print $1, $2 + $3 + d / 100 }' "$work/time" | tee -a "$work/$tool.times" |
+      awk -v t="$tool" -v r="$run" '{ printf "run %s: %s %.2f s, %.2f s of processors\n", r, t, $1, $2 }' >&2
   done
 done
 
-printf '| tool | median of %s | to gunzip |\n| --- | ---: | ---: |\n' "$runs"
-median() { sort -n "$work/$1.times" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-yard=$(wanted gunzip && median gunzip || echo 0)
+printf '| tool | median of %s | to gunzip | processors | to gunzip |\n| --- | ---: | ---: | ---: | ---: |\n' "$runs"
+median() { sort -n -k"$2" "$work/$1.times" | awk -v c="$2" '{ v[NR] = $c } END { print v[int((NR + 1) / 2)] }'; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b }'; }
 for tool in gunzip stack docker podman skopeo; do
   wanted "$tool" || continue
-  awk -v t="$tool" -v m="$(median "$tool")" -v y="$yard" \
-    'BEGIN { printf "| %s | %.2f s | %s |\n", t, m, y > 0 ? sprintf("%.2f", m / y) : "" }'
+  row="| $tool |"
+  for column in 1 2; do
+    yard=$(wanted gunzip && median gunzip $column || echo 0)
+    value=$(median "$tool" $column)
+    row+=$(printf ' %.2f s | %s |' "$value" "$(ratio "$value" "$yard")")
+  done
+  printf '%s\n' "$row"
 done
