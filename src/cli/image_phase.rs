@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -160,11 +162,13 @@ pub(crate) fn ensure(
     Ok(ids)
 }
 
-/// The image when it is here and whole. One that lost a layer, by a power cut for one, is fetched
-/// again like one that is not here.
+/// The image when it is here and whole. One whose layers a power cut may have hurt is unpacked again;
+/// where that is not possible it is fetched like one that is not here.
 fn present(store: &ImageStore, reference: &Reference) -> Result<Option<Image>> {
     match store.get(reference) {
-        Err(crate::image::Error::LayerMissing { .. }) => Ok(None),
+        Err(crate::image::Error::LayerMissing { .. }) => {
+            Ok(store.restore(reference).unwrap_or(None))
+        }
         other => Ok(other?),
     }
 }
@@ -288,6 +292,28 @@ struct How<'a> {
     quiet: bool,
 }
 
+/// Lets a process of its own wait for the disk, when there is much to wait for. Nobody needs to know
+/// when it fails: what is not settled is unpacked again after a power cut.
+pub(super) fn settle_later(context: &Context, store: &ImageStore) {
+    if store.is_settled().unwrap_or(true) {
+        return;
+    }
+    let spawned = std::env::current_exe().and_then(|program| {
+        std::process::Command::new(program)
+            .args(["image", "settle"])
+            .env("STACK_ROOT", context.paths.root())
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+    });
+    if let Err(error) = spawned {
+        tracing::debug!(%error, "nobody waits for the disk");
+    }
+}
+
 /// What a fetch tells about itself.
 enum Said {
     Progress(String, Transfer),
@@ -346,6 +372,7 @@ fn fetch_all(
         };
         let ((), (ids, mut errors)) = tokio::join!(work, watch);
         progress.finish();
+        settle_later(context, store);
         match errors.pop() {
             Some(error) if how.failures == Failures::Fatal => Err(error),
             _ => Ok(ids),

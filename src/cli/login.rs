@@ -6,7 +6,7 @@ use clap::Args;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::context::Context;
-use super::drive::{block_on, warn};
+use super::drive::block_on;
 use super::error::{Error, Result};
 use crate::image::{Stored, log_in};
 use crate::ui::Terminal;
@@ -40,9 +40,11 @@ impl Login {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         context.refuse_dry_run("login")?;
+        // The words are Docker's.
         if self.password.is_some() {
-            let message = "using --password via the CLI is insecure. Use --password-stdin.";
-            warn(message, context.terminal.stderr);
+            Terminal::say(
+                "WARNING! Using --password via the CLI is insecure. Use --password-stdin.",
+            );
         }
         let server = self.server.clone().unwrap_or_default();
         let (user, password) = self.ask()?;
@@ -53,14 +55,12 @@ impl Login {
                 .map_err(|error| Error::from(crate::image::Error::from(error)))
         })?;
         if let Stored::File(path) = stored {
-            warn(
-                &format!(
-                    "your credentials are stored unencrypted in '{}'; configure a credential helper \
-                     (`credsStore`) to remove this warning",
-                    path.display()
-                ),
-                context.terminal.stderr,
-            );
+            let path = path.display().to_string();
+            Terminal::say(&format!(
+                "WARNING! Your credentials are stored unencrypted in '{}'.\n\
+                 Configure a credential helper (`credsStore`) to remove this warning.",
+                crate::ui::text::printable(&path)
+            ));
         }
         let mut out = io::stdout().lock();
         writeln!(out, "Login Succeeded")?;

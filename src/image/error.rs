@@ -74,7 +74,7 @@ pub enum Error {
     )]
     BlobMissing {
         /// Its name.
-        image: Reference,
+        image: Box<Reference>,
         /// The blob or document.
         digest: Digest,
     },

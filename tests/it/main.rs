@@ -14,6 +14,7 @@ mod lifecycle;
 mod network;
 mod reading;
 mod real_programs;
+mod registries;
 mod settings;
 mod shim;
 mod up_down;

@@ -54,6 +54,7 @@ impl Import {
             })?;
             store.import_rootfs(BufReader::new(file), &name, &options, &tell)?
         };
+        crate::cli::image_phase::settle_later(context, &store);
         shown.done();
         writeln!(io::stdout(), "{}", image.id)?;
         Ok(())

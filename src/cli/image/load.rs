@@ -37,6 +37,7 @@ impl Load {
             }
             _ => store.load(io::stdin(), &tell)?,
         };
+        crate::cli::image_phase::settle_later(context, &store);
         shown.done();
         if !self.quiet {
             let mut out = io::stdout().lock();

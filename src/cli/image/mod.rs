@@ -8,6 +8,7 @@ mod load;
 mod pull;
 mod push;
 mod remove;
+mod settle;
 mod tag;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,6 +41,9 @@ pub(crate) enum Image {
     /// Take names of images away, and what no name stands for any more.
     #[command(visible_alias = "remove")]
     Rm(remove::Remove),
+    /// Wait until all images would survive a power cut.
+    #[command(hide = true)]
+    Settle(settle::Settle),
     /// Give an image one more name.
     Tag(tag::Tag),
     /// Show all that is known of images, as JSON.
@@ -57,6 +61,7 @@ impl Image {
             Self::Pull(pull) => pull.run(context),
             Self::Push(push) => push.run(context),
             Self::Rm(remove) => remove.run(context),
+            Self::Settle(settle) => settle.run(context),
             Self::Tag(tag) => tag.run(context),
             Self::Inspect(inspect) => inspect.run(context),
         }

@@ -136,7 +136,8 @@ impl Download<'_> {
         });
         // When the network failed, the unpacking could only fail as well.
         let by_network = fetched.is_err();
-        if unpacked.is_err() && !by_network {
+        let nothing = self.store.partial_length(&self.layer.digest) == 0;
+        if unpacked.is_err() && (!by_network || nothing) {
             self.store.discard_partial(&self.layer.digest);
         }
         Ok(Fetched {

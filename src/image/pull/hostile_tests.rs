@@ -34,7 +34,7 @@ impl Served {
         )
     }
 
-    fn of(layer: &[u8], diff_id: Digest, digest: Digest, size: usize) -> Self {
+    pub(super) fn of(layer: &[u8], diff_id: Digest, digest: Digest, size: usize) -> Self {
         let config = json!({
             "architecture": Platform::this().architecture, "os": "linux",
             "rootfs": { "type": "layers", "diff_ids": [diff_id] },
@@ -76,16 +76,16 @@ pub(super) fn random(length: usize) -> String {
         .collect()
 }
 
-async fn refused(server: &Server) -> String {
+pub(super) async fn refused(server: &Server) -> String {
+    refused_with(server, &PullOptions::default()).await
+}
+
+/// What is said when the registry's image is refused; the store is as it was.
+pub(super) async fn refused_with(server: &Server, options: &PullOptions) -> String {
     let (root, store) = store();
-    let error = pull(
-        &store,
-        &server.name("web"),
-        &PullOptions::default(),
-        &no_progress,
-    )
-    .await
-    .unwrap_err();
+    let error = pull(&store, &server.name("web"), options, &no_progress)
+        .await
+        .unwrap_err();
     assert_eq!(store.list().unwrap(), []);
     let left = std::fs::read_dir(root.path().join("layers")).unwrap();
     for entry in left {

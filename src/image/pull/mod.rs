@@ -15,6 +15,8 @@ mod hostile_tests;
 #[cfg(test)]
 mod killed_tests;
 #[cfg(test)]
+mod refused_tests;
+#[cfg(test)]
 mod registry_tests;
 
 use std::path::Path;

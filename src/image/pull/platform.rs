@@ -115,7 +115,7 @@ impl FromStr for Platform {
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b"_-.()+".contains(&b))
         };
-        if !parts.iter().all(|part| good(&part)) {
+        if !parts.iter().all(good) {
             return Err(wrong());
         }
         let this = Self::this();

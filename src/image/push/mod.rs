@@ -145,7 +145,7 @@ impl Push<'_> {
         let bytes = self.store.read_blob(&descriptor.digest).ok();
         let good = bytes.filter(|bytes| Digest::of(bytes) == descriptor.digest);
         good.ok_or_else(|| Error::BlobMissing {
-            image: self.reference.clone(),
+            image: Box::new(self.reference.clone()),
             digest: descriptor.digest,
         })
     }

@@ -68,7 +68,7 @@ impl Upload<'_> {
 
     pub(super) async fn run(self) -> Result<(), Error> {
         let missing = || Error::BlobMissing {
-            image: self.reference.clone(),
+            image: Box::new(self.reference.clone()),
             digest: self.blob.digest,
         };
         let file = File::open(&self.path).map_err(|_| missing())?;

@@ -215,6 +215,15 @@ fn later(after: &Option<Duration>) -> String {
     }
 }
 
+/// A connection that was lost, and not one that makes no sense.
+fn is_broken(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    matches!(
+        kind,
+        BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof
+    )
+}
+
 /// `stack login` without an argument means Docker Hub.
 fn argument(registry: &str) -> String {
     match registry {
@@ -230,6 +239,7 @@ impl RegistryError {
             // "There is no such name" is an answer, and a final one.
             Self::Resolve { source, .. } => source.kind() != io::ErrorKind::NotFound,
             Self::Unreachable { .. } | Self::TooMany { .. } => true,
+            Self::Tls { source, .. } => is_broken(source.kind()),
             Self::Proxy { source, .. } => source.is_transient(),
             Self::Answer { status, .. } => {
                 status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT

@@ -20,6 +20,8 @@ mod settings;
 mod tls;
 
 #[cfg(test)]
+mod settings_tests;
+#[cfg(test)]
 pub(super) mod testing;
 
 pub use error::RegistryError;

@@ -33,6 +33,8 @@ pub(in crate::image) struct Reply {
     pub(in crate::image) cut: Option<usize>,
     /// Be silent for so long before the body.
     pub(in crate::image) silence: Duration,
+    /// Send the body piece by piece, each after a pause, and count the bytes.
+    pub(in crate::image) pace: Option<(Duration, Arc<AtomicUsize>)>,
     /// Send the body again and again, without ever saying how long it is.
     pub(in crate::image) endless: bool,
 }
@@ -55,6 +57,8 @@ pub(in crate::image) fn status(status: u16) -> Reply {
 /// A server on the loopback interface that says what it is told to.
 pub(in crate::image) struct Server {
     pub(in crate::image) address: SocketAddr,
+    /// Bytes that went through a proxy.
+    pub(in crate::image) carried: Arc<AtomicUsize>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -88,6 +92,7 @@ impl Server {
         });
         Self {
             address,
+            carried: Arc::default(),
             ended,
             thread: Some(thread),
         }
@@ -100,7 +105,9 @@ impl Server {
         cuts: impl Fn(usize) -> Option<usize> + Send + Sync + 'static,
     ) -> Self {
         let count = AtomicUsize::new(0);
-        Self::accept(move |client| {
+        let carried = Arc::new(AtomicUsize::new(0));
+        let sum = Arc::clone(&carried);
+        let mut server = Self::accept(move |client| {
             let cut = cuts(count.fetch_add(1, Ordering::SeqCst)).unwrap_or(usize::MAX);
             let Ok(server) = TcpStream::connect(target) else {
                 return;
@@ -111,7 +118,10 @@ impl Server {
             let thread = std::thread::spawn(move || carry(back.0, back.1, &other));
             carry(client, server, &left);
             let _ = thread.join();
-        })
+            sum.fetch_add(cut - left.load(Ordering::SeqCst), Ordering::SeqCst);
+        });
+        server.carried = carried;
+        server
     }
 
     /// Speaks `CONNECT` and leads every tunnel to `target`, whatever was asked for; wants this value
@@ -210,9 +220,10 @@ fn serve(mut stream: TcpStream, answer: &impl Fn(&Request) -> Reply) -> std::io:
         .collect();
     let length = headers
         .get("content-length")
-        .map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
+        .map_or(0, |length| length.parse::<u64>().unwrap());
+    // One that breaks off is told of, too: what has come of it counts.
+    let mut body = Vec::new();
+    let _ = reader.take(length).read_to_end(&mut body);
     let reply = answer(&Request {
         method: method.clone(),
         path,
@@ -235,10 +246,21 @@ fn serve(mut stream: TcpStream, answer: &impl Fn(&Request) -> Reply) -> std::io:
     if method == "HEAD" {
         return Ok(());
     }
-    while reply.endless {
-        stream.write_all(&reply.body)?;
+    if reply.endless {
+        loop {
+            stream.write_all(&reply.body)?;
+        }
     }
-    stream.write_all(&reply.body[..reply.cut.unwrap_or(reply.body.len())])
+    let body = &reply.body[..reply.cut.unwrap_or(reply.body.len())];
+    let Some((pause, count)) = reply.pace else {
+        return stream.write_all(body);
+    };
+    for piece in body.chunks(32 << 10) {
+        std::thread::sleep(pause);
+        stream.write_all(piece)?;
+        count.fetch_add(piece.len(), Ordering::SeqCst);
+    }
+    Ok(())
 }
 
 /// `me` with the password `U*U` (a test vector of crypt_blowfish).

@@ -26,6 +26,10 @@ pub(in crate::image) struct NewImage<'a> {
     pub(in crate::image) repo_digest: Option<Digest>,
 }
 
+/// More than so many bytes that are not on the disk yet are nothing to wait for: see
+/// [`ImageStore::settle`].
+const SYNCED_AT_ONCE: u64 = 16 << 20;
+
 impl ImageStore {
     /// Says that something is coming in: until the lock is dropped nothing is deleted.
     pub(in crate::image) fn begin(&self) -> Result<Lock> {
@@ -100,6 +104,53 @@ impl ImageStore {
         Ok(found.f_bavail.saturating_mul(found.f_frsize) / 10 * 9)
     }
 
+    /// Sees to it that everything in the store survives a power cut. This takes as long as the disk
+    /// does; until then the layers that came last are believed only as long as the machine runs.
+    pub fn settle(&self) -> Result<()> {
+        let _coming = Lock::shared(&self.ingest_lock())?;
+        let unsynced = self.unsettled()?;
+        match unsynced.is_empty() {
+            true => Ok(()),
+            false => self.sync_layers(&unsynced),
+        }
+    }
+
+    /// Whether [`ImageStore::settle`] has something to do.
+    pub fn is_settled(&self) -> Result<bool> {
+        Ok(self.unsettled()?.is_empty())
+    }
+
+    fn sync_layers(&self, diff_ids: &[Digest]) -> Result<()> {
+        let layers = self.layers();
+        let synced = File::open(&layers)
+            .and_then(|directory| rustix::fs::syncfs(directory).map_err(Into::into));
+        synced.map_err(io_error("sync", &layers))?;
+        self.mark_synced(diff_ids)
+    }
+
+    /// Unpacks layers again, from their blobs, that cannot be believed after a power cut.
+    pub fn restore(&self, reference: &Reference) -> Result<Option<Image>> {
+        let _coming = self.begin()?;
+        let Some(descriptor) = self.descriptor(reference)? else {
+            return Ok(None);
+        };
+        let (manifest, config) = self.documents(&descriptor)?;
+        for (layer, diff_id) in manifest.layers.iter().zip(&diff_ids(&config)?) {
+            if self.has_layer(diff_id)? {
+                continue;
+            }
+            let source = LayerSource::Blob(layer.digest);
+            let path = self.blob(&layer.digest);
+            let blob = File::open(&path).map_err(io_error("open", &path))?;
+            let (unfinished, ingested) = self.receive(blob, Blob::AsIs, &source)?;
+            let checked = ingested.verify(layer, diff_id);
+            checked.map_err(Error::layer(source))?;
+            self.install(&unfinished, &ingested)?;
+        }
+        self.inherit_attributes(&diff_ids(&config)?)?;
+        self.get(reference)
+    }
+
     /// Stores a document under its digest.
     pub(in crate::image) fn put_blob(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
@@ -137,12 +188,8 @@ impl ImageStore {
         }
         let _lock = Lock::exclusive(&self.index_lock())?;
         self.inherit_attributes(&diff_ids)?;
-        let layers = self.layers();
-        let synced = File::open(&layers)
-            .and_then(|directory| rustix::fs::syncfs(directory).map_err(Into::into));
-        synced.map_err(io_error("sync", &layers))?;
-        if !self.all_synced(&diff_ids) {
-            self.mark_synced(&diff_ids)?;
+        if self.unsynced(&diff_ids)? <= SYNCED_AT_ONCE {
+            self.sync_layers(&diff_ids)?;
         }
         let mut index = self.read_index()?;
         for reference in new.references {

@@ -53,10 +53,15 @@ impl ImageStore {
     /// Whether a layer is there and can be believed.
     pub(in crate::image) fn has_layer(&self, diff_id: &Digest) -> Result<bool, Error> {
         let layer = self.layer(diff_id);
-        let Some(record) = read_json::<LayerRecord>(&layer.join("layer.json"))? else {
-            return Ok(false);
-        };
-        Ok(layer.join("synced").exists() || record.boot == boot_id()?)
+        if layer.join("synced").exists() {
+            return Ok(true);
+        }
+        match read_json::<LayerRecord>(&layer.join("layer.json")) {
+            Ok(Some(record)) => Ok(record.boot == boot_id()?),
+            // Of a file that was on its way to the disk a power cut may leave anything.
+            Ok(None) | Err(Error::Corrupt { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether a layer need not be fetched: it is unpacked, and its blob is there for other tools.
@@ -166,11 +171,32 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Whether every layer is marked as safe.
-    pub(super) fn all_synced(&self, diff_ids: &[Digest]) -> bool {
-        diff_ids
-            .iter()
-            .all(|id| self.layer(id).join("synced").exists())
+    /// Bytes of those of these layers that are not marked as safe.
+    pub(super) fn unsynced(&self, diff_ids: &[Digest]) -> Result<u64, Error> {
+        let mut bytes = 0;
+        for diff_id in diff_ids {
+            if !self.layer(diff_id).join("synced").exists() {
+                bytes += self.layer_size(diff_id)?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// The layers that are believed and not marked as safe.
+    pub(super) fn unsettled(&self) -> Result<Vec<Digest>, Error> {
+        let layers = self.layers();
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&layers).map_err(io_error("read", &layers))? {
+            let entry = entry.map_err(io_error("read", &layers))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Ok(diff_id) = format!("sha256:{name}").parse::<Digest>() else {
+                continue;
+            };
+            if !entry.path().join("synced").exists() && self.has_layer(&diff_id)? {
+                found.push(diff_id);
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -265,7 +265,7 @@ impl ImageStore {
         let mut layers = Vec::new();
         for diff_id in diff_ids(&config)? {
             let layer = self.layer_files(&diff_id);
-            if !layer.is_dir() {
+            if !layer.is_dir() || !self.has_layer(&diff_id)? {
                 let name = references
                     .first()
                     .map_or(manifest.config.digest.to_string(), Reference::familiar);
