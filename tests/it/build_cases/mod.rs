@@ -49,11 +49,11 @@ impl Case {
     fn base(&self, root: &Path) -> Result<Image, String> {
         let text = self.text();
         let lines = text.lines().map(str::split_whitespace);
-        let froms = lines.filter_map(|mut words| {
+        let mut froms = lines.filter_map(|mut words| {
             let is_from = words.next()?.eq_ignore_ascii_case("from");
             is_from.then(|| words.next().unwrap_or_default())
         });
-        match froms.last() {
+        match froms.next_back() {
             Some("scratch") => Ok(Image::default()),
             Some(name) if EXAMPLES.contains(&name) => Image::read(root, name),
             Some("${BASE}") => Image::read(root, "debian"),
