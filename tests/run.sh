@@ -76,7 +76,7 @@ install_packages() {
 
 check_lints() { cargo clippy --all-targets --quiet -- -D warnings; }
 
-make_images() { $sudo examples/images/build.sh --tars >/dev/null; }
+make_images() { $sudo examples/images/build.sh --tars >/dev/null && $sudo examples/images/build.sh --tars toolchain >/dev/null; }
 
 run_tests() {
   if [ -n "$sudo" ]; then

@@ -39,6 +39,8 @@ pub(in crate::build) fn find(root: &Root, text: &str) -> Result<Owner, CopyError
     };
     let (uid, own_gid) = match user.parse::<u32>() {
         Ok(uid) => (uid, uid),
+        // `:group`.
+        Err(_) if user.is_empty() => (0, 0),
         Err(_) => {
             let text = read(root, "/etc/passwd")?;
             field(&text, user, 2)

@@ -71,6 +71,7 @@ impl<'a> Writer<'a> {
         if parents {
             // The directories above keep their names, and a directory its own.
             self.directory(&target)?;
+            self.parents(tree, selected, &target)?;
             target = target.join(&selected.above);
             if selected.is_directory() {
                 target = target.join(&selected.name);
@@ -92,6 +93,54 @@ impl<'a> Writer<'a> {
         self.put(&target, |writer, parent, name, path| {
             writer.entry(tree, &entry, (parent, name), path)
         })
+    }
+
+    /// Makes the directories above a source that keep their names, with owner and mode of the source's own; and
+    /// the source itself when it is one.
+    fn parents(
+        &self,
+        tree: &Tree<'_>,
+        selected: &Selected,
+        destination: &Path,
+    ) -> Result<(), CopyError> {
+        let mut relative = selected.above.clone();
+        let mut real = selected.real.parent().unwrap_or(Path::new(""));
+        if selected.is_directory() {
+            relative.push(&selected.name);
+            real = &selected.real;
+        }
+        // Reached through a link, the directories above are others than those that are named.
+        if !real.ends_with(&relative) {
+            return Ok(());
+        }
+        let depth = relative.components().count();
+        let froms: Vec<&Path> = real.ancestors().take(depth).collect();
+        let tos: Vec<&Path> = relative.ancestors().take(depth).collect();
+        for (from, to) in froms.into_iter().zip(tos).rev() {
+            let path = destination.join(to);
+            let failed = |source| CopyError::Read {
+                path: from.to_owned(),
+                source,
+            };
+            let Some((real, stat)) = tree.resolve(from).map_err(failed)? else {
+                continue;
+            };
+            if !self.directory(&path)? {
+                continue;
+            }
+            let entry = Entry {
+                relative: to.to_owned(),
+                real,
+                stat,
+            };
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            self.root
+                .open(&path, flags)
+                .map_err(io::Error::from)
+                .and_then(|fd| self.dress(fd.as_fd(), tree, &entry))
+                .map_err(write_error(&path))?;
+        }
+        Ok(())
     }
 
     /// Writes a file that was given in place.

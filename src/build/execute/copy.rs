@@ -30,7 +30,7 @@ impl Bench<'_> {
                 owner: self.owner(&copy.transfer)?,
                 mode: mode.as_ref(),
                 exclude: &*exclude,
-                existing: Existing::Kept,
+                existing: Existing::Changed,
             };
             let mut writer = Writer::new(&target.root, manner);
             self.put(&mut writer, copy, &paths)?;

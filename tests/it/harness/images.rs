@@ -16,14 +16,14 @@ use super::root::applets;
 /// - `seeded`: with files in `/data`, which belongs to `user`, and a link.
 /// - `anonymous`: `seeded` with `VOLUME /data`.
 /// - `configured`: sets what an image can set.
-pub(super) fn install(root: &Path) {
+pub(crate) fn install(root: &Path) {
     link_store(&kept(), root);
 }
 
 /// Puts the images of `examples/images` into the store below `root`, instead of what is there.
 ///
 /// They are made of Debian packages and kept: `build.sh` makes and imports only what has changed.
-pub(super) fn install_examples(root: &Path) {
+pub(crate) fn install_examples(root: &Path) {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(dir).expect("a directory");
     let lock = File::create(dir.join("examples.lock")).expect("a lock");
