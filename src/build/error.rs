@@ -33,7 +33,7 @@ pub enum Error {
     },
     /// Something that is not a step failed.
     #[error(transparent)]
-    Work(#[from] StepError),
+    Work(StepError),
     /// The image store.
     #[error(transparent)]
     Image(#[from] image::Error),
@@ -51,6 +51,15 @@ pub enum Error {
     /// Another part of the build failed, or a person interrupted.
     #[error("the build was canceled")]
     Canceled,
+}
+
+impl From<StepError> for Error {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Canceled => Self::Canceled,
+            error => Self::Work(error),
+        }
+    }
 }
 
 /// Why a step failed.

@@ -23,6 +23,7 @@ mod image;
 pub mod plan;
 mod request;
 mod run;
+pub mod service;
 
 pub use cache::Cache;
 pub use cancel::Cancel;
@@ -32,3 +33,15 @@ pub use event::{End, Event, Sink, StepNumber, Stream};
 pub use execute::Builder;
 pub use request::{DockerfileText, NamedContext, NoCache, Request, Secret, SecretText};
 pub use run::NetworkChoice;
+
+/// What the checks say about a request's Dockerfile; nothing is built and no image is looked at.
+pub fn check_request(request: &Request) -> crate::compose::Diagnostics {
+    let text = &request.dockerfile;
+    let source = match dockerfile::Source::parse(&text.path, &text.bytes) {
+        Ok(source) => source,
+        Err(report) => return report,
+    };
+    let ignore = ignore::Matcher::parse(&text.ignore).ok();
+    let asked = execute::asked(request);
+    check::check(&source, &asked, &plan::Bases::new(), ignore.as_ref())
+}

@@ -3,6 +3,7 @@
 mod bad_days;
 mod beside_docker;
 mod build_cases;
+mod build;
 mod config;
 mod dependencies;
 mod foreground;

@@ -143,7 +143,7 @@ impl Bench<'_> {
 /// Sources that are paths.
 pub(super) fn paths(transfer: &Transfer) -> Vec<&str> {
     let path = |source| match source {
-        &Source::Path(ref path) => Some(path.as_str()),
+        Source::Path(path) => Some(path.as_str()),
         Source::Inline { .. } => None,
     };
     transfer.sources.iter().filter_map(path).collect()

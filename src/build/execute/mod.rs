@@ -34,10 +34,14 @@ use super::image::Draft;
 use super::plan::Plan;
 use super::request::{NamedContext, NoCache, Request, Secret};
 use super::run::{Runner, SecretValue, Secrets, Surroundings};
-use crate::image::{Digest, Hold, Image, ImageStore, Snapshot};
+use crate::image::{Digest, Hold, Image, ImageStore, Registries, Snapshot};
 use crate::state::Paths;
+pub(super) use bases::asked;
 use slot::Slot;
 use stage::Staged;
+
+/// How often a wait looks whether the build was canceled.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// What builds need of the machine.
 #[derive(Debug)]
@@ -45,15 +49,17 @@ pub struct Builder {
     store: ImageStore,
     cache: Cache,
     runner: Runner,
+    registries: Registries,
 }
 
 impl Builder {
     /// A builder for one stack root; `exe` is this program.
-    pub fn open(paths: &Paths, exe: &Path) -> Result<Self, Error> {
+    pub fn open(paths: &Paths, exe: &Path, registries: Registries) -> Result<Self, Error> {
         Ok(Self {
             store: ImageStore::open(paths.root())?,
             cache: Cache::open(paths.root())?,
             runner: Runner::new(paths, exe),
+            registries,
         })
     }
 
@@ -204,6 +210,25 @@ impl Session<'_> {
             true => Err(StepError::Canceled),
             false => Ok(()),
         }
+    }
+
+    /// Waits for something that only waits itself, unless the build is canceled.
+    fn wait_for<T>(&self, work: impl Future<Output = T>) -> Result<T, StepError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StepError::io("start", Path::new("timers and sockets")))?;
+        let result = runtime.block_on(async {
+            tokio::pin!(work);
+            loop {
+                tokio::select! {
+                    result = &mut work => return Ok(result),
+                    () = tokio::time::sleep(LOOK) => self.check()?,
+                }
+            }
+        });
+        runtime.shutdown_background();
+        result
     }
 
     fn report(&self, request: &Request, result: &Result<Image, Error>) {
