@@ -17,13 +17,13 @@ mod error;
 mod event;
 mod execute;
 mod expand;
+mod export;
 mod files;
 pub mod ignore;
 mod image;
 pub mod plan;
 mod request;
 mod run;
-pub mod service;
 
 pub use cache::Cache;
 pub use cancel::Cancel;
@@ -31,6 +31,7 @@ pub use copy::CopyError;
 pub use error::{Error, StepError};
 pub use event::{End, Event, Sink, StepNumber, Stream};
 pub use execute::Builder;
+pub use export::{Output, unpack_context};
 pub use request::{DockerfileText, NamedContext, NoCache, Request, Secret, SecretText};
 pub use run::NetworkChoice;
 

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use super::context::Context;
 use super::error::{Error, Result};
 use super::{
-    build, completions, config, create, down, env, exec, image, images, inspect, kill, login, logout,
-    logs, ls, pause, plan, ps, pull, push, restart, run, start, stop, up, version,
+    build, completions, config, create, down, env, exec, image, images, inspect, kill, login,
+    logout, logs, ls, pause, plan, ps, pull, push, restart, run, start, stop, up, version,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};

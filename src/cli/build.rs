@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::build_phase::{Extra, build_and_say, builds_of, requests};
+use super::build_phase::{Extra, build_and_say, requests};
 use super::context::{Context, Warnings};
 use super::drive::block_on;
 use super::error::{Error, Result};
@@ -88,7 +88,6 @@ impl Build {
             Terminal::say("No services to build");
             return Ok(());
         }
-        let builds = builds_of(context, &loaded, stack)?;
         let extra = Extra {
             args: self
                 .build_args
@@ -100,7 +99,7 @@ impl Build {
             pull: self.pull,
             memory: self.memory()?,
         };
-        let requests = requests(context, (stack, &builds), &services, &extra)?;
+        let requests = requests(context, stack, &services, &extra)?;
         if self.print {
             return Ok(writeln!(io::stdout(), "{:#}", bake(&requests))?);
         }

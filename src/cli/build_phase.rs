@@ -8,12 +8,13 @@ use indexmap::IndexMap;
 use super::build_drive::build;
 use super::context::Context;
 use super::error::{Error, Result};
-use super::image::build::{agent, context_of, dockerfile, epoch, network};
+use super::image::build::{agent, dockerfile, epoch, network};
 use super::image_phase::image_text;
-use crate::build::service::{Limit, ServiceBuild, StackBuilds, StackSecret, text_of};
 use crate::build::{DockerfileText, NamedContext, NoCache, Request, Secret, SecretText};
-use crate::compose::model::{PullPolicy, ServiceName, Stack};
-use crate::compose::{Loaded, load, render};
+use crate::compose::model::{
+    Build, BuildContext, Dockerfile, FileSource, FileUse, PullPolicy, Service as Model,
+    ServiceName, SshKey, Stack,
+};
 use crate::image::{Image, Reference};
 use crate::ui::{ProgressMode, Terminal};
 
@@ -64,28 +65,9 @@ pub(crate) struct Extra {
     pub(crate) memory: Option<u64>,
 }
 
-/// Reads what is to be built from a stack file; services without the profiles that are on, too.
-pub(crate) fn builds_of(context: &Context, loaded: &Loaded, stack: &Stack) -> Result<StackBuilds> {
-    let wrong = |error| Error::new("cannot read `build` of the services").because(error);
-    let found = StackBuilds::parse(&render::to_json(loaded)).map_err(wrong)?;
-    let complete = stack
-        .services
-        .iter()
-        .filter(|(_, service)| service.has_build)
-        .all(|(name, _)| found.builds.contains_key(name.as_str()));
-    if complete {
-        return Ok(found);
-    }
-    let mut options = context.load_options()?;
-    options.profiles = vec!["*".to_owned()];
-    let all = load(&context.source, &options)?;
-    StackBuilds::parse(&render::to_json(&all)).map_err(wrong)
-}
-
 /// Builds the images of the selected services that have to be built.
 pub(crate) fn build_needed(
     context: &Context,
-    loaded: &Loaded,
     (stack, services): (&Stack, &[ServiceName]),
     (when, mode): (When, ProgressMode),
 ) -> Result<()> {
@@ -117,8 +99,7 @@ pub(crate) fn build_needed(
     if wanted.is_empty() {
         return Ok(());
     }
-    let builds = builds_of(context, loaded, stack)?;
-    let requests = requests(context, (stack, &builds), &wanted, &Extra::default())?;
+    let requests = requests(context, stack, &wanted, &Extra::default())?;
     build_and_say(context, &requests, mode).map(drop)
 }
 
@@ -142,49 +123,59 @@ pub(crate) fn build_and_say(
 /// The requests for services, and for those whose images their builds need.
 pub(crate) fn requests(
     context: &Context,
-    (stack, builds): (&Stack, &StackBuilds),
+    stack: &Stack,
     services: &[ServiceName],
     extra: &Extra,
 ) -> Result<Vec<Request>> {
-    let mut rest: Vec<String> = services.iter().map(ToString::to_string).collect();
-    let mut names: BTreeSet<String> = BTreeSet::new();
+    let all: Vec<(&ServiceName, &Model)> = stack
+        .services
+        .iter()
+        .chain(&stack.disabled_services)
+        .collect();
+    let find = |wanted: &ServiceName| all.iter().find(|(name, _)| *name == wanted);
+    let mut rest: Vec<ServiceName> = services.to_vec();
+    let mut names: BTreeSet<ServiceName> = BTreeSet::new();
     while let Some(name) = rest.pop() {
-        let Some(build) = builds.builds.get(&name) else {
+        let Some(build) = find(&name).and_then(|(_, service)| service.build.as_ref()) else {
             continue;
         };
-        if !names.insert(name) {
-            continue;
+        if names.insert(name) {
+            rest.extend(build.additional_contexts.values().filter_map(needed));
         }
-        let others = build.additional_contexts.values();
-        rest.extend(others.filter_map(|value| Some(value.strip_prefix("service:")?.to_owned())));
     }
     // In the order of the stack file.
-    let chosen = builds
-        .builds
-        .iter()
-        .filter(|(name, _)| names.contains(*name));
+    let chosen = all.iter().filter(|(name, _)| names.contains(*name));
     chosen
-        .map(|(name, build)| {
+        .filter_map(|(name, model)| {
+            let build = model.build.as_ref()?;
             let service = Service {
                 context,
                 stack,
                 name,
+                model,
                 build,
-                secrets: &builds.secrets,
                 extra,
             };
-            service.request()
+            Some(service.request())
         })
         .collect()
+}
+
+/// The service whose image a context is.
+fn needed(context: &BuildContext) -> Option<ServiceName> {
+    match context {
+        BuildContext::Service(name) => Some(name.clone()),
+        _ => None,
+    }
 }
 
 /// One service on its way to a request.
 struct Service<'a> {
     context: &'a Context,
     stack: &'a Stack,
-    name: &'a str,
-    build: &'a ServiceBuild,
-    secrets: &'a IndexMap<String, StackSecret>,
+    name: &'a ServiceName,
+    model: &'a Model,
+    build: &'a Build,
     extra: &'a Extra,
 }
 
@@ -201,61 +192,36 @@ impl Service<'_> {
             (false, stages) if !stages.is_empty() => NoCache::Stages(stages.clone()),
             _ => NoCache::Nothing,
         };
-        let mut labels: Vec<(String, String)> = build
-            .labels
-            .iter()
-            .map(|(name, value)| (name.clone(), value.as_ref().map_or(String::new(), text_of)))
-            .collect();
-        for (key, value) in [
-            ("project", self.stack.name.as_str()),
-            ("service", self.name),
-            ("version", env!("CARGO_PKG_VERSION")),
-        ] {
-            labels.push((format!("com.docker.compose.{key}"), value.to_owned()));
-        }
         let directory = self.directory()?;
+        let mut args: IndexMap<String, String> = build.args.clone();
+        args.extend(extra.args.iter().cloned());
         Ok(Request {
-            title: Some(self.name.to_owned()),
+            title: Some(self.name.to_string()),
             dockerfile: self.dockerfile(&directory)?,
             context: Some(directory),
             names: self.names()?,
             target: build.target.clone(),
-            args: self.args(),
+            args,
             contexts: build
                 .additional_contexts
                 .iter()
-                .map(|(name, value)| (name.clone(), additional(value)))
-                .collect(),
+                .map(|(name, value)| Ok((name.clone(), self.additional(value)?)))
+                .collect::<Result<_>>()?,
             secrets: build
                 .secrets
                 .iter()
-                .map(|used| self.secret(&used.source, used.target.as_deref()))
+                .map(|used| self.secret(used))
                 .collect::<Result<_>>()?,
-            agents: build
-                .ssh
-                .iter()
-                .chain(&extra.ssh)
-                .map(|text| agent(text, self.context))
-                .collect::<Result<_>>()?,
+            agents: self.agents()?,
             platform: self.platform(),
-            labels,
+            labels: self.labels(),
             network: network(build.network.as_deref().unwrap_or_default())?,
-            extra_hosts: build
-                .extra_hosts
-                .iter()
-                .filter_map(|line| host(line))
-                .collect(),
-            shm_size: build
-                .shm_size
-                .as_ref()
-                .and_then(|size| text_of(size).parse().ok()),
+            extra_hosts: build.extra_hosts.clone(),
+            shm_size: build.shm_size,
             ulimits: build
                 .ulimits
                 .iter()
-                .map(|(name, limit)| match limit {
-                    Limit::Single(limit) => (name.clone(), *limit, *limit),
-                    Limit::Both { soft, hard } => (name.clone(), *soft, *hard),
-                })
+                .map(|(name, limit)| (name.clone(), limit.soft, limit.hard))
                 .collect(),
             memory: extra.memory,
             insecure,
@@ -267,50 +233,47 @@ impl Service<'_> {
     }
 
     fn directory(&self) -> Result<PathBuf> {
-        let text = &self.build.context;
-        let path = Path::new(text);
-        if path.is_dir() {
-            return Ok(path.to_owned());
-        }
-        let remote = text.contains("://") || text.starts_with("git@") || text.contains(".git#");
-        let error = match remote {
-            true => Error::new(format!(
-                "service {}: the build context {text} is on another machine, which cannot be fetched",
+        match &self.build.context {
+            BuildContext::Directory(path) if path.is_dir() => Ok(path.clone()),
+            BuildContext::Directory(path) => Err(Error::new(format!(
+                "service {}: the build context {} is not a directory",
+                self.name,
+                path.display()
+            ))),
+            BuildContext::Remote(text) => Err(self.remote(text)),
+            BuildContext::Service(_) | BuildContext::Image(_) => Err(Error::new(format!(
+                "service {}: an image cannot be the main build context",
                 self.name
             ))
-            .hint("clone or unpack it first, and name the directory"),
-            false => Error::new(format!(
-                "service {}: the build context {text} is not a directory",
-                self.name
-            )),
-        };
-        Err(error)
+            .hint("put it into `additional_contexts`")),
+        }
+    }
+
+    fn remote(&self, text: &str) -> Error {
+        Error::new(format!(
+            "service {}: the build context {text} is on another machine, which cannot be fetched",
+            self.name
+        ))
+        .hint("clone or unpack it first, and name the directory")
     }
 
     fn dockerfile(&self, directory: &Path) -> Result<DockerfileText> {
-        if let Some(text) = &self.build.dockerfile_inline {
-            let ignore = std::fs::read_to_string(directory.join(".dockerignore"));
-            return Ok(DockerfileText {
-                path: PathBuf::from(format!("services.{}.build.dockerfile_inline", self.name)),
-                bytes: text.clone().into_bytes(),
-                ignore: ignore.unwrap_or_default(),
-            });
+        match &self.build.dockerfile {
+            Dockerfile::File(file) => dockerfile(directory, Some(&directory.join(file))),
+            Dockerfile::Inline(text) => {
+                let ignore = std::fs::read_to_string(directory.join(".dockerignore"));
+                Ok(DockerfileText {
+                    path: format!("services.{}.build.dockerfile_inline", self.name).into(),
+                    bytes: text.clone().into_bytes(),
+                    ignore: ignore.unwrap_or_default(),
+                })
+            }
         }
-        let file = self.build.dockerfile.as_deref().unwrap_or("Dockerfile");
-        dockerfile(directory, Some(&directory.join(file)))
     }
 
     fn names(&self) -> Result<Vec<Reference>> {
-        let service = self
-            .stack
-            .services
-            .get(self.name)
-            .or_else(|| self.stack.disabled_services.get(self.name));
-        let main = service.map(|service| {
-            let name = ServiceName::new(self.name);
-            image_text(self.stack.name.as_str(), &name, service)
-        });
-        main.iter()
+        let main = image_text(self.stack.name.as_str(), self.name, self.model);
+        std::iter::once(&main)
             .chain(&self.build.tags)
             .map(|text| {
                 text.parse().map_err(|error| {
@@ -320,67 +283,77 @@ impl Service<'_> {
             .collect()
     }
 
-    fn args(&self) -> IndexMap<String, String> {
-        let of_file = self.build.args.iter().filter_map(|(name, value)| {
-            let value = match value {
-                Some(value) => text_of(value),
-                None => self.context.env(name)?,
-            };
-            Some((name.clone(), value))
-        });
-        of_file.chain(self.extra.args.iter().cloned()).collect()
+    fn labels(&self) -> Vec<(String, String)> {
+        let of_file = self.build.labels.iter();
+        let mut labels: Vec<(String, String)> = of_file
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        for (key, value) in [
+            ("project", self.stack.name.as_str()),
+            ("service", self.name.as_str()),
+            ("version", env!("CARGO_PKG_VERSION")),
+        ] {
+            labels.push((format!("com.docker.compose.{key}"), value.to_owned()));
+        }
+        labels
     }
 
-    fn secret(&self, source: &str, target: Option<&str>) -> Result<(String, Secret)> {
-        let name = target.unwrap_or(source).to_owned();
-        let missing = || {
+    fn additional(&self, context: &BuildContext) -> Result<NamedContext> {
+        Ok(match context {
+            BuildContext::Directory(path) => NamedContext::Directory(path.clone()),
+            BuildContext::Service(name) => NamedContext::Request(name.to_string()),
+            BuildContext::Image(reference) => NamedContext::Image(reference.clone()),
+            BuildContext::Remote(text) => return Err(self.remote(text)),
+        })
+    }
+
+    fn agents(&self) -> Result<std::collections::BTreeMap<String, PathBuf>> {
+        let of_file = self.build.ssh.iter().map(|key: &SshKey| match &key.path {
+            Some(path) => Ok((key.id.clone(), path.clone())),
+            None => agent(&key.id, self.context),
+        });
+        let given = self.extra.ssh.iter().map(|text| agent(text, self.context));
+        of_file.chain(given).collect()
+    }
+
+    fn secret(&self, used: &FileUse) -> Result<(String, Secret)> {
+        let missing = |why: &str| {
             Error::new(format!(
-                "service {}: the secret {source} is not in the stack file",
-                self.name
+                "service {}: the secret {} {why}",
+                self.name, used.source
             ))
         };
-        let secret = self.secrets.get(source).ok_or_else(missing)?;
-        let value = match (&secret.file, &secret.environment, &secret.content) {
-            (Some(file), ..) => Secret::File(file.clone()),
-            (None, Some(variable), _) => {
-                let value = self.context.env(variable).ok_or_else(|| {
-                    Error::new(format!(
-                        "service {}: secret {source}: the variable {variable} is not set",
-                        self.name
-                    ))
-                })?;
-                Secret::Value(SecretText(value.into_bytes()))
-            }
-            (None, None, Some(text)) => Secret::Value(SecretText(text.clone().into_bytes())),
-            (None, None, None) => return Err(missing()),
+        let object = self.stack.secrets.get(&used.source);
+        let value = match object.map(|object| &object.source) {
+            Some(FileSource::File(path)) => Secret::File(path.clone()),
+            Some(FileSource::Content(text)) => Secret::Value(SecretText(text.clone().into_bytes())),
+            Some(FileSource::Environment { variable, value }) => match value {
+                Some(value) => Secret::Value(SecretText(value.clone().into_bytes())),
+                None => {
+                    return Err(missing(&format!(
+                        "is in the variable {variable}, which is not set"
+                    )));
+                }
+            },
+            Some(FileSource::External) => return Err(missing("is kept elsewhere")),
+            None => return Err(missing("is not in the stack file")),
         };
-        Ok((name, value))
+        let id = match used.target.is_empty() {
+            true => used.source.clone(),
+            false => used.target.clone(),
+        };
+        Ok((id, value))
     }
 
     /// The service's own platform, else the one of the list that this machine is, else its first.
     fn platform(&self) -> Option<String> {
-        let service = self.stack.services.get(self.name);
-        let own = service.and_then(|service| service.platform.clone());
         let this = crate::image::Platform::this().to_string();
         let listed = &self.build.platforms;
-        own.or_else(|| {
-            listed
-                .iter()
-                .find(|platform| this.starts_with(*platform))
-                .cloned()
-        })
-        .or_else(|| listed.first().cloned())
+        let fitting = || listed.iter().find(|platform| this.starts_with(*platform));
+        self.model
+            .platform
+            .clone()
+            .or_else(|| fitting().cloned())
+            .or_else(|| listed.first().cloned())
     }
-}
-
-fn additional(value: &str) -> NamedContext {
-    match value.strip_prefix("service:") {
-        Some(service) => NamedContext::Request(service.to_owned()),
-        None => context_of(value),
-    }
-}
-
-fn host(line: &str) -> Option<(String, String)> {
-    let (name, address) = line.split_once('=').or_else(|| line.split_once(':'))?;
-    Some((name.to_owned(), address.to_owned()))
 }

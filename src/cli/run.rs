@@ -126,7 +126,6 @@ impl Run {
         };
         build_needed(
             context,
-            &loaded,
             (&selection.stack, &needed),
             (When::of(self.build, false), mode),
         )?;

@@ -287,7 +287,6 @@ impl Shared {
             };
             build_needed(
                 context,
-                loaded,
                 (&selection.stack, &selection.services),
                 (When::of(self.build, self.no_build), mode),
             )?;

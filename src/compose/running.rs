@@ -16,7 +16,6 @@ pub(super) fn check(tree: &Node, found: &mut Vec<Concern>) {
     for (name, entry) in members(tree, "services") {
         let service = Service {
             name,
-            key: entry.key,
             node: &entry.node,
         };
         let mut problems = Problems::default();
@@ -60,7 +59,6 @@ fn members<'a>(tree: &'a Node, key: &str) -> <&'a Map as IntoIterator>::IntoIter
 
 struct Service<'a> {
     name: &'a str,
-    key: Span,
     node: &'a Node,
 }
 

@@ -45,6 +45,18 @@ pub use store::{Hold, Image, ImageStore, ImageSummary, Removed, Snapshot, Stored
 /// What the functions of this module return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Packs a directory into a tar archive; the same files give the same bytes.
+pub(crate) fn pack_directory(
+    directory: &std::path::Path,
+    out: impl std::io::Write,
+    packing: Packing,
+) -> Result<()> {
+    let source = LayerSource::Import("this image".to_owned());
+    layer::pack(directory, out, packing)
+        .map(drop)
+        .map_err(Error::layer(source))
+}
+
 /// Spreads a tar archive out in an empty directory; whatever it says, nothing outside is touched.
 pub(crate) fn spread_archive(
     archive: impl std::io::Read,

@@ -453,3 +453,27 @@ fn run_builds_what_it_runs_and_a_check_builds_nothing() {
     let up = stack.stack(&["up", "-d", "--no-build"]);
     up.fails_with(1).stderr_contains("was not built");
 }
+
+#[test]
+fn contexts_come_as_archives_and_files_of_images_go_out() {
+    let stack = stack!(NOTHING);
+    stack.file("in/file", "content");
+    stack.file("in/Dockerfile", "FROM scratch\nCOPY file /a/b\n");
+    let tar = std::process::Command::new("tar")
+        .args(["-C", "in", "-cz", "."])
+        .current_dir(stack.dir())
+        .output()
+        .expect("tar");
+    let arguments = ["image", "build", "-q", "-o", "out", "-"];
+    stack.stack_with_input(&arguments, &tar.stdout).succeeds();
+    let found = fs::read_to_string(stack.dir().join("out/a/b")).expect("the file");
+    assert_eq!(found, "content");
+    let text = b"FROM busybox\nRUN echo piped > /piped\n";
+    let arguments = ["image", "build", "-q", "-o", "type=tar,dest=out.tar", "-"];
+    stack.stack_with_input(&arguments, text).succeeds();
+    let list = std::process::Command::new("tar")
+        .args(["-tf", "out.tar", "piped"])
+        .current_dir(stack.dir())
+        .output();
+    assert!(list.expect("tar").status.success());
+}

@@ -28,6 +28,7 @@ use super::copy::{Filter, Verdict};
 use super::dockerfile::Source;
 use super::error::{Error, StepError};
 use super::event::{Sink, Teller};
+use super::export::{Output, export};
 use super::files::Context;
 use super::ignore::Matcher;
 use super::image::Draft;
@@ -75,6 +76,17 @@ impl Builder {
             let work = scope.spawn(|| {
                 own_mounts().map_err(StepError::io("make", Path::new("a mount namespace")))?;
                 self.build_here(requests, sink, cancel)
+            });
+            work.join().unwrap_or(Err(Error::Canceled))
+        })
+    }
+
+    /// Writes the files of an image out of the store.
+    pub fn export(&self, image: &Image, output: &Output) -> Result<(), Error> {
+        std::thread::scope(|scope| {
+            let work = scope.spawn(|| {
+                own_mounts().map_err(StepError::io("make", Path::new("a mount namespace")))?;
+                export(&self.store, image, output)
             });
             work.join().unwrap_or(Err(Error::Canceled))
         })

@@ -105,7 +105,11 @@ impl Runner {
 
     fn program(&self) -> PathBuf {
         use std::os::fd::AsRawFd;
-        match self.sealed.get_or_init(|| sealed::executable().ok()) {
+        let first = || {
+            sweep_cgroups();
+            sealed::executable().ok()
+        };
+        match self.sealed.get_or_init(first) {
             Some(fd) => format!("/proc/self/fd/{}", fd.as_raw_fd()).into(),
             None => self.exe.clone(),
         }
@@ -401,6 +405,26 @@ impl Runner {
 impl std::fmt::Debug for Runner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runner").field("exe", &self.exe).finish()
+    }
+}
+
+/// Removes empty cgroups of steps whose shim was killed together with the build. One that is young may
+/// be another build's, which has not put its process into it yet.
+fn sweep_cgroups() {
+    const YOUNG: Duration = Duration::from_secs(60);
+    let top = Path::new("/sys/fs/cgroup");
+    let below = std::fs::read_dir(top).into_iter().flatten().flatten();
+    let hierarchies = below.map(|entry| entry.path());
+    for hierarchy in std::iter::once(top.to_owned()).chain(hierarchies) {
+        let steps = std::fs::read_dir(hierarchy.join("stack/build"));
+        for entry in steps.into_iter().flatten().flatten() {
+            let made = entry.metadata().and_then(|metadata| metadata.modified());
+            let age = made.ok().and_then(|made| made.elapsed().ok());
+            if age.is_some_and(|age| age > YOUNG) {
+                // One with processes in it cannot be removed.
+                let _ = std::fs::remove_dir(entry.path());
+            }
+        }
     }
 }
 
