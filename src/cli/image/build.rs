@@ -200,7 +200,7 @@ impl Build {
     /// The context's directory and the Dockerfile.
     fn sources(&self, context: &Context) -> Result<Sources> {
         if self.context.as_os_str() == "-" {
-            return self.from_stdin(context);
+            return self.piped(context);
         }
         if !self.context.is_dir() {
             return Err(Error::new(format!(
@@ -224,7 +224,7 @@ impl Build {
     }
 
     /// Standard input is a Dockerfile, or an archive with the whole context.
-    fn from_stdin(&self, context: &Context) -> Result<Sources> {
+    fn piped(&self, context: &Context) -> Result<Sources> {
         let fault = |error: io::Error| Error::new("cannot read standard input").because(error);
         let path = context
             .paths
