@@ -36,7 +36,7 @@ pub enum Error {
     Work(StepError),
     /// The image store.
     #[error(transparent)]
-    Image(#[from] image::Error),
+    Image(Box<image::Error>),
     /// A file of ours.
     #[error(transparent)]
     State(#[from] StateError),
@@ -51,6 +51,18 @@ pub enum Error {
     /// Another part of the build failed, or a person interrupted.
     #[error("the build was canceled")]
     Canceled,
+}
+
+impl From<image::Error> for Error {
+    fn from(error: image::Error) -> Self {
+        Self::Image(Box::new(error))
+    }
+}
+
+impl From<image::Error> for StepError {
+    fn from(error: image::Error) -> Self {
+        Self::Image(Box::new(error))
+    }
 }
 
 impl From<StepError> for Error {
@@ -86,7 +98,7 @@ pub enum StepError {
     Copy(#[from] CopyError),
     /// The image store.
     #[error(transparent)]
-    Image(#[from] image::Error),
+    Image(Box<image::Error>),
     /// A file of ours.
     #[error(transparent)]
     State(#[from] StateError),

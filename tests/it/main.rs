@@ -2,8 +2,8 @@
 
 mod bad_days;
 mod beside_docker;
-mod build_cases;
 mod build;
+mod build_cases;
 mod config;
 mod dependencies;
 mod foreground;

@@ -144,9 +144,15 @@ impl Bench<'_> {
         make(&place)?;
         spread_archive(archive, &place)?;
         let tree = tree_of(&place)?;
+        let destination = Path::new(&add.transfer.destination);
+        let manner = self.manner(&add.transfer, None, &EVERYTHING)?;
+        Writer::new(&target.root, manner).directory(destination)?;
+        // As Docker: `--chown` is not for what is in an archive, which has owners of its own.
         let manner = Manner {
+            owner: None,
+            mode: None,
+            exclude: &EVERYTHING,
             existing: Existing::Changed,
-            ..self.manner(&add.transfer, None, &EVERYTHING)?
         };
         let mut writer = Writer::new(&target.root, manner);
         for found in select_all(&tree, &["."], false)? {
