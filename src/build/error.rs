@@ -33,10 +33,10 @@ pub enum Error {
     },
     /// Something that is not a step failed.
     #[error(transparent)]
-    Work(#[from] StepError),
+    Work(StepError),
     /// The image store.
     #[error(transparent)]
-    Image(#[from] image::Error),
+    Image(Box<image::Error>),
     /// A file of ours.
     #[error(transparent)]
     State(#[from] StateError),
@@ -51,6 +51,27 @@ pub enum Error {
     /// Another part of the build failed, or a person interrupted.
     #[error("the build was canceled")]
     Canceled,
+}
+
+impl From<image::Error> for Error {
+    fn from(error: image::Error) -> Self {
+        Self::Image(Box::new(error))
+    }
+}
+
+impl From<image::Error> for StepError {
+    fn from(error: image::Error) -> Self {
+        Self::Image(Box::new(error))
+    }
+}
+
+impl From<StepError> for Error {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Canceled => Self::Canceled,
+            error => Self::Work(error),
+        }
+    }
 }
 
 /// Why a step failed.
@@ -77,7 +98,7 @@ pub enum StepError {
     Copy(#[from] CopyError),
     /// The image store.
     #[error(transparent)]
-    Image(#[from] image::Error),
+    Image(Box<image::Error>),
     /// A file of ours.
     #[error(transparent)]
     State(#[from] StateError),

@@ -104,7 +104,7 @@ impl Mounted {
     }
 
     /// A second descriptor of the same root.
-    fn again(&self) -> io::Result<Root> {
+    pub(super) fn again(&self) -> io::Result<Root> {
         Ok(Root::new(self.root.fd().try_clone_to_owned()?))
     }
 }

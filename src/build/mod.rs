@@ -17,6 +17,7 @@ mod error;
 mod event;
 mod execute;
 mod expand;
+mod export;
 mod files;
 pub mod ignore;
 mod image;
@@ -30,5 +31,18 @@ pub use copy::CopyError;
 pub use error::{Error, StepError};
 pub use event::{End, Event, Sink, StepNumber, Stream};
 pub use execute::Builder;
+pub use export::{Output, unpack_context};
 pub use request::{DockerfileText, NamedContext, NoCache, Request, Secret, SecretText};
 pub use run::NetworkChoice;
+
+/// What the checks say about a request's Dockerfile; nothing is built and no image is looked at.
+pub fn check_request(request: &Request) -> crate::compose::Diagnostics {
+    let text = &request.dockerfile;
+    let source = match dockerfile::Source::parse(&text.path, &text.bytes) {
+        Ok(source) => source,
+        Err(report) => return report,
+    };
+    let ignore = ignore::Matcher::parse(&text.ignore).ok();
+    let asked = execute::asked(request);
+    check::check(&source, &asked, &plan::Bases::new(), ignore.as_ref())
+}

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use super::context::Context;
 use super::error::{Error, Result};
 use super::{
-    completions, config, create, down, env, exec, image, images, inspect, kill, login, logout,
-    logs, ls, pause, plan, ps, pull, push, restart, run, schema, start, stop, up, version,
+    build, completions, config, create, down, env, exec, image, images, inspect, kill, login,
+    logout, logs, ls, pause, plan, ps, pull, push, restart, run, schema, start, stop, up, version,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
@@ -123,6 +123,8 @@ pub(crate) enum Command {
     Unpause(pause::Unpause),
     /// Make containers without starting them.
     Create(create::Create),
+    /// Build the images of services.
+    Build(build::Build),
     /// Fetch the images of services.
     Pull(pull::Pull),
     /// Send the images of services to their registries.
@@ -175,6 +177,7 @@ impl Command {
             Self::Pause(pause) => pause.run(context),
             Self::Unpause(unpause) => unpause.run(context),
             Self::Create(create) => create.run(context),
+            Self::Build(build) => build.run(context),
             Self::Pull(pull) => pull.run(context),
             Self::Push(push) => push.run(context),
             Self::Login(login) => login.run(context),

@@ -24,8 +24,8 @@ pub(crate) fn build(
 ) -> Result<Vec<Image>> {
     let fault = |error: std::io::Error| Error::new("cannot start the build").because(error);
     let exe = std::env::current_exe().map_err(fault)?;
-    let builder =
-        Builder::open(&context.paths, &exe).map_err(|error| failed(error, Tail::Hidden))?;
+    let builder = Builder::open(&context.paths, &exe, context.registries())
+        .map_err(|error| failed(error, Tail::Hidden))?;
     let cancel = Cancel::new().map_err(fault)?;
     let mut view = BuildView::new(mode, context.terminal);
     let tail = match mode {

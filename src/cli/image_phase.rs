@@ -135,9 +135,11 @@ pub(crate) fn ensure(
                 }
             }
             Need::Absent => return Err(absent(wanted, name, service, &text)),
-            Need::Fetch if service.has_build => {
-                return Err(cannot_build(wanted, name, &text));
-            }
+            // It was built just now, or is not to be built anew: no registry has it.
+            Need::Fetch if service.has_build => match here {
+                Some(image) => drop(ids.insert(name.clone(), image.id.to_string())),
+                None => return Err(not_built(wanted, name, &text)),
+            },
             Need::Fetch => fetches
                 .entry(text.clone())
                 .or_insert_with(|| Fetch {
@@ -228,7 +230,7 @@ fn place_in(positions: Option<&Positions>, name: &ServiceName) -> String {
 
 fn absent(wanted: &Wanted<'_>, name: &ServiceName, service: &Service, text: &str) -> Error {
     if service.has_build {
-        return cannot_build(wanted, name, text);
+        return not_built(wanted, name, text);
     }
     let place = place(wanted, name);
     Error::new(format!(
@@ -239,14 +241,12 @@ fn absent(wanted: &Wanted<'_>, name: &ServiceName, service: &Service, text: &str
     ))
 }
 
-fn cannot_build(wanted: &Wanted<'_>, name: &ServiceName, text: &str) -> Error {
+fn not_built(wanted: &Wanted<'_>, name: &ServiceName, text: &str) -> Error {
     let place = place(wanted, name);
     Error::new(format!(
-        "service {name}{place}: image {text} is not here, and building images is not supported yet"
+        "service {name}{place}: image {text} is not here, and was not built"
     ))
-    .hint(format!(
-        "build it with another tool and bring it in with `stack image load`, under the name {text}"
-    ))
+    .hint(format!("build it with `stack build {name}`"))
 }
 
 /// Time since the registry was asked for an image; for one that came in another way, since it came.

@@ -9,7 +9,9 @@
 
 mod args;
 mod attach;
+mod build;
 mod build_drive;
+mod build_phase;
 mod choice;
 mod completions;
 mod config;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use indexmap::IndexMap;
 
-use super::args::refuse;
 use super::attach::{End, Signals, Streams, To, conclude, join};
+use super::build_phase::{When, build_needed, name_built};
 use super::context::{Context, Warnings};
 use super::drive::{block_on, broken_off, drive, pause, show, to_done};
 use super::error::{Error, Result};
@@ -20,8 +20,8 @@ use crate::runtime::bundle::{Bundle, ExitRecord};
 use crate::runtime::client::{Attached, ClientError, attach, signal};
 use crate::runtime::protocol::{AttachInput, AttachRequest};
 use crate::state::read_json;
-use crate::ui::Progress;
 use crate::ui::raw_mode::RawMode;
+use crate::ui::{Progress, ProgressMode};
 
 /// Time between two attempts to reach a shim that is being started.
 const RETRY: Duration = Duration::from_millis(2);
@@ -88,11 +88,11 @@ pub(crate) struct Run {
     /// Remove containers of services that the stack file does not have.
     #[arg(long)]
     remove_orphans: bool,
-    /// Build the image first (not supported yet).
+    /// Build the image first, also when it is here.
     #[arg(long)]
     build: bool,
     /// Build without showing it.
-    #[arg(long, hide = true)]
+    #[arg(long)]
     quiet_build: bool,
 }
 
@@ -108,18 +108,27 @@ struct Prepared {
 impl Run {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        refuse(&[("--build", self.build)])?;
         context.refuse_dry_run("run")?;
         context.require_root()?;
         let loaded = context.load(Warnings::Shown)?;
         let names = std::slice::from_ref(&self.service);
-        let selection = select(&loaded.stack, names, Dependencies::Included)?;
+        let mut selection = select(&loaded.stack, names, Dependencies::Included)?;
+        name_built(&mut selection.stack);
         let service = ServiceName::new(&self.service);
         let mut needed = selection.services.clone();
         if self.no_deps {
             needed.retain(|name| *name == service);
         }
         context.review(&loaded, &selection.stack, &needed)?;
+        let mode = match self.quiet || self.quiet_build {
+            true => ProgressMode::Quiet,
+            false => context.progress_mode(),
+        };
+        build_needed(
+            context,
+            (&selection.stack, &needed),
+            (When::of(self.build, false), mode),
+        )?;
         let wanted = Wanted {
             stack: &selection.stack,
             services: &needed,

@@ -6,6 +6,7 @@ use clap::Args;
 use indexmap::IndexMap;
 
 use super::args::refuse;
+use super::build_phase::{When, build_needed, name_built};
 use super::choice::timeout;
 use super::context::{Context, Warnings};
 use super::drive::{drive_within, warn};
@@ -18,7 +19,7 @@ use crate::compose::Loaded;
 use crate::compose::model::{ServiceName, Stack};
 use crate::control::{Command, Recreate, Up as UpCommand};
 use crate::engine::native::observe;
-use crate::ui::LogOptions;
+use crate::ui::{LogOptions, ProgressMode};
 
 /// Flags of `up`.
 #[derive(Debug, Args)]
@@ -108,7 +109,7 @@ pub(crate) struct Shared {
     /// Fetch without showing it.
     #[arg(long)]
     pub(crate) quiet_pull: bool,
-    /// Build images first (not supported yet).
+    /// Build images first, also those that are here.
     #[arg(long, conflicts_with = "no_build")]
     pub(crate) build: bool,
     /// Do not build images.
@@ -263,12 +264,12 @@ impl Shared {
         loaded: &Loaded,
         traits: Traits,
     ) -> Result<Prepared> {
-        refuse(&[("--build", self.build)])?;
         let dependencies = match traits.no_deps {
             true => Dependencies::LeftOut,
             false => Dependencies::Included,
         };
-        let selection = select(&loaded.stack, &self.services, dependencies)?;
+        let mut selection = select(&loaded.stack, &self.services, dependencies)?;
+        name_built(&mut selection.stack);
         context.review(loaded, &selection.stack, &selection.services)?;
         let scale = scale(&self.scale, &selection.stack)?;
         let project = selection.stack.name.to_string();
@@ -280,6 +281,15 @@ impl Shared {
             plan::known_images(context, &selection)?
         } else {
             context.require_root()?;
+            let mode = match self.quiet_build {
+                true => ProgressMode::Quiet,
+                false => context.progress_mode(),
+            };
+            build_needed(
+                context,
+                (&selection.stack, &selection.services),
+                (When::of(self.build, self.no_build), mode),
+            )?;
             let wanted = Wanted {
                 stack: &selection.stack,
                 services: &selection.services,

@@ -18,7 +18,6 @@ pub(super) fn check(tree: &Node, found: &mut Vec<Concern>) {
     for (name, entry) in members(tree, "services") {
         let service = Service {
             name,
-            key: entry.key,
             node: &entry.node,
         };
         let mut problems = Problems::default();
@@ -62,7 +61,6 @@ fn members<'a>(tree: &'a Node, key: &str) -> <&'a Map as IntoIterator>::IntoIter
 
 struct Service<'a> {
     name: &'a str,
-    key: Span,
     node: &'a Node,
 }
 
@@ -81,22 +79,10 @@ impl<'a> Service<'a> {
 }
 
 fn image(service: &Service<'_>, problems: &mut Problems) {
-    let name = service.name;
-    match service.text("image").filter(|(image, _)| !image.is_empty()) {
-        Some((image, span)) => {
-            if image.contains(|c: char| c.is_whitespace() || c.is_control()) {
-                problems.error(span, format!("`{image}` is not the name of an image"));
-            }
-        }
-        None if service.node.get("build").is_some() => {
-            problems
-                .error(
-                    service.key,
-                    format!("the service `{name}` can only be built, which is not supported yet"),
-                )
-                .help("name an image that exists with `image:` beside `build:`");
-        }
-        None => {}
+    if let Some((image, span)) = service.text("image").filter(|(image, _)| !image.is_empty())
+        && image.contains(|c: char| c.is_whitespace() || c.is_control())
+    {
+        problems.error(span, format!("`{image}` is not the name of an image"));
     }
 }
 

@@ -39,7 +39,30 @@ pub use pull::{Platform, PlatformError, PullOptions, pull, remote_digest};
 pub use push::{PushOptions, Pushed, push};
 pub use reference::{Reference, ReferenceError};
 pub use registry::{Credentials, LoggedOut, Registries, RegistryError, Stored, log_in, log_out};
+pub use registry::{Fetched, FileVersion, fetch_file};
 pub use store::{Hold, Image, ImageStore, ImageSummary, Removed, Snapshot, StoredLayer};
 
 /// What the functions of this module return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Packs a directory into a tar archive; the same files give the same bytes.
+pub(crate) fn pack_directory(
+    directory: &std::path::Path,
+    out: impl std::io::Write,
+    packing: Packing,
+) -> Result<()> {
+    let source = LayerSource::Import("this image".to_owned());
+    layer::pack(directory, out, packing)
+        .map(drop)
+        .map_err(Error::layer(source))
+}
+
+/// Spreads a tar archive out in an empty directory; whatever it says, nothing outside is touched.
+pub(crate) fn spread_archive(
+    archive: impl std::io::Read,
+    directory: &std::path::Path,
+) -> Result<()> {
+    layer::spread(archive, directory).map_err(|source| Error::Archive {
+        source: Box::new(source),
+    })
+}

@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod beside_docker;
+mod build;
 mod build_cases;
 mod config;
 mod dependencies;

@@ -111,6 +111,20 @@ impl Cache {
         write_json(&self.at("records", key), &record)
     }
 
+    /// A document that was remembered.
+    pub(super) fn document<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Option<T> {
+        read_json(&self.at("contents", key)).ok().flatten()
+    }
+
+    /// Remembers a document.
+    pub(super) fn put_document<T: Serialize>(
+        &self,
+        key: &Key,
+        value: &T,
+    ) -> Result<(), StateError> {
+        write_json(&self.at("contents", key), value)
+    }
+
     /// What was remembered of an immutable tree.
     pub(super) fn content(&self, key: &Key) -> Option<Digest> {
         read_json(&self.at("contents", key)).ok().flatten()

@@ -30,11 +30,6 @@ pub(in crate::build) struct Identity {
 
 impl Identity {
     pub(in crate::build) fn of(stat: &Stat) -> Self {
-        #[expect(
-            clippy::allow_attributes,
-            clippy::useless_conversion,
-            reason = "the types differ between machines"
-        )]
         let nanos = |seconds: i64, nanoseconds: i64| {
             seconds
                 .saturating_mul(1_000_000_000)

@@ -7,6 +7,7 @@
 //! Invariant: what is hashed is what is copied; times are not hashed, so that a fresh clone of a
 //! repository finds what an older one has built.
 
+mod archive;
 mod digest;
 mod mode;
 mod owner;
@@ -18,6 +19,7 @@ mod write;
 use std::io;
 use std::path::PathBuf;
 
+pub(super) use archive::open as open_archive;
 pub(super) use digest::content;
 pub(super) use mode::ModeChange;
 pub(super) use owner::{Owner, find as find_owner};

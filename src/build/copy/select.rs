@@ -22,6 +22,15 @@ pub(in crate::build) struct Selected {
 }
 
 impl Selected {
+    /// Below the root of its tree.
+    pub(in crate::build) fn path(&self) -> &Path {
+        &self.real
+    }
+
+    pub(in crate::build) fn is_file(&self) -> bool {
+        FileType::from_raw_mode(self.stat.st_mode) == FileType::RegularFile
+    }
+
     pub(super) fn is_directory(&self) -> bool {
         FileType::from_raw_mode(self.stat.st_mode) == FileType::Directory
     }

@@ -1,21 +1,16 @@
 //! The images that a plan needs, and the plan that is made with what is known of them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use super::stage::{Bases, Staged};
 use super::{Named, Session, lock_of};
 use crate::build::dockerfile::Source;
-use crate::build::error::{Error, StepError};
+use crate::build::error::Error;
 use crate::build::image::{platform_of, settings_of};
 use crate::build::plan::{self, Action, Mount, Origin, Outcome, Plan, Wanted};
 use crate::build::request::{NamedContext, Request};
 use crate::image::{Image, Platform, PullOptions, Reference, pull};
-
-/// How often a fetch looks whether the build was canceled.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// Plans a request; gives the images that its stages begin with, too.
 pub(super) fn plan(
@@ -77,7 +72,7 @@ fn stand_in(title: &str) -> String {
     format!("request:{title}")
 }
 
-fn asked(request: &Request) -> plan::Request {
+pub(in crate::build) fn asked(request: &Request) -> plan::Request {
     let contexts = request.contexts.iter().map(|(name, context)| {
         let context = match context {
             NamedContext::Directory(_) => plan::NamedContext::Files,
@@ -220,31 +215,13 @@ impl Session<'_> {
 
     fn fetch(&self, reference: &Reference, platform: Option<&str>) -> Result<Image, Error> {
         let told = self.teller.begin(format!("[internal] pull {reference}"));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(StepError::io("start", Path::new("the fetch of an image")))?;
         let options = PullOptions {
             platform: platform.map(parse_platform),
+            registries: self.builder.registries.clone(),
             ..PullOptions::default()
         };
-        let result = runtime.block_on(async {
-            let progress = |_| {};
-            let fetching = pull(self.store(), reference, &options, &progress);
-            tokio::pin!(fetching);
-            loop {
-                tokio::select! {
-                    result = &mut fetching => return Some(result),
-                    () = tokio::time::sleep(LOOK) => if self.cancel.is_canceled() {
-                        return None;
-                    },
-                }
-            }
-        });
-        runtime.shutdown_background();
-        let Some(result) = result else {
-            return Err(Error::Canceled);
-        };
+        let progress = |_| {};
+        let result = self.wait_for(pull(self.store(), reference, &options, &progress))?;
         told.result(&result);
         Ok(result?)
     }

@@ -142,11 +142,13 @@ impl Bench<'_> {
 
 /// Sources that are paths.
 pub(super) fn paths(transfer: &Transfer) -> Vec<&str> {
-    let path = |source| match source {
-        &Source::Path(ref path) => Some(path.as_str()),
-        Source::Inline { .. } => None,
-    };
-    transfer.sources.iter().filter_map(path).collect()
+    let sources = transfer.sources.iter();
+    sources
+        .filter_map(|source| match source {
+            Source::Path(path) => Some(path.as_str()),
+            Source::Inline { .. } => None,
+        })
+        .collect()
 }
 
 pub(super) fn inline(writer: &mut Writer<'_>, transfer: &Transfer) -> Result<(), StepError> {

@@ -28,16 +28,21 @@ use super::copy::{Filter, Verdict};
 use super::dockerfile::Source;
 use super::error::{Error, StepError};
 use super::event::{Sink, Teller};
+use super::export::{Output, export};
 use super::files::Context;
 use super::ignore::Matcher;
 use super::image::Draft;
 use super::plan::Plan;
 use super::request::{NamedContext, NoCache, Request, Secret};
 use super::run::{Runner, SecretValue, Secrets, Surroundings};
-use crate::image::{Digest, Hold, Image, ImageStore, Snapshot};
+use crate::image::{Digest, Hold, Image, ImageStore, Registries, Snapshot};
 use crate::state::Paths;
+pub(super) use bases::asked;
 use slot::Slot;
 use stage::Staged;
+
+/// How often a wait looks whether the build was canceled.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// What builds need of the machine.
 #[derive(Debug)]
@@ -45,15 +50,17 @@ pub struct Builder {
     store: ImageStore,
     cache: Cache,
     runner: Runner,
+    registries: Registries,
 }
 
 impl Builder {
     /// A builder for one stack root; `exe` is this program.
-    pub fn open(paths: &Paths, exe: &Path) -> Result<Self, Error> {
+    pub fn open(paths: &Paths, exe: &Path, registries: Registries) -> Result<Self, Error> {
         Ok(Self {
             store: ImageStore::open(paths.root())?,
             cache: Cache::open(paths.root())?,
             runner: Runner::new(paths, exe),
+            registries,
         })
     }
 
@@ -69,6 +76,17 @@ impl Builder {
             let work = scope.spawn(|| {
                 own_mounts().map_err(StepError::io("make", Path::new("a mount namespace")))?;
                 self.build_here(requests, sink, cancel)
+            });
+            work.join().unwrap_or(Err(Error::Canceled))
+        })
+    }
+
+    /// Writes the files of an image out of the store.
+    pub fn export(&self, image: &Image, output: &Output) -> Result<(), Error> {
+        std::thread::scope(|scope| {
+            let work = scope.spawn(|| {
+                own_mounts().map_err(StepError::io("make", Path::new("a mount namespace")))?;
+                export(&self.store, image, output)
             });
             work.join().unwrap_or(Err(Error::Canceled))
         })
@@ -204,6 +222,25 @@ impl Session<'_> {
             true => Err(StepError::Canceled),
             false => Ok(()),
         }
+    }
+
+    /// Waits for something that only waits itself, unless the build is canceled.
+    fn wait_for<T>(&self, work: impl Future<Output = T>) -> Result<T, StepError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StepError::io("start", Path::new("timers and sockets")))?;
+        let result = runtime.block_on(async {
+            tokio::pin!(work);
+            loop {
+                tokio::select! {
+                    result = &mut work => return Ok(result),
+                    () = tokio::time::sleep(LOOK) => self.check()?,
+                }
+            }
+        });
+        runtime.shutdown_background();
+        result
     }
 
     fn report(&self, request: &Request, result: &Result<Image, Error>) {

@@ -13,7 +13,7 @@ mod stubs;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::build::dockerfile::instruction::{Network, Security};
@@ -74,7 +74,8 @@ pub enum NetworkChoice {
 pub(super) struct Runner {
     paths: Paths,
     exe: PathBuf,
-    sealed: Option<std::os::fd::OwnedFd>,
+    /// This program where no container can write to it: made when the first step runs.
+    sealed: OnceLock<Option<std::os::fd::OwnedFd>>,
     network: Mutex<Option<std::sync::Arc<GuestNetwork>>>,
     names: Mutex<Option<std::sync::Arc<NameServer>>>,
 }
@@ -93,20 +94,24 @@ pub(super) struct Job<'a> {
 
 impl Runner {
     pub(super) fn new(paths: &Paths, exe: &Path) -> Self {
-        let sealed = sealed::executable().ok();
-        let exe = match &sealed {
-            Some(fd) => {
-                use std::os::fd::AsRawFd;
-                format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
-            }
-            None => exe.to_owned(),
-        };
         Self {
             paths: paths.clone(),
-            exe,
-            sealed,
+            exe: exe.to_owned(),
+            sealed: OnceLock::new(),
             network: Mutex::new(None),
             names: Mutex::new(None),
+        }
+    }
+
+    fn program(&self) -> PathBuf {
+        use std::os::fd::AsRawFd;
+        let first = || {
+            sweep_cgroups();
+            sealed::executable().ok()
+        };
+        match self.sealed.get_or_init(first) {
+            Some(fd) => format!("/proc/self/fd/{}", fd.as_raw_fd()).into(),
+            None => self.exe.clone(),
         }
     }
 
@@ -144,7 +149,7 @@ impl Runner {
         self.write_files(&bundle, job, (prepared, place))?;
         self.write_configuration(id, &bundle, job, (prepared, place))?;
         let shim = spawn(Spawn {
-            exe: &self.exe,
+            exe: &self.program(),
             bundle: &bundle,
             complaints: None,
         })?;
@@ -399,9 +404,27 @@ impl Runner {
 
 impl std::fmt::Debug for Runner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runner")
-            .field("sealed", &self.sealed.is_some())
-            .finish()
+        f.debug_struct("Runner").field("exe", &self.exe).finish()
+    }
+}
+
+/// Removes empty cgroups of steps whose shim was killed together with the build. One that is young may
+/// be another build's, which has not put its process into it yet.
+fn sweep_cgroups() {
+    const YOUNG: Duration = Duration::from_secs(60);
+    let top = Path::new("/sys/fs/cgroup");
+    let below = std::fs::read_dir(top).into_iter().flatten().flatten();
+    let hierarchies = below.map(|entry| entry.path());
+    for hierarchy in std::iter::once(top.to_owned()).chain(hierarchies) {
+        let steps = std::fs::read_dir(hierarchy.join("stack/build"));
+        for entry in steps.into_iter().flatten().flatten() {
+            let made = entry.metadata().and_then(|metadata| metadata.modified());
+            let age = made.ok().and_then(|made| made.elapsed().ok());
+            if age.is_some_and(|age| age > YOUNG) {
+                // One with processes in it cannot be removed.
+                let _ = std::fs::remove_dir(entry.path());
+            }
+        }
     }
 }
 

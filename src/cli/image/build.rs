@@ -9,7 +9,8 @@ use clap::Args;
 use super::reference;
 use crate::build::ignore::file_names;
 use crate::build::{
-    DockerfileText, NamedContext, NetworkChoice, NoCache, Request, Secret, SecretText,
+    Builder, DockerfileText, NamedContext, NetworkChoice, NoCache, Output, Request, Secret,
+    SecretText, unpack_context,
 };
 use crate::cli::build_drive::build;
 use crate::cli::context::Context;
@@ -82,6 +83,10 @@ pub(crate) struct Build {
     /// How progress is shown.
     #[arg(long, value_enum, value_name = "MODE")]
     progress: Option<ProgressMode>,
+    /// Write the files of the image: a directory, `-` for an archive on standard output, or
+    /// `type=local|tar,dest=PATH`.
+    #[arg(short, long, value_name = "SPEC")]
+    output: Option<String>,
     /// Size of `/dev/shm` of the steps.
     #[arg(long, value_name = "BYTES")]
     shm_size: Option<String>,
@@ -105,7 +110,9 @@ impl Build {
             true => ProgressMode::Quiet,
             false => self.progress.unwrap_or(context.progress_mode()),
         };
-        let request = self.request(context)?;
+        let output = self.output.as_deref().map(output).transpose()?.flatten();
+        let sources = self.sources(context)?;
+        let request = self.request(context, &sources)?;
         let images = build(context, std::slice::from_ref(&request), mode)?;
         let Some(image) = images.first() else {
             return Ok(());
@@ -115,19 +122,21 @@ impl Build {
                 Error::new(format!("cannot write {}", path.display())).because(error)
             })?;
         }
+        if let Some(output) = &output {
+            return export(context, image, output);
+        }
         if self.quiet || request.names.is_empty() {
             writeln!(io::stdout(), "{}", image.id)?;
         }
         Ok(())
     }
 
-    fn request(&self, context: &Context) -> Result<Request> {
-        let (directory, dockerfile) = self.sources()?;
+    fn request(&self, context: &Context, sources: &Sources) -> Result<Request> {
         let (no_cache, stages) = (self.no_cache, &self.no_cache_filter);
         Ok(Request {
             title: None,
-            context: directory,
-            dockerfile,
+            context: sources.context.clone(),
+            dockerfile: sources.dockerfile.clone(),
             names: self
                 .tags
                 .iter()
@@ -189,19 +198,9 @@ impl Build {
     }
 
     /// The context's directory and the Dockerfile.
-    fn sources(&self) -> Result<(Option<PathBuf>, DockerfileText)> {
+    fn sources(&self, context: &Context) -> Result<Sources> {
         if self.context.as_os_str() == "-" {
-            let bytes = read_stdin()?;
-            let path = PathBuf::from("Dockerfile");
-            let ignore = String::new();
-            return Ok((
-                None,
-                DockerfileText {
-                    path,
-                    bytes,
-                    ignore,
-                },
-            ));
+            return self.piped(context);
         }
         if !self.context.is_dir() {
             return Err(Error::new(format!(
@@ -209,7 +208,7 @@ impl Build {
                 self.context.display()
             )));
         }
-        let text = match &self.file {
+        let dockerfile = match &self.file {
             Some(file) if file.as_os_str() == "-" => DockerfileText {
                 path: PathBuf::from("Dockerfile"),
                 bytes: read_stdin()?,
@@ -217,7 +216,101 @@ impl Build {
             },
             file => dockerfile(&self.context, file.as_deref())?,
         };
-        Ok((Some(self.context.clone()), text))
+        Ok(Sources {
+            context: Some(self.context.clone()),
+            dockerfile,
+            _temporary: None,
+        })
+    }
+
+    /// Standard input is a Dockerfile, or an archive with the whole context.
+    fn piped(&self, context: &Context) -> Result<Sources> {
+        let fault = |error: io::Error| Error::new("cannot read standard input").because(error);
+        let path = context
+            .paths
+            .run()
+            .join(format!("context-{:08x}", fastrand::u32(..)));
+        let directory = path.join("files");
+        fs::create_dir_all(&directory).map_err(fault)?;
+        let temporary = Temporary(path.clone());
+        let copy = path.join("stdin");
+        let mut file = fs::File::create(&copy).map_err(fault)?;
+        io::copy(&mut io::stdin().lock(), &mut file).map_err(fault)?;
+        let file = fs::File::open(&copy).map_err(fault)?;
+        let is_archive = unpack_context(file, &directory)
+            .map_err(|error| Error::new("cannot unpack the build context").because(error))?;
+        if is_archive {
+            let file = self.file.as_deref().map(|file| directory.join(file));
+            return Ok(Sources {
+                dockerfile: dockerfile(&directory, file.as_deref())?,
+                context: Some(directory),
+                _temporary: Some(temporary),
+            });
+        }
+        Ok(Sources {
+            context: None,
+            dockerfile: DockerfileText {
+                path: PathBuf::from("Dockerfile"),
+                bytes: fs::read(&copy).map_err(fault)?,
+                ignore: String::new(),
+            },
+            _temporary: None,
+        })
+    }
+}
+
+/// Where files and instructions come from.
+struct Sources {
+    context: Option<PathBuf>,
+    dockerfile: DockerfileText,
+    _temporary: Option<Temporary>,
+}
+
+/// A directory that goes with the command.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn export(context: &Context, image: &crate::image::Image, output: &Output) -> Result<()> {
+    let fault = |error: crate::build::Error| {
+        Error::new("cannot write the files of the image").because(error)
+    };
+    let exe = std::env::current_exe()
+        .map_err(|error| Error::new("cannot find this program").because(error))?;
+    let builder = Builder::open(&context.paths, &exe, context.registries()).map_err(fault)?;
+    builder.export(image, output).map_err(fault)
+}
+
+/// Reads `--output`; `None` = the store, where images go in any case.
+fn output(text: &str) -> Result<Option<Output>> {
+    let wrong = || {
+        Error::new(format!("`{text}` is no output"))
+            .hint("write it as a directory, `-`, or `type=local,dest=DIR`, `type=tar,dest=FILE`")
+    };
+    if text == "-" {
+        return Ok(Some(Output::Archive(None)));
+    }
+    if !text.contains('=') {
+        return Ok(Some(Output::Directory(text.into())));
+    }
+    let (mut kind, mut target) = (None, None);
+    for part in text.split(',') {
+        match part.split_once('=').ok_or_else(wrong)? {
+            ("type", value) => kind = Some(value),
+            ("dest", value) => target = Some(value),
+            _ => {}
+        }
+    }
+    match (kind, target) {
+        (Some("image" | "docker"), None) => Ok(None),
+        (Some("local"), Some(path)) => Ok(Some(Output::Directory(path.into()))),
+        (Some("tar"), None | Some("-")) => Ok(Some(Output::Archive(None))),
+        (Some("tar"), Some(path)) => Ok(Some(Output::Archive(Some(path.into())))),
+        _ => Err(wrong()),
     }
 }
 

@@ -5,7 +5,7 @@
 //! a warning where the stack still means the same without it, an error where it would not.
 
 use crate::compose::Loaded;
-use crate::compose::concerns::{Concern, Part, Place};
+use crate::compose::concerns::{Concern, Place};
 
 /// What becomes of a value that is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,33 +165,11 @@ static TABLE: &[Capability] = &[
 
 /// What the engine has to say about a stack.
 pub(crate) fn concerns(loaded: &Loaded) -> Vec<Concern> {
-    let built = loaded
-        .places("services.*.build")
-        .into_iter()
-        // A service that can only be built is an error of its own.
-        .filter(|place| has_image(loaded, &place.part))
-        .map(|place| {
-            let message = format!(
-                "`{}` is not supported yet: the image is used as it is",
-                place.path
-            );
-            place.warning(message).label("ignored")
-        });
     let found = TABLE.iter().flat_map(|capability| {
         let places = loaded.places(capability.place).into_iter();
         places.filter_map(|place| capability.concern(&place))
     });
-    found.chain(built).collect()
-}
-
-fn has_image(loaded: &Loaded, part: &Part) -> bool {
-    let Part::Service(name) = part else {
-        return false;
-    };
-    let stack = &loaded.stack;
-    let service = stack.services.get(name);
-    let service = service.or_else(|| stack.disabled_services.get(name));
-    service.is_some_and(|service| service.image.is_some())
+    found.collect()
 }
 
 impl Capability {
@@ -225,6 +203,7 @@ impl Capability {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compose::concerns::Part;
     use crate::compose::diagnostic::Color;
     use crate::compose::model::ServiceName;
     use crate::compose::source::MemorySource;
@@ -274,12 +253,6 @@ secrets: {s: {file: x}}
     5 |     runtime: runc
       |     ^^^^^^^ ignored
 
-    warning: `services.web.build` is not supported yet: the image is used as it is
-     --> stack.yaml:6:5
-      |
-    6 |     build: .
-      |     ^^^^^ ignored
-
     error: `services.other.use_api_socket` is not supported yet: there is no engine whose socket the service could use
       --> stack.yaml:10:5
        |
@@ -306,7 +279,7 @@ secrets: {s: {file: x}}
         let web = Part::Service(ServiceName::new("web"));
         let shown = loaded.review(concerns(&loaded), &|part| *part == web);
         assert!(!shown.has_errors(), "{shown}");
-        assert_eq!(shown.len(), 3, "{shown}");
+        assert_eq!(shown.len(), 2, "{shown}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod body;
 mod client;
 mod connect;
 mod error;
+mod fetch;
 mod login;
 mod proxy;
 mod resolve;
@@ -25,6 +26,7 @@ mod settings_tests;
 pub(super) mod testing;
 
 pub use error::RegistryError;
+pub use fetch::{Fetched, FileVersion, fetch_file};
 pub use login::{Credentials, LoggedOut, Stored};
 pub use session::{log_in, log_out};
 pub use settings::Registries;

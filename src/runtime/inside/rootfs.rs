@@ -63,7 +63,8 @@ pub(crate) fn overlay_at(rootfs: &Rootfs, target: &Path) -> Attempt<Root> {
 
 /// Mounts layers (the top one first) in this thread's mount namespace, to be read.
 pub(crate) fn layers_at(lower: &[std::path::PathBuf], target: &Path) -> Attempt<Root> {
-    if let [only] = lower {
+    let mut distinct = once_each(lower);
+    if let (Some(only), None) = (distinct.next(), distinct.next()) {
         // overlayfs wants two of them when nothing is written.
         let Some(fd) = bind(only)? else {
             return open(target);
@@ -75,7 +76,9 @@ pub(crate) fn layers_at(lower: &[std::path::PathBuf], target: &Path) -> Attempt<
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open_layer =
         |path: &std::path::PathBuf| rustix::fs::open(path, flags, Mode::empty()).at(STEP, path);
-    let layers = lower.iter().map(open_layer).collect::<Attempt<Vec<_>>>()?;
+    let layers = once_each(lower)
+        .map(open_layer)
+        .collect::<Attempt<Vec<_>>>()?;
     match detached_layers(&layers) {
         Ok(fd) => attach(fd, target).map(Root::new),
         Err(Errno::INVAL) => {
@@ -132,6 +135,14 @@ fn bind(source: &Path) -> Attempt<Option<OwnedFd>> {
         .map(Some)
 }
 
+/// An image may have the same layer twice, which overlayfs refuses (`ELOOP`). The lower one of the
+/// two changes nothing: the upper one has all that it has.
+fn once_each(layers: &[std::path::PathBuf]) -> impl Iterator<Item = &std::path::PathBuf> {
+    let is_first = |(at, layer): &(usize, &std::path::PathBuf)| !layers[..*at].contains(layer);
+    let numbered = layers.iter().enumerate();
+    numbered.filter(is_first).map(|(_, layer)| layer)
+}
+
 /// The directories of an overlay, named by descriptor: any length, any character, and nothing of
 /// the host's paths is seen in the container's `/proc/mounts`.
 struct Directories {
@@ -146,7 +157,7 @@ impl Directories {
         let open =
             |path: &std::path::PathBuf| rustix::fs::open(path, flags, Mode::empty()).at(STEP, path);
         Ok(Self {
-            lower: rootfs.lower.iter().map(open).collect::<Attempt<_>>()?,
+            lower: once_each(&rootfs.lower).map(open).collect::<Attempt<_>>()?,
             upper: open(&rootfs.upper)?,
             work: open(&rootfs.work)?,
         })

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use container::{Container, Settings, spawn};
 pub(crate) use images::{busybox as busybox_archive, install, install_examples};
+pub(crate) use output::Output;
 pub(crate) use project::{Row, Running, Stack, signal_to, stack};
 pub(crate) use root::Root;
 pub(crate) use terminal::Terminal;

@@ -1,0 +1,211 @@
+//! `stack build`.
+
+use std::io::{self, Write as _};
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::build_phase::{Extra, build_and_say, requests};
+use super::context::{Context, Warnings};
+use super::drive::block_on;
+use super::error::{Error, Result};
+use super::image::build::argument;
+use super::project::{Dependencies, select};
+use crate::build::{Request, check_request};
+use crate::compose::model::ServiceName;
+use crate::image::{PushOptions, no_progress, push};
+use crate::ui::{ProgressMode, Terminal};
+
+/// Flags of `build`.
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// Services whose images are built; none = all that have a `build` section.
+    #[arg(value_name = "SERVICE")]
+    services: Vec<String>,
+    /// Value of a build argument; without `=VALUE` the one of the environment.
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    build_args: Vec<String>,
+    /// Name of another builder; this program is its own.
+    #[arg(long, value_name = "NAME", hide = true)]
+    builder: Option<String>,
+    /// Check the Dockerfiles and build nothing.
+    #[arg(long)]
+    check: bool,
+    /// Limit of memory of each step.
+    #[arg(short, long, value_name = "BYTES")]
+    memory: Option<String>,
+    /// Do not use what earlier builds have made.
+    #[arg(long)]
+    no_cache: bool,
+    /// Print what would be built, as a file for `docker buildx bake`.
+    #[arg(long)]
+    print: bool,
+    /// Notes of where images come from; none are written.
+    #[arg(long, value_name = "MODE", hide = true)]
+    provenance: Option<String>,
+    /// Fetch base images even if they are here.
+    #[arg(long)]
+    pull: bool,
+    /// Send the images to their registries.
+    #[arg(long)]
+    push: bool,
+    /// Print nothing.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Lists of what is in images; none are written.
+    #[arg(long, value_name = "MODE", hide = true)]
+    sbom: Option<String>,
+    /// An ssh agent for steps that ask for it: `default` or `NAME=SOCKET`.
+    #[arg(long, value_name = "SPEC")]
+    ssh: Vec<String>,
+    /// Build the images of the services that these need, too.
+    #[arg(long)]
+    with_dependencies: bool,
+}
+
+impl Build {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        context.refuse_dry_run("build")?;
+        let loaded = context.load(Warnings::Shown)?;
+        let dependencies = match self.with_dependencies {
+            true => Dependencies::Included,
+            false => Dependencies::LeftOut,
+        };
+        let selection = select(&loaded.stack, &self.services, dependencies)?;
+        let stack = &selection.stack;
+        let has_build = |name: &&ServiceName| {
+            let service = stack.services.get(*name);
+            service.is_some_and(|service| service.has_build)
+        };
+        let services: Vec<ServiceName> = selection
+            .services
+            .iter()
+            .filter(has_build)
+            .cloned()
+            .collect();
+        if services.is_empty() {
+            Terminal::say("No services to build");
+            return Ok(());
+        }
+        let extra = Extra {
+            args: self
+                .build_args
+                .iter()
+                .filter_map(|text| argument(text, context))
+                .collect(),
+            ssh: self.ssh.clone(),
+            no_cache: self.no_cache,
+            pull: self.pull,
+            memory: self.memory()?,
+        };
+        let requests = requests(context, stack, &services, &extra)?;
+        if self.print {
+            return Ok(writeln!(io::stdout(), "{:#}", bake(&requests))?);
+        }
+        if self.check {
+            return checked(context, &requests);
+        }
+        context.require_root()?;
+        let mode = match self.quiet {
+            true => ProgressMode::Quiet,
+            false => context.progress_mode(),
+        };
+        build_and_say(context, &requests, mode)?;
+        match self.push {
+            true => send(context, &requests),
+            false => Ok(()),
+        }
+    }
+
+    fn memory(&self) -> Result<Option<u64>> {
+        let Some(text) = self.memory.as_deref().filter(|text| *text != "0") else {
+            return Ok(None);
+        };
+        let bytes = crate::compose::parse_bytes(text);
+        let wrong = || Error::new(format!("`{text}` is no size")).hint("write it like `512m`");
+        bytes.map(Some).ok_or_else(wrong)
+    }
+}
+
+/// Checks the Dockerfiles.
+fn checked(context: &Context, requests: &[Request]) -> Result<()> {
+    use crate::compose::Color;
+    let color = match context.terminal.stderr {
+        crate::ui::Paint::On => Color::Always,
+        crate::ui::Paint::Off => Color::Never,
+    };
+    let width = crate::ui::terminal::size().0;
+    let mut found = false;
+    for request in requests {
+        let report = check_request(request);
+        found |= report.has_errors();
+        if report.is_empty() {
+            Terminal::say("Check complete, no warnings found.");
+        } else {
+            Terminal::say(report.render(color, width).trim_end());
+        }
+    }
+    match found {
+        true => Err(Error::new("the checks have found errors")),
+        false => Ok(()),
+    }
+}
+
+/// Sends every image to its registry.
+fn send(context: &Context, requests: &[Request]) -> Result<()> {
+    let store = context.images()?;
+    let options = PushOptions {
+        registries: context.registries(),
+        ..PushOptions::default()
+    };
+    for reference in requests.iter().flat_map(|request| &request.names) {
+        let name = reference.familiar();
+        Terminal::say(&format!("Image {name} Pushing"));
+        block_on(async {
+            let pushed = push(&store, reference, &options, &no_progress).await;
+            pushed
+                .map(drop)
+                .map_err(|error| Error::new(format!("cannot push {name}")).because(error))
+        })?;
+        Terminal::say(&format!("Image {name} Pushed"));
+    }
+    Ok(())
+}
+
+/// What would be built, in the words of `docker buildx bake`.
+fn bake(requests: &[Request]) -> Value {
+    let mut targets = Map::new();
+    for request in requests {
+        let name = request.title.clone().unwrap_or_default();
+        let mut target = Map::new();
+        let context = request
+            .context
+            .as_ref()
+            .map(|path| path.display().to_string());
+        target.insert("context".to_owned(), json!(context));
+        let file = request.dockerfile.path.display().to_string();
+        target.insert("dockerfile".to_owned(), json!(file));
+        if !request.args.is_empty() {
+            target.insert("args".to_owned(), json!(request.args));
+        }
+        let labels: Map<String, Value> = request
+            .labels
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
+        target.insert("labels".to_owned(), Value::Object(labels));
+        let tags: Vec<String> = request.names.iter().map(|name| name.familiar()).collect();
+        target.insert("tags".to_owned(), json!(tags));
+        if let Some(stage) = &request.target {
+            target.insert("target".to_owned(), json!(stage));
+        }
+        if let Some(platform) = &request.platform {
+            target.insert("platforms".to_owned(), json!([platform]));
+        }
+        target.insert("output".to_owned(), json!(["type=docker"]));
+        targets.insert(name, Value::Object(target));
+    }
+    let names: Vec<&String> = targets.keys().collect();
+    json!({ "group": { "default": { "targets": names } }, "target": targets })
+}

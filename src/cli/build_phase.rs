@@ -1,0 +1,359 @@
+//! The images of services that are built: which, how, and when.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+
+use super::build_drive::build;
+use super::context::Context;
+use super::error::{Error, Result};
+use super::image::build::{agent, dockerfile, epoch, network};
+use super::image_phase::image_text;
+use crate::build::{DockerfileText, NamedContext, NoCache, Request, Secret, SecretText};
+use crate::compose::model::{
+    Build, BuildContext, Dockerfile, FileSource, FileUse, PullPolicy, Service as Model,
+    ServiceName, SshKey, Stack,
+};
+use crate::image::{Image, Reference};
+use crate::ui::{ProgressMode, Terminal};
+
+/// Which images are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Those that are not here, and those whose `pull_policy` says it.
+    Missing,
+    /// All of them.
+    Always,
+    /// None.
+    Never,
+}
+
+impl When {
+    /// `--build`, `--no-build`.
+    pub(crate) fn of(build: bool, no_build: bool) -> Self {
+        match (build, no_build) {
+            (_, true) => Self::Never,
+            (true, _) => Self::Always,
+            _ => Self::Missing,
+        }
+    }
+}
+
+/// Gives services that are built, and whose image has no name, the name that it is built under.
+pub(crate) fn name_built(stack: &mut Stack) {
+    let project = stack.name.to_string();
+    for (name, service) in &mut stack.services {
+        if service.image.is_none() && service.has_build {
+            service.image = Some(image_text(&project, name, service));
+        }
+    }
+}
+
+/// What the command line says beyond the stack file.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Extra {
+    /// `--build-arg`.
+    pub(crate) args: Vec<(String, String)>,
+    /// `--ssh`.
+    pub(crate) ssh: Vec<String>,
+    /// `--no-cache`.
+    pub(crate) no_cache: bool,
+    /// `--pull`.
+    pub(crate) pull: bool,
+    /// `--memory`, in bytes.
+    pub(crate) memory: Option<u64>,
+}
+
+/// Builds the images of the selected services that have to be built.
+pub(crate) fn build_needed(
+    context: &Context,
+    (stack, services): (&Stack, &[ServiceName]),
+    (when, mode): (When, ProgressMode),
+) -> Result<()> {
+    let buildable: Vec<&ServiceName> = services
+        .iter()
+        .filter(|name| {
+            let service = stack.services.get(*name);
+            service.is_some_and(|service| service.has_build)
+        })
+        .collect();
+    if buildable.is_empty() || when == When::Never {
+        return Ok(());
+    }
+    let store = context.images()?;
+    let mut wanted = Vec::new();
+    for name in buildable {
+        let Some(service) = stack.services.get(name) else {
+            continue;
+        };
+        let text = image_text(stack.name.as_str(), name, service);
+        let here = match text.parse::<Reference>() {
+            Ok(reference) => store.get(&reference)?.is_some(),
+            Err(_) => false,
+        };
+        if when == When::Always || !here || service.pull_policy == PullPolicy::Build {
+            wanted.push(name.clone());
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let requests = requests(context, stack, &wanted, &Extra::default())?;
+    build_and_say(context, &requests, mode).map(drop)
+}
+
+/// Builds, and says in Docker Compose's words what was built.
+pub(crate) fn build_and_say(
+    context: &Context,
+    requests: &[Request],
+    mode: ProgressMode,
+) -> Result<Vec<Image>> {
+    let images = build(context, requests, mode)?;
+    if mode != ProgressMode::Quiet {
+        for request in requests {
+            if let Some(name) = request.names.first() {
+                Terminal::say(&format!("Image {} Built", name.familiar()));
+            }
+        }
+    }
+    Ok(images)
+}
+
+/// The requests for services, and for those whose images their builds need.
+pub(crate) fn requests(
+    context: &Context,
+    stack: &Stack,
+    services: &[ServiceName],
+    extra: &Extra,
+) -> Result<Vec<Request>> {
+    let all: Vec<(&ServiceName, &Model)> = stack
+        .services
+        .iter()
+        .chain(&stack.disabled_services)
+        .collect();
+    let find = |wanted: &ServiceName| all.iter().find(|(name, _)| *name == wanted);
+    let mut rest: Vec<ServiceName> = services.to_vec();
+    let mut names: BTreeSet<ServiceName> = BTreeSet::new();
+    while let Some(name) = rest.pop() {
+        let Some(build) = find(&name).and_then(|(_, service)| service.build.as_ref()) else {
+            continue;
+        };
+        if names.insert(name) {
+            rest.extend(build.additional_contexts.values().filter_map(needed));
+        }
+    }
+    // In the order of the stack file.
+    let chosen = all.iter().filter(|(name, _)| names.contains(*name));
+    chosen
+        .filter_map(|(name, model)| {
+            let build = model.build.as_ref()?;
+            let service = Service {
+                context,
+                stack,
+                name,
+                model,
+                build,
+                extra,
+            };
+            Some(service.request())
+        })
+        .collect()
+}
+
+/// The service whose image a context is.
+fn needed(context: &BuildContext) -> Option<ServiceName> {
+    match context {
+        BuildContext::Service(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// One service on its way to a request.
+struct Service<'a> {
+    context: &'a Context,
+    stack: &'a Stack,
+    name: &'a ServiceName,
+    model: &'a Model,
+    build: &'a Build,
+    extra: &'a Extra,
+}
+
+impl Service<'_> {
+    fn request(&self) -> Result<Request> {
+        let (build, extra) = (self.build, self.extra);
+        let insecure = build.privileged
+            || build
+                .entitlements
+                .iter()
+                .any(|right| right == "security.insecure");
+        let no_cache = match (build.no_cache || extra.no_cache, &build.no_cache_filter) {
+            (true, _) => NoCache::Everything,
+            (false, stages) if !stages.is_empty() => NoCache::Stages(stages.clone()),
+            _ => NoCache::Nothing,
+        };
+        let directory = self.directory()?;
+        let mut args: IndexMap<String, String> = build.args.clone();
+        args.extend(extra.args.iter().cloned());
+        Ok(Request {
+            title: Some(self.name.to_string()),
+            dockerfile: self.dockerfile(&directory)?,
+            context: Some(directory),
+            names: self.names()?,
+            target: build.target.clone(),
+            args,
+            contexts: build
+                .additional_contexts
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), self.additional(value)?)))
+                .collect::<Result<_>>()?,
+            secrets: build
+                .secrets
+                .iter()
+                .map(|used| self.secret(used))
+                .collect::<Result<_>>()?,
+            agents: self.agents()?,
+            platform: self.platform(),
+            labels: self.labels(),
+            network: network(build.network.as_deref().unwrap_or_default())?,
+            extra_hosts: build.extra_hosts.clone(),
+            shm_size: build.shm_size,
+            ulimits: build
+                .ulimits
+                .iter()
+                .map(|(name, limit)| (name.clone(), limit.soft, limit.hard))
+                .collect(),
+            memory: extra.memory,
+            insecure,
+            no_cache,
+            pull: build.pull || extra.pull,
+            epoch: epoch(self.context)?,
+            checks: None,
+        })
+    }
+
+    fn directory(&self) -> Result<PathBuf> {
+        match &self.build.context {
+            BuildContext::Directory(path) if path.is_dir() => Ok(path.clone()),
+            BuildContext::Directory(path) => Err(Error::new(format!(
+                "service {}: the build context {} is not a directory",
+                self.name,
+                path.display()
+            ))),
+            BuildContext::Remote(text) => Err(self.remote(text)),
+            BuildContext::Service(_) | BuildContext::Image(_) => Err(Error::new(format!(
+                "service {}: an image cannot be the main build context",
+                self.name
+            ))
+            .hint("put it into `additional_contexts`")),
+        }
+    }
+
+    fn remote(&self, text: &str) -> Error {
+        Error::new(format!(
+            "service {}: the build context {text} is on another machine, which cannot be fetched",
+            self.name
+        ))
+        .hint("clone or unpack it first, and name the directory")
+    }
+
+    fn dockerfile(&self, directory: &Path) -> Result<DockerfileText> {
+        match &self.build.dockerfile {
+            Dockerfile::File(file) => dockerfile(directory, Some(&directory.join(file))),
+            Dockerfile::Inline(text) => {
+                let ignore = std::fs::read_to_string(directory.join(".dockerignore"));
+                Ok(DockerfileText {
+                    path: format!("services.{}.build.dockerfile_inline", self.name).into(),
+                    bytes: text.clone().into_bytes(),
+                    ignore: ignore.unwrap_or_default(),
+                })
+            }
+        }
+    }
+
+    fn names(&self) -> Result<Vec<Reference>> {
+        let main = image_text(self.stack.name.as_str(), self.name, self.model);
+        std::iter::once(&main)
+            .chain(&self.build.tags)
+            .map(|text| {
+                text.parse().map_err(|error| {
+                    Error::new(format!("service {}: bad image name", self.name)).because(error)
+                })
+            })
+            .collect()
+    }
+
+    fn labels(&self) -> Vec<(String, String)> {
+        let of_file = self.build.labels.iter();
+        let mut labels: Vec<(String, String)> = of_file
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        for (key, value) in [
+            ("project", self.stack.name.as_str()),
+            ("service", self.name.as_str()),
+            ("version", env!("CARGO_PKG_VERSION")),
+        ] {
+            labels.push((format!("com.docker.compose.{key}"), value.to_owned()));
+        }
+        labels
+    }
+
+    fn additional(&self, context: &BuildContext) -> Result<NamedContext> {
+        Ok(match context {
+            BuildContext::Directory(path) => NamedContext::Directory(path.clone()),
+            BuildContext::Service(name) => NamedContext::Request(name.to_string()),
+            BuildContext::Image(reference) => NamedContext::Image(reference.clone()),
+            BuildContext::Remote(text) => return Err(self.remote(text)),
+        })
+    }
+
+    fn agents(&self) -> Result<std::collections::BTreeMap<String, PathBuf>> {
+        let of_file = self.build.ssh.iter().map(|key: &SshKey| match &key.path {
+            Some(path) => Ok((key.id.clone(), path.clone())),
+            None => agent(&key.id, self.context),
+        });
+        let given = self.extra.ssh.iter().map(|text| agent(text, self.context));
+        of_file.chain(given).collect()
+    }
+
+    fn secret(&self, used: &FileUse) -> Result<(String, Secret)> {
+        let missing = |why: &str| {
+            Error::new(format!(
+                "service {}: the secret {} {why}",
+                self.name, used.source
+            ))
+        };
+        let object = self.stack.secrets.get(&used.source);
+        let value = match object.map(|object| &object.source) {
+            Some(FileSource::File(path)) => Secret::File(path.clone()),
+            Some(FileSource::Content(text)) => Secret::Value(SecretText(text.clone().into_bytes())),
+            Some(FileSource::Environment { variable, value }) => match value {
+                Some(value) => Secret::Value(SecretText(value.clone().into_bytes())),
+                None => {
+                    return Err(missing(&format!(
+                        "is in the variable {variable}, which is not set"
+                    )));
+                }
+            },
+            Some(FileSource::External) => return Err(missing("is kept elsewhere")),
+            None => return Err(missing("is not in the stack file")),
+        };
+        let id = match used.target.is_empty() {
+            true => used.source.clone(),
+            false => used.target.clone(),
+        };
+        Ok((id, value))
+    }
+
+    /// The service's own platform, else the one of the list that this machine is, else its first.
+    fn platform(&self) -> Option<String> {
+        let this = crate::image::Platform::this().to_string();
+        let listed = &self.build.platforms;
+        let fitting = || listed.iter().find(|platform| this.starts_with(*platform));
+        self.model
+            .platform
+            .clone()
+            .or_else(|| fitting().cloned())
+            .or_else(|| listed.first().cloned())
+    }
+}
