@@ -259,7 +259,7 @@ class Programs:
 
     def run(self, program, directory):
         return subprocess.run(
-            [*program, "--format", "json"], cwd=directory, env=ENV, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
+            [*program, "--format", "json"], cwd=directory, env=dict(ENV, PWD=directory), stdin=subprocess.DEVNULL, capture_output=True, timeout=60
         )
 
     def compare(self, files):
