@@ -133,8 +133,8 @@ def corpus():
 
 
 class Maker:
-    def __init__(self, rng, pool, without):
-        self.rng, (self.services, self.parts) = rng, pool
+    def __init__(self, rng, pool, without, overrides=True):
+        self.rng, (self.services, self.parts), self.overrides = rng, pool, overrides
         self.keys = sorted(k for k in self.services if k not in without)
 
     def mapping(self, pairs):
@@ -217,7 +217,7 @@ class Maker:
         rng = self.rng
         chance = rng.choice([0, 0.01, 0.02, 0.05, 0.1])
         files = {"compose.yaml": self.file(chance, False)}
-        if rng.random() < 0.4:
+        if self.overrides and rng.random() < 0.4:
             files["compose.override.yaml"] = self.file(chance, True)
         return files
 
@@ -259,7 +259,7 @@ class Programs:
 
     def run(self, program, directory):
         return subprocess.run(
-            [*program, "--format", "json"], cwd=directory, env=ENV, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
+            [*program, "--format", "json"], cwd=directory, env=dict(ENV, PWD=directory), stdin=subprocess.DEVNULL, capture_output=True, timeout=60
         )
 
     def compare(self, files):
@@ -394,6 +394,7 @@ def main():
     parser.add_argument("--theirs", default=os.environ.get("DOCKER_COMPOSE", "docker-compose") + " config")
     parser.add_argument("--out", default="differences")
     parser.add_argument("--without", default="extends", help="attributes that are left out, with commas")
+    parser.add_argument("--single", action="store_true", help="no override files")
     options = parser.parse_args()
     pool = corpus()
     kinds, seen, count = {}, 0, 0
@@ -402,7 +403,7 @@ def main():
 
         def trial(number):
             rng = random.Random(options.seed * 1_000_003 + number)
-            files = Maker(rng, pool, options.without.split(",")).stack()
+            files = Maker(rng, pool, options.without.split(","), not options.single).stack()
             return number, files, programs.compare(files)
 
         for number, files, kind in threads.map(trial, range(options.runs)):
