@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::show;
 pub(super) use super::sources::Through;
+use super::sources::char_start;
 pub(super) use super::sources::printable;
 pub(crate) use super::sources::{FileId, Sources};
 pub use super::sources::{Location, Span};
@@ -84,8 +85,8 @@ fn shortened(part: &str) -> String {
     if part.len() <= MAX_QUOTED {
         return part.to_owned();
     }
-    let head = part.floor_char_boundary(MAX_QUOTED * 2 / 3);
-    let tail = part.ceil_char_boundary(part.len() - MAX_QUOTED / 4);
+    let head = char_start(part, MAX_QUOTED * 2 / 3);
+    let tail = char_start(part, part.len() - MAX_QUOTED / 4);
     format!("{} … {}", &part[..head], &part[tail..])
 }
 
@@ -242,7 +243,7 @@ impl Diagnostics {
         });
         items.dedup();
         Self {
-            items,
+            items: items.into_boxed_slice(),
             sources,
             more: 0,
         }
@@ -313,7 +314,8 @@ impl Budget {
 /// All problems of one load, in the order of the files.
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
-    items: Vec<Diagnostic>,
+    // A box: errors hold this, and everything that can fail is as large as they are.
+    items: Box<[Diagnostic]>,
     /// Problems that were counted only.
     more: usize,
     pub(crate) sources: Arc<Sources>,

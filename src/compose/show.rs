@@ -9,7 +9,7 @@ use std::ops::Range;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level as Title, Renderer, Snippet};
 
 use super::diagnostic::{Color, Diagnostic, FileId, Level, Sources, Span};
-use super::sources::{SourceFile, is_obeyed, printable};
+use super::sources::{SourceFile, char_start, is_obeyed, printable};
 
 /// Bytes of a line that the renderer gets whole.
 const LONG_LINE: usize = 500;
@@ -68,12 +68,12 @@ fn columns(span: Span, sources: &Sources) -> Option<(String, String)> {
     }
     let shown =
         file.text.get(start..span.start as usize)?.chars().count() + "…".chars().count() + 1;
-    let (path, line) = (printable(&file.path.to_string_lossy()), location.line);
+    let (path, line) = (printable(file.path.to_string_lossy()), location.line);
     Some((format!("{path}:{line}:{shown}"), location.to_string()))
 }
 
 fn part_start(file: &SourceFile, marked: usize, line_start: usize) -> usize {
-    let start = file.text.floor_char_boundary(marked.saturating_sub(40));
+    let start = char_start(&file.text, marked.saturating_sub(40));
     start.max(line_start)
 }
 
@@ -173,7 +173,7 @@ fn snippet<'a>(
     };
     snippet
         .line_start(file.line_at(window.start) + 1)
-        .path(printable(&file.path.to_string_lossy()))
+        .path(printable(file.path.to_string_lossy()))
         .fold(true)
 }
 
@@ -186,9 +186,7 @@ fn part_of_line<'a>(
     let marked = underlined(mark.span, file);
     let text = &file.text;
     let start = part_start(file, marked.start, line.start);
-    let end = text
-        .ceil_char_boundary((marked.start + 200).min(line.end))
-        .max(start);
+    let end = char_start(text, (marked.start + 200).min(line.end)).max(start);
     let (before, after) = (start > line.start, end < line.end);
     let dots = |there: bool| if there { "…" } else { "" };
     let shown = format!(

@@ -20,7 +20,7 @@ pub struct Location {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.to_string_lossy();
-        write!(f, "{}:{}:{}", printable(&file), self.line, self.column)
+        write!(f, "{}:{}:{}", printable(file), self.line, self.column)
     }
 }
 
@@ -229,6 +229,16 @@ pub(super) fn printable(text: impl AsRef<str>) -> String {
         }
     }
     out
+}
+
+/// The start of the character that a byte is in; `str::floor_char_boundary` is younger than the compiler
+/// that is asked for.
+pub(super) fn char_start(text: &str, offset: usize) -> usize {
+    let mut start = offset.min(text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    start
 }
 
 /// Control characters, and Unicode's invisible ones for the direction of text.

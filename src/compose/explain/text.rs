@@ -87,7 +87,7 @@ impl Explanation {
         if let Some(value) = &self.value {
             let name = self.path.strip_prefix(top).unwrap_or(&self.path);
             rows.push(Row {
-                name: printable(name.trim_start_matches('.').to_owned()),
+                name: printable(name.trim_start_matches('.')),
                 value: printable(value.clone()),
                 origin: self.in_short(),
             });
@@ -182,7 +182,7 @@ fn write_variables(f: &mut fmt::Formatter<'_>, variables: &[VariableUse]) -> fmt
                 Some(fallback) if fallback.starts_with('-') => writeln!(
                     f,
                     "    {name} is not set: the text after the `-` counts, `{}`",
-                    printable(fallback[1..].to_owned())
+                    printable(&fallback[1..])
                 )?,
                 _ => writeln!(f, "    {name} is not set")?,
             },
