@@ -199,11 +199,7 @@ fn bytes(node: &Node, path: &str, context: &mut Context<'_>) -> Option<Vec<u8>> 
                 format!("the file {path} cannot be read: {error}"),
             );
             if error.kind() == std::io::ErrorKind::NotFound {
-                diagnostic.help(match node.as_text() {
-                    // A label file has no other form than its path.
-                    Some(_) => "make the file",
-                    None => "make the file; one that may be missing is written `{path: FILE, required: false}`",
-                });
+                diagnostic.help("make the file; one that may be missing is written `{path: FILE, required: false}`");
             }
             None
         }
