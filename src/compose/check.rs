@@ -158,7 +158,8 @@ fn dependencies(
                 }
                 continue;
             }
-            let meant = problems.suggestion(other, all.keys().copied());
+            let others = all.keys().copied().filter(|known| *known != name);
+            let meant = problems.suggestion(other, others);
             let diagnostic = problems.error(
                 entry.key,
                 format!("`{name}` depends on `{other}`, but there is no such service"),

@@ -90,8 +90,11 @@ pub(super) fn resolve(tree: &mut Node, bases: &Bases) {
         let Some(options) = child(volume, "driver_opts").filter(|_| is_local) else {
             continue;
         };
-        if options.get("o").and_then(Node::as_text) == Some("bind") {
-            bases.text(child(options, "device"));
+        if options.get("o").and_then(Node::as_text) == Some("bind")
+            && let Some(Value::Text(device)) = child(options, "device").map(|node| &mut node.value)
+        {
+            // Also an empty one, which is what a variable that is not set leaves.
+            *device = bases.resolve(device);
         }
     }
 }

@@ -201,8 +201,8 @@ fn is_misprinted(value: &serde_json::Value) -> bool {
 
 /// What Docker Compose prints of these it rejects itself, so ours is no stack either: steps before the
 /// start have keys that they cannot be given, an SSH key is printed as `ID: PATH` and read as `ID=PATH`,
-/// an optional dependency on a service that is off is kept, and the service is left out. Or it reads
-/// something else: a port or group that was given in both forms stands there twice, and some texts it
+/// an optional dependency on a service that is off is kept, and the service is left out, a variable
+/// without a name may stand in a list and not in a mapping. Or it reads something else: a port or group that was given in both forms stands there twice, and some texts it
 /// does not print right ([`is_misprinted`]).
 const PRINTED_AS_ANOTHER_STACK: &[&str] = &[
     "build_ssh",
@@ -210,6 +210,7 @@ const PRINTED_AS_ANOTHER_STACK: &[&str] = &[
     "merge_ports",
     "merge_ports_int",
     "merge_ports_onefile",
+    "odd_values",
     "profiles_optional_dependency",
     "service_pre_start",
     "stack_elastic",
