@@ -161,7 +161,7 @@ mod tests {
 
         #1 [1/2] RUN a
         #1 T \u{1b}[31mred
-        #1 ERROR: it ended\nbadly
+        #1 ERROR: it ended badly
         ");
     }
 }
