@@ -364,10 +364,7 @@ fn is_sexagesimal(text: &str) -> bool {
         && digits(first)
         && digits(fraction)
         && rest.peek().is_some()
-        && rest.all(|part| match part.as_bytes() {
-            [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9'] => true,
-            _ => false,
-        })
+        && rest.all(|part| matches!(part.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9']))
 }
 
 /// `2001-1-1`, also with a time after it: `2001-01-01T10:00:00.5Z`, `2001-01-01 10:0:0`.
