@@ -10,7 +10,7 @@ mod verdict;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::config::Format;
 use super::load::{LoadOptions, Loaded, load};
@@ -46,6 +46,7 @@ fn every_case_comes_out_as_in_docker_compose() {
     println!("corpus: {score}");
     if updating() {
         fs::write(corpus().join("SCORE"), &score).unwrap();
+        write_readme(&score);
         write_not_yet(&matching, &cases);
     }
     for (name, reason) in listed(&not_yet()) {
@@ -78,6 +79,40 @@ fn at_least(score: &str, written: &str) -> bool {
 }
 
 /// The list without what matches now.
+/// What the README says of the score, between these.
+const README_SCORE: (&str, &str) = (
+    "### As Docker Compose does\n\n",
+    " stack files in [tests/compose]",
+);
+
+fn readme() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")
+}
+
+/// The README with its score in three parts: before, the score, after.
+fn readme_parts(text: &str) -> Option<(&str, &str, &str)> {
+    let start = text.find(README_SCORE.0)? + README_SCORE.0.len();
+    let length = text[start..].find(README_SCORE.1)?;
+    let (before, rest) = text.split_at(start);
+    let (score, after) = rest.split_at(length);
+    Some((before, score, after))
+}
+
+fn write_readme(score: &str) {
+    let text = fs::read_to_string(readme()).unwrap();
+    let (before, _, after) = readme_parts(&text).unwrap();
+    let score = score.trim().replace('/', " of ");
+    fs::write(readme(), format!("{before}{score}{after}")).unwrap();
+}
+
+#[test]
+fn the_readme_says_the_score() {
+    let text = fs::read_to_string(readme()).unwrap();
+    let (_, said, _) = readme_parts(&text).unwrap();
+    let score = fs::read_to_string(corpus().join("SCORE")).unwrap();
+    assert_eq!(said.replace(" of ", "/"), score.trim());
+}
+
 fn write_not_yet(matching: &[&str], cases: &[Case]) {
     let text = fs::read_to_string(not_yet()).unwrap_or_default();
     let stays = |line: &&str| {
