@@ -31,7 +31,7 @@ fn loaded(text: &str) -> Loaded {
 /// The service `a`, given its keys in flow style.
 fn service(keys: &str) -> Service {
     let text = format!(
-        "services:\n  a: {{image: a, {keys}}}\n  b: {{image: b}}\nnetworks: {{n: {{}}, m: {{}}}}\nvolumes: {{v: {{}}}}\n"
+        "services:\n  a: {{image: a, {keys}}}\n  b: {{image: b}}\nnetworks: {{n: {{}}, m: {{}}}}\nvolumes: {{vol: {{}}}}\n"
     );
     loaded(&text).stack.services.swap_remove("a").unwrap()
 }
@@ -68,9 +68,9 @@ fn the_projects_name_comes_from_the_nearest_source() {
 fn profiles_switch_services_on() {
     let text = "services:
   a: {image: a}
-  b: {image: b, profiles: [one, two], networks: [n], volumes: [\"v:/v\"]}
+  b: {image: b, profiles: [one, two], networks: [n], volumes: [\"vol:/v\"]}
 networks: {n: {}}
-volumes: {v: {}}
+volumes: {vol: {}}
 ";
     let on = |profiles: &[&str], variable: &str| {
         let source = MemorySource::new()
@@ -93,11 +93,11 @@ volumes: {v: {}}
     let stack = on(&["other"], "");
     assert_eq!(stack.services.len(), 1);
     assert!(stack.disabled_services.contains_key("b"));
-    assert!(stack.unused_networks.contains_key("n") && stack.unused_volumes.contains_key("v"));
+    assert!(stack.unused_networks.contains_key("n") && stack.unused_volumes.contains_key("vol"));
     let selected = stack
         .select(&[super::model::ServiceName::new("b")])
         .unwrap();
-    assert!(selected.networks.contains_key("n") && selected.volumes.contains_key("v"));
+    assert!(selected.networks.contains_key("n") && selected.volumes.contains_key("vol"));
     assert!(!selected.networks.contains_key("default"));
 }
 
@@ -224,7 +224,7 @@ fn ports_are_typed() {
 #[test]
 fn mounts_are_typed() {
     let mounts = service(
-        "volumes: ['./x:/x:ro', 'v:/v:nocopy', /anon], tmpfs: ['/t/:size=1m,mode=700,noexec']",
+        "volumes: ['./x:/x:ro', 'vol:/v:nocopy', /anon], tmpfs: ['/t/:size=1m,mode=700,noexec']",
     )
     .volumes;
     let shown: Vec<String> = mounts
@@ -235,7 +235,7 @@ fn mounts_are_typed() {
         shown,
         [
             "/x true Bind { path: \"/p/x\", create_host_path: true, propagation: None, recursive: true }",
-            "/v false Volume { volume: VolumeKey(\"v\"), nocopy: true, subpath: None }",
+            "/v false Volume { volume: VolumeKey(\"vol\"), nocopy: true, subpath: None }",
             "/anon false Anonymous",
             "/t false Tmpfs { size: Some(1048576), mode: Some(448), options: [\"noexec\"] }",
         ]
@@ -649,7 +649,7 @@ fn hooks_watch_rules_and_steps_are_read() {
     use super::model::WatchAction;
     let service = service(
         "environment: {A: s, B: s}, post_start: [{command: a b, user: u, environment: {X: }}], \
-         pre_stop: [{command: [c]}], pre_start: [{image: i, command: d, environment: {B: own}, per_replica: true}, {}], \
+         pre_stop: [{command: [c]}], pre_start: [{image: i, command: d, environment: {B: own}, per_replica: true}, {}], command: [e], \
          develop: {watch: [{path: src, action: sync+exec, target: /t, exec: {command: e}, ignore: q}]}",
     );
     assert_eq!(service.post_start[0].command, ["a", "b"]);
@@ -659,7 +659,10 @@ fn hooks_watch_rules_and_steps_are_read() {
     assert_eq!((step.image.as_deref(), step.per_replica), (Some("i"), true));
     assert_eq!(step.environment["A"].as_deref(), Some("s"));
     assert_eq!(step.environment["B"].as_deref(), Some("own"));
-    assert_eq!(service.pre_start[1].command, None);
+    assert_eq!(
+        service.pre_start[1].command.as_deref(),
+        Some(&["e".to_owned()][..])
+    );
     let rule = &service.watch[0];
     assert_eq!(rule.path, std::path::Path::new("/p/src"));
     assert_eq!(rule.action, WatchAction::SyncExec);

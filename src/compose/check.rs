@@ -441,7 +441,9 @@ fn contents(tree: &Node, problems: &mut Problems) {
     for (kind, places) in kinds {
         for (name, entry) in map_of(tree, kind) {
             let node = &entry.node;
-            if node.get("external").and_then(Node::as_bool) == Some(true) {
+            let external = node.get("external").and_then(Node::as_bool);
+            // Docker Compose asks a config for nothing more once it says whether it is external.
+            if external == Some(true) || (kind == "configs" && external.is_some()) {
                 continue;
             }
             let given: Vec<&Node> = places.iter().filter_map(|place| node.get(place)).collect();

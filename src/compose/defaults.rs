@@ -262,8 +262,7 @@ fn replicas(service: &mut Node) {
     }
 }
 
-/// The steps before the start take over what describes the service's container, but for its command
-/// and its mounts.
+/// The steps before the start take over what describes the service's container, but for its mounts.
 fn pre_start(service: &mut Node) {
     if items(service, "pre_start").is_empty() {
         return;
@@ -273,7 +272,7 @@ fn pre_start(service: &mut Node) {
     };
     let taken: Vec<(&str, Entry)> = super::schema::container_fields()
         .iter()
-        .filter(|field| !matches!(field.key, "command" | "volumes"))
+        .filter(|field| field.key != "volumes")
         .filter_map(|field| Some((field.key, map.get(field.key)?.clone())))
         .collect();
     for step in list(service, "pre_start") {

@@ -87,7 +87,7 @@ pub(super) fn wrong_kind(node: &Node, wanted: &str, at: &At<'_>) -> Option<Strin
                 _ => Some(format!("put it in quotes: \"{key}: {value}\"")),
             }
         }
-        Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => {
+        Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Moment(_) | Value::Text(_) => {
             let text = node
                 .scalar_text()
                 .filter(|text| !text.contains(['\n', '"', '\\']))?;

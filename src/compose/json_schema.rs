@@ -160,7 +160,8 @@ impl Writer {
                 let inner = self.shape(inner, at);
                 json!({"anyOf": [{"type": "null"}, inner]})
             }
-            Shape::Pairs(_) => pairs(),
+            Shape::Pairs(_) => pairs(texts()),
+            Shape::UniquePairs => pairs(unique_texts()),
             Shape::NamesOrList(inner, _) => {
                 let names = self.names(inner, at);
                 json!({"anyOf": [unique_texts(), names]})
@@ -178,7 +179,7 @@ impl Writer {
                 let address = json!({"anyOf": [{"type": "string"}, texts()]});
                 json!({"anyOf": [unique_texts(), {"type": "object", "additionalProperties": address}]})
             }
-            Shape::SshKeys => json!({"anyOf": [{"type": "string"}, pairs()]}),
+            Shape::SshKeys => json!({"anyOf": [{"type": "string"}, pairs(texts())]}),
             Shape::Gpus(keys) => {
                 let keys = self.keys(keys, at);
                 json!({"anyOf": [{"const": "all"}, {"type": "array", "items": keys}, variable_or("^$a")]})
@@ -219,9 +220,9 @@ fn unique_texts() -> Value {
     json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true})
 }
 
-fn pairs() -> Value {
+fn pairs(lines: Value) -> Value {
     let value = json!({"type": ["string", "number", "boolean", "null"]});
-    json!({"anyOf": [{"type": "object", "additionalProperties": value}, texts()]})
+    json!({"anyOf": [{"type": "object", "additionalProperties": value}, lines]})
 }
 
 fn boolean() -> Value {

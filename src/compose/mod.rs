@@ -35,6 +35,7 @@ mod merge;
 #[cfg(test)]
 mod mistakes;
 pub mod model;
+mod moment;
 mod mounts;
 mod paths;
 mod ports;

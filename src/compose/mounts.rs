@@ -32,7 +32,15 @@ pub(super) fn parse(text: &str) -> Result<ShortMount<'_>, MountError> {
     if text.is_empty() {
         return Err(MountError::Empty);
     }
-    let sections: Vec<&str> = text.split(':').collect();
+    // Docker Compose leaves a text of two characters at that.
+    if text.len() <= 2 {
+        return Ok(ShortMount {
+            source: None,
+            target: text,
+            options: Vec::new(),
+        });
+    }
+    let sections = sections(text);
     if sections.iter().any(|section| section.is_empty()) {
         return Err(MountError::EmptySection);
     }
@@ -53,9 +61,38 @@ pub(super) fn parse(text: &str) -> Result<ShortMount<'_>, MountError> {
     })
 }
 
+/// What stands between the colons. One behind a single letter is part of a path of Windows, as in
+/// `C:\\data:/data`, wherever the file is loaded. (compose-go, `format/volume.go`)
+fn sections(text: &str) -> Vec<&str> {
+    let mut sections = Vec::new();
+    let mut start = 0;
+    for (at, _) in text.match_indices(':') {
+        if !is_letter(&text[start..at]) {
+            sections.push(&text[start..at]);
+            start = at + 1;
+        }
+    }
+    sections.push(&text[start..]);
+    sections
+}
+
+fn is_letter(text: &str) -> bool {
+    let mut characters = text.chars();
+    characters.next().is_some_and(char::is_alphabetic) && characters.next().is_none()
+}
+
 /// Whether a source is a path and not the name of a volume.
 pub(super) fn is_path(source: &str) -> bool {
+    let drive = |(drive, _): (&str, &str)| is_letter(drive);
     source.starts_with(['.', '/', '~'])
+        || source.starts_with(r"\\")
+        || source.split_once(':').is_some_and(drive)
+}
+
+/// Whether a source is an absolute path of Windows, to which the project's directory means nothing.
+pub(super) fn is_windows_path(source: &str) -> bool {
+    source.starts_with(r"\\")
+        || matches!(source.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic())
 }
 
 /// The long form of a mount, and the options that mean nothing.
@@ -76,7 +113,8 @@ pub(super) fn long_form<'a>(mount: &ShortMount<'a>, span: Span) -> (Node, Vec<&'
     for option in &mount.options {
         match *option {
             "ro" => node.set("read_only", flag(true)),
-            "rw" | "cached" | "delegated" | "consistent" => {}
+            "rw" => node.set("read_only", flag(false)),
+            "cached" | "delegated" | "consistent" => {}
             "nocopy" => volume.set("nocopy", flag(true)),
             "z" | "Z" => bind.set("selinux", Node::text(*option, span)),
             other if PROPAGATIONS.contains(&other) => {
@@ -111,9 +149,15 @@ mod tests {
             (Some("./a"), "/b", &["ro", "z"][..])
         );
         assert_eq!(parse("/data").unwrap().source, None);
+        let drive = parse(r"C:\x:d:/y:z:q").unwrap();
+        assert_eq!(
+            (drive.source, drive.target, drive.options.as_slice()),
+            (Some(r"C:\x"), "d:/y", &["z:q"][..])
+        );
+        assert_eq!(parse("v:/x").unwrap().source, None);
         assert_eq!(parse(""), Err(MountError::Empty));
         assert_eq!(parse(":/b"), Err(MountError::EmptySection));
-        assert_eq!(parse("a:/b:ro:x"), Err(MountError::TooManySections));
+        assert_eq!(parse("vol:/b:ro:xx"), Err(MountError::TooManySections));
     }
 
     #[test]

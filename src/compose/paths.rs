@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::mounts::is_windows_path;
 use super::project::{absolute, clean};
 use super::tree::{Node, Value};
 
@@ -67,7 +68,9 @@ pub(super) fn resolve(tree: &mut Node, bases: &Bases) {
             bases.text(Some(file));
         }
         for mount in items(service, "volumes") {
-            if mount.get("type").and_then(Node::as_text) == Some("bind") {
+            let source = mount.get("source").and_then(Node::as_text);
+            let of_windows = source.is_some_and(is_windows_path);
+            if mount.get("type").and_then(Node::as_text) == Some("bind") && !of_windows {
                 bases.text(child(mount, "source"));
             }
         }

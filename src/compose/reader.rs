@@ -415,6 +415,7 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
             Some("null") => value == Value::Null,
             Some("bool") => matches!(value, Value::Bool(_)),
             Some("int") => matches!(value, Value::Int(_)),
+            Some("timestamp") => matches!(value, Value::Moment(_)),
             Some("float") => matches!(value, Value::Int(_) | Value::Float(_)),
             Some(_) => false,
         };

@@ -1,9 +1,9 @@
 //! What a plain YAML scalar means: null, boolean, number or text, as Compose's YAML reader has it.
 //!
 //! That reader follows YAML 1.2 for booleans (`yes` and `on` are text) and keeps 1.1's numbers
-//! (`0755` is octal, `1_000` is a thousand). Dates stay text: turning `2001-01-01` into a time with
-//! a zone, as Compose does, only loses what was written.
+//! (`0755` is octal, `1_000` is a thousand) and dates.
 
+use super::moment::Moment;
 use super::tree::Value;
 
 /// The value of a plain scalar.
@@ -21,6 +21,9 @@ pub(super) fn resolve(text: &str) -> Value {
     }
     if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
         return Value::Text(text.to_owned());
+    }
+    if let Some(moment) = Moment::read(text) {
+        return Value::Moment(moment);
     }
     let digits = text.replace('_', "");
     if digits != "-0"
@@ -161,7 +164,7 @@ mod tests {
             ("-0x1f", "-31"),
             ("123456789.0", "1.23456789e+08"),
             ("1e3", "1000"),
-            ("2001-01-01", "2001-01-01"),
+            ("2001-01-01", "2001-01-01 00:00:00 +0000 UTC"),
             ("0x-5", "0x-5"),
             ("-", "-"),
             ("1.2.3.4", "1.2.3.4"),

@@ -160,6 +160,10 @@ pub(super) fn apply(
         Shape::Optional(_) if node.value == Value::Null => Ok(()),
         Shape::Optional(inner) => apply(node, inner, at, problems),
         Shape::Pairs(no_value) => pairs(node, *no_value, at, problems),
+        Shape::UniquePairs => {
+            unique(node, at, problems);
+            pairs(node, NoValue::Empty, at, problems)
+        }
         Shape::NamesOrList(inner, item) => {
             if node.as_list().is_some() {
                 unique(node, at, problems);
@@ -409,6 +413,7 @@ fn size(node: &mut Node, from: SizeFrom, at: &At<'_>, problems: &mut Problems) -
         (Value::Int(number), _) => number.to_string(),
         // Docker Compose does not look at it.
         (Value::Float(number), SizeFrom::Number) if number.is_finite() => "0".to_owned(),
+        (Value::Moment(_), SizeFrom::Number) => "0".to_owned(),
         (Value::Float(number), _) if number.fract() == 0.0 => format!("{number:.0}"),
         (Value::Text(text), _) => match bytes::parse(text) {
             Ok(size) => size.to_string(),

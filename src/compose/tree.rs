@@ -5,6 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::diagnostic::Span;
+use super::moment::Moment;
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +74,7 @@ pub(super) enum Value {
     Bool(bool),
     Int(i128),
     Float(f64),
+    Moment(Moment),
     Text(String),
     List(Vec<Node>),
     Map(Map),
@@ -206,6 +208,7 @@ impl Node {
             Value::Bool(flag) => Some(flag.to_string()),
             Value::Int(number) => Some(number.to_string()),
             Value::Float(number) => Some(float_text(*number)),
+            Value::Moment(moment) => Some(moment.text.clone()),
             Value::Text(text) => Some(text.clone()),
             Value::Null | Value::List(_) | Value::Map(_) => None,
         }
@@ -218,6 +221,7 @@ impl Node {
             Value::Bool(_) => "a boolean",
             Value::Int(_) => "a whole number",
             Value::Float(_) => "a number",
+            Value::Moment(_) => "a date",
             Value::Text(_) => "text",
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",

@@ -45,7 +45,7 @@ fn json(out: &mut String, value: &Printed, depth: usize, style: &Style) {
         Printed::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
         Printed::Int(number) => out.push_str(&number.to_string()),
         Printed::Float(number) => out.push_str(&json_number(*number)),
-        Printed::Text(text) => json_text(out, text, style),
+        Printed::Text(text) | Printed::Moment(text) => json_text(out, text, style),
         Printed::List(items) if items.is_empty() => out.push_str("[]"),
         Printed::List(items) => {
             out.push('[');

@@ -181,6 +181,7 @@ enum Printed {
     Bool(bool),
     Int(i128),
     Float(f64),
+    Moment(String),
     Text(String),
     List(Vec<Printed>),
     Map(Vec<(String, Printed)>),
@@ -347,6 +348,7 @@ fn plain(node: &Node, dialect: Dialect) -> Printed {
         Value::Bool(flag) => Printed::Bool(*flag),
         Value::Int(number) => Printed::Int(*number),
         Value::Float(number) => Printed::Float(*number),
+        Value::Moment(moment) => Printed::Moment(moment.stamp.clone()),
         Value::Text(text) => Printed::Text(text.clone()),
         Value::List(items) => {
             Printed::List(items.iter().map(|item| plain(item, dialect)).collect())
@@ -428,6 +430,7 @@ fn is_empty(node: &Node, shape: &Shape) -> bool {
         Value::Bool(flag) => !flag,
         Value::Int(number) => *number == 0,
         Value::Float(number) => *number == 0.0,
+        Value::Moment(_) => false,
         Value::Text(text) => match shape {
             Shape::Size(_) => text == "0",
             Shape::Duration => text == "0s",

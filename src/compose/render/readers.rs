@@ -24,7 +24,7 @@ def plain(value):
 def read(text):
     try:
         return plain(yaml.safe_load(text))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         return {'not read': str(error)}
 json.dump([read(text) for text in json.load(sys.stdin)], sys.stdout)
 ";

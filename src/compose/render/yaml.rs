@@ -75,6 +75,7 @@ impl Writer {
             Printed::Map(_) => self.word("{}"),
             Printed::List(_) => self.word("[]"),
             Printed::Text(text) => self.text(text, inner, style(text), Fold::Yes),
+            Printed::Moment(stamp) => self.word(stamp),
             Printed::Null => self.word("null"),
             Printed::Bool(flag) => self.word(if *flag { "true" } else { "false" }),
             Printed::Int(number) => self.word(&number.to_string()),
@@ -293,7 +294,7 @@ fn style(text: &str) -> Style {
             Style::Double
         };
     }
-    let is_text = matches!(scalar::resolve(text), Value::Text(_)) && !is_time(text);
+    let is_text = matches!(scalar::resolve(text), Value::Text(_));
     match () {
         () if !is_text => Style::Double,
         () if !allowed.single => Style::Double,
@@ -365,54 +366,6 @@ fn is_sexagesimal(text: &str) -> bool {
         && digits(fraction)
         && rest.peek().is_some()
         && rest.all(|part| matches!(part.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9']))
-}
-
-/// `2001-1-1`, also with a time after it: `2001-01-01T10:00:00.5Z`, `2001-01-01 10:0:0`.
-fn is_time(text: &str) -> bool {
-    let digits = |text: &str, lengths: std::ops::RangeInclusive<usize>| {
-        lengths.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
-    };
-    let below = |text: &str, limit: u32| text.parse::<u32>().is_ok_and(|number| number < limit);
-    let (date, time) = match text.find(['T', 't', ' ']) {
-        Some(at) => (&text[..at], Some((&text[at..=at], &text[at + 1..]))),
-        None => (text, None),
-    };
-    let mut date = date.split('-');
-    let mut part = || date.next().unwrap_or_default();
-    let (year, month, day) = (part(), part(), part());
-    let is_date = date.next().is_none()
-        && digits(year, 4..=4)
-        && digits(month, 1..=2)
-        && digits(day, 1..=2)
-        && (1..=12).contains(&month.parse().unwrap_or(0))
-        && (1..=31).contains(&day.parse().unwrap_or(0));
-    let is_clock = |clock: &str| {
-        let mut parts = clock.splitn(3, ':');
-        let mut part = || parts.next().unwrap_or_default();
-        let (hour, minute, second) = (part(), part(), part());
-        let (second, fraction) = second.split_once('.').unwrap_or((second, "0"));
-        digits(hour, 1..=2)
-            && below(hour, 24)
-            && digits(minute, 1..=2)
-            && below(minute, 60)
-            && digits(second, 1..=2)
-            && below(second, 60)
-            && digits(fraction, 1..=usize::MAX)
-    };
-    let is_zone = |zone: &str| match zone.split_once(':') {
-        Some((hours, minutes)) => digits(hours, 2..=2) && digits(minutes, 2..=2),
-        None => false,
-    };
-    is_date
-        && match time {
-            None => true,
-            Some((" ", clock)) => is_clock(clock),
-            Some((_, rest)) => match (rest.strip_suffix('Z'), rest.rfind(['+', '-'])) {
-                (Some(clock), _) => is_clock(clock),
-                (None, Some(at)) => is_clock(&rest[..at]) && is_zone(&rest[at + 1..]),
-                (None, None) => false,
-            },
-        }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `configs`, `secrets`, and their uses in services.
 
-use super::{Keys, LABELS, OPTIONS, Shape, f};
+use super::{Keys, OPTIONS, Shape, UNIQUE_LABELS, f};
 use Shape::*;
 
 /// Long form of an item of `services.*.secrets` and `services.*.configs`.
@@ -33,7 +33,7 @@ pub(super) static SECRET: Keys = Keys::of(&[
         External,
         "The secret is kept elsewhere and is neither made nor removed.",
     ),
-    f("labels", LABELS, "Labels of the secret."),
+    f("labels", UNIQUE_LABELS, "Labels of the secret."),
     f("driver", Text, "Driver that keeps the secret."),
     f("driver_opts", OPTIONS, "Options of the driver."),
     f(
@@ -57,7 +57,7 @@ pub(super) static CONFIG: Keys = Keys::of(&[
         External,
         "The config is kept elsewhere and is neither made nor removed.",
     ),
-    f("labels", LABELS, "Labels of the config."),
+    f("labels", UNIQUE_LABELS, "Labels of the config."),
     f(
         "template_driver",
         Text,

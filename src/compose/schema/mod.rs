@@ -84,6 +84,8 @@ pub(super) enum Shape {
     Optional(&'static Shape),
     /// `KEY: value` or `- KEY=value`, brought to a mapping.
     Pairs(NoValue),
+    /// The same, of which a list has no item twice.
+    UniquePairs,
     /// A list of names, or a mapping from them; brought to a mapping with the given shape.
     NamesOrList(&'static Shape, ListItem),
     /// A list of short or long forms, brought to long ones.
@@ -281,6 +283,7 @@ const UNIQUE_TEXTS: Shape = Shape::Unique(&Shape::Text);
 const TEXT_OR_LIST: Shape = Shape::OneOrMore(&Shape::Text);
 const TEXT_OR_UNIQUE: Shape = Shape::OneOrUnique(&Shape::Text);
 const LABELS: Shape = Shape::Pairs(NoValue::Empty);
+const UNIQUE_LABELS: Shape = Shape::UniquePairs;
 const VARIABLES: Shape = Shape::Pairs(NoValue::Inherit);
 const OPTIONS: Shape = Shape::Names(&Shape::TextOrNumber);
 const COUNT: Shape = Shape::Int(0, i64::MAX);

@@ -1,6 +1,6 @@
 //! What is mounted into containers.
 
-use super::{Keys, LABELS, Print, Shape, SizeFrom, f};
+use super::{Keys, Print, Shape, SizeFrom, UNIQUE_LABELS, f};
 use Shape::*;
 
 /// Long form of an item of `services.*.volumes`.
@@ -54,7 +54,11 @@ static BIND: Keys = Keys::of(&[
 ]);
 
 static VOLUME: Keys = Keys::of(&[
-    f("labels", LABELS, "Labels of the volume, when it is made."),
+    f(
+        "labels",
+        UNIQUE_LABELS,
+        "Labels of the volume, when it is made.",
+    ),
     f(
         "nocopy",
         Bool,

@@ -55,6 +55,11 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
         "Name of the container, of which there can be one then.",
     ),
     f(
+        "provider",
+        Keys(&PROVIDER),
+        "Program that provides the service instead of a container.",
+    ),
+    f(
         "external_links",
         UNIQUE_TEXTS,
         "Containers of other projects to reach by name, each `NAME[:ALIAS]`.",
@@ -63,11 +68,6 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
         "links",
         TEXTS,
         "Services to reach under another name, each `SERVICE[:ALIAS]`.",
-    ),
-    f(
-        "provider",
-        Keys(&PROVIDER),
-        "Program that provides the service instead of a container.",
     ),
     f(
         "pre_start",

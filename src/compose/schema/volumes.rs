@@ -1,6 +1,6 @@
 //! Named volumes.
 
-use super::{Keys, LABELS, OPTIONS, Shape, f};
+use super::{Keys, OPTIONS, Shape, UNIQUE_LABELS, f};
 use Shape::*;
 
 pub(super) static VOLUME: Keys = Keys::of(&[
@@ -16,5 +16,5 @@ pub(super) static VOLUME: Keys = Keys::of(&[
         External,
         "The volume exists already and is neither made nor removed.",
     ),
-    f("labels", LABELS, "Labels of the volume."),
+    f("labels", UNIQUE_LABELS, "Labels of the volume."),
 ]);
