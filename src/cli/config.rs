@@ -107,7 +107,9 @@ impl Config {
         }
         let mut out = std::io::stdout().lock();
         out.write_all(output.stdout.as_bytes())?;
-        Ok(out.flush()?)
+        out.flush()?;
+        std::mem::forget(output);
+        Ok(())
     }
 
     fn command(self, mut options: LoadOptions, all_resources: bool) -> ConfigCommand {
@@ -117,6 +119,7 @@ impl Config {
             paths: self.no_path_resolution,
             consistency: self.no_consistency,
             environment: self.no_env_resolution,
+            ..Skip::default()
         };
         let asked = Asked {
             services: self.services,

@@ -30,8 +30,10 @@ impl DiskSource {
 
 impl Source for DiskSource {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
         let file = std::fs::File::open(path)?;
+        // One byte more than there is: the end is seen without another read.
+        let length = file.metadata()?.len().min(MAX_BYTES as u64);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
         file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     }

@@ -75,7 +75,7 @@ impl<'a> Service<'a> {
     }
 }
 
-static EMPTY: std::sync::LazyLock<Map> = std::sync::LazyLock::new(Map::new);
+static EMPTY: std::sync::LazyLock<Map> = std::sync::LazyLock::new(Map::default);
 
 fn map_of<'a>(tree: &'a Node, key: &str) -> &'a Map {
     tree.get(key).and_then(Node::as_map).unwrap_or(&EMPTY)

@@ -11,7 +11,7 @@ pub(super) fn complete(tree: &mut Node) {
     for kind in ["networks", "volumes", "secrets", "configs"] {
         for (_, entry) in entries(tree, kind) {
             if entry.node.value == Value::Null {
-                entry.node.value = Value::Map(Map::new());
+                entry.node.value = Value::Map(Map::default());
             }
         }
     }
@@ -47,7 +47,7 @@ fn entries<'a>(tree: &'a mut Node, key: &str) -> impl Iterator<Item = (&'a Strin
 }
 
 fn mapping(span: Span) -> Node {
-    Node::new(Value::Map(Map::new()), span)
+    Node::new(Value::Map(Map::default()), span)
 }
 
 fn ensure_default_network(tree: &mut Node, span: Span) {
@@ -65,7 +65,7 @@ fn ensure_default_network(tree: &mut Node, span: Span) {
 fn full_name(node: &mut Node, key: &str, project: &str) {
     let span = node.span;
     if node.value == Value::Null {
-        node.value = Value::Map(Map::new());
+        node.value = Value::Map(Map::default());
     }
     let named = node
         .get("name")

@@ -1,7 +1,8 @@
 //! The variables and labels that services take from files and from the caller.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::diagnostic::{Problems, Span};
 use super::dotenv::{self, Scope};
@@ -16,6 +17,8 @@ pub(super) struct Context<'a> {
     pub(super) lookup: &'a Lookup<'a>,
     pub(super) working_dir: &'a Path,
     pub(super) problems: &'a mut Problems,
+    /// Files that were read before: many services may name the same one.
+    pub(super) files: &'a mut HashMap<PathBuf, Arc<[u8]>>,
     /// `env_file` is neither read nor taken out.
     pub(super) keep_env_files: bool,
 }
@@ -27,17 +30,17 @@ pub(super) fn resolve(service: &mut Node, context: &mut Context<'_>) {
         .filter(|_| !context.keep_env_files)
         .and_then(|map| map.shift_remove("env_file"))
         .map(|entry| entry.node);
-    let own: HashMap<String, String> = texts(service.get("environment").and_then(Node::as_map));
-    let mut from_files = Map::new();
+    let own = service.get("environment").and_then(Node::as_map);
+    let mut from_files = Map::default();
     for file in files.as_ref().and_then(Node::as_list).unwrap_or_default() {
-        env_file(file, &own, &mut from_files, context);
+        env_file(file, own, &mut from_files, context);
     }
     let (given, place) = take_map(service, "environment");
     fill(&mut from_files, given, |name| (context.lookup)(name));
     put_map(service, "environment", from_files, place);
     build_args(service, context);
 
-    let mut labels = Map::new();
+    let mut labels = Map::default();
     let files = service.get("label_file").and_then(Node::as_list);
     for file in files.unwrap_or_default().to_vec() {
         let path = file.as_text().unwrap_or_default();
@@ -93,9 +96,9 @@ fn take_map(service: &mut Node, key: &str) -> (Map, (Span, Span)) {
     match entry {
         Some(Entry { key, node }) => match node.value {
             Value::Map(map) => (map, (key, node.span)),
-            _ => (Map::new(), nowhere),
+            _ => (Map::default(), nowhere),
         },
-        None => (Map::new(), nowhere),
+        None => (Map::default(), nowhere),
     }
 }
 
@@ -145,12 +148,7 @@ fn add(map: &mut Map, read: EnvFile, file: &Node, problems: &mut Problems) {
     }
 }
 
-fn env_file(
-    file: &Node,
-    own: &HashMap<String, String>,
-    earlier: &mut Map,
-    context: &mut Context<'_>,
-) {
+fn env_file(file: &Node, own: Option<&Map>, earlier: &mut Map, context: &mut Context<'_>) {
     let Some(path_node) = file.get("path") else {
         return;
     };
@@ -164,8 +162,8 @@ fn env_file(
     let read = {
         let caller = context.lookup;
         let last = |name: &str| {
-            let found = earlier.get(name).and_then(|entry| entry.node.as_text());
-            own.get(name).cloned().or_else(|| found.map(str::to_owned))
+            let text = |map: &Map| Some(map.get(name)?.node.as_text()?.to_owned());
+            own.and_then(text).or_else(|| text(earlier))
         };
         let scope = Scope {
             first: &|name| caller(name),
@@ -182,12 +180,22 @@ fn env_file(
     }
 }
 
-fn bytes(node: &Node, path: &str, context: &mut Context<'_>) -> Option<Vec<u8>> {
+fn bytes(node: &Node, path: &str, context: &mut Context<'_>) -> Option<Arc<[u8]>> {
     // Relative only when paths are not to be resolved.
     let absolute = project::absolute(context.working_dir, Path::new(path));
-    match context.source.read(&absolute) {
+    let found = match context.files.get(&absolute) {
+        Some(bytes) => Ok(Arc::clone(bytes)),
+        None => context.source.read(&absolute).map(Arc::from),
+    };
+    match found {
         Ok(bytes) => match context.problems.budget.take(0, bytes.len()) {
-            Ok(()) => Some(bytes),
+            Ok(()) => {
+                context
+                    .files
+                    .entry(absolute)
+                    .or_insert_with(|| Arc::clone(&bytes));
+                Some(bytes)
+            }
             Err(error) => {
                 context.problems.error(node.span, error.to_string());
                 None

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::diagnostic::Problems;
 use super::schema::{self, Form, Keys, NoValue};
 use super::shape::{self, At, Misshapen, Shaped, text, wrong};
-use super::tree::{Directive, Map, Node, Value};
+use super::tree::{self, Directive, Map, Node, Value};
 use super::{mounts, ports};
 
 /// Ports of one service, so that a few ranges cannot fill the memory.
@@ -303,7 +303,7 @@ fn device(mut item: Node, at: &At<'_>, problems: &mut Problems) -> Result<Node, 
                 .help("a device is written `SOURCE[:TARGET[:rwm]]`");
             return Err(Misshapen);
         }
-        item = Node::new(Value::Map(Map::new()), span);
+        item = Node::new(Value::Map(Map::default()), span);
         for (key, section) in ["source", "target", "permissions"].iter().zip(sections) {
             item.set(key, Node::text(section, span));
         }
@@ -358,7 +358,7 @@ fn short_name(
         shape::keys(&mut item, known, at, problems)?;
     } else {
         text(&mut item, at, problems)?;
-        let mut long = Node::new(Value::Map(Map::new()), span);
+        let mut long = Node::new(Value::Map(tree::map_for(2)), span);
         long.set(key, item);
         item = long;
     }
@@ -409,7 +409,7 @@ pub(super) fn gpus(
 ) -> Shaped {
     let span = node.span;
     if node.as_text() == Some("all") {
-        let mut all = Node::new(Value::Map(Map::new()), span);
+        let mut all = Node::new(Value::Map(Map::default()), span);
         all.set("count", Node::new(Value::Int(-1), span));
         node.value = Value::List(vec![all]);
         return Ok(());
@@ -454,7 +454,7 @@ pub(super) fn ulimit(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> S
         // Docker Compose cannot tell one limit of 0 from two.
         if node.as_int() == Some(0) {
             let span = node.span;
-            node.value = Value::Map(Map::new());
+            node.value = Value::Map(Map::default());
             for key in ["soft", "hard"] {
                 node.set(key, Node::new(Value::Int(0), span));
             }

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use super::concerns::{Concern, Part};
 use super::diagnostic::{Diagnostics, Location, Problems, Sources, Span};
-use super::layers::{Loader, Scope};
+use super::layers::{Documents, Loader, Scope};
 use super::model::{FileObject, NetworkKey, ProjectName, ServiceName, Stack, VolumeKey};
 use super::paths::Bases;
 use super::project::{self, Variables, display_path};
@@ -52,6 +52,11 @@ pub struct Skip {
     pub consistency: bool,
     /// Files with variables are not read (`--no-env-resolution`).
     pub environment: bool,
+    /// What the hashes of services are made of is not worked out (`config`, but for `--hash`).
+    pub hashes: bool,
+    /// The model has no services, networks and volumes, and nothing is said about what running them
+    /// would meet: who only wants to know whether the files are right (`config -q`) reads neither.
+    pub model: bool,
 }
 
 /// A loaded stack.
@@ -178,6 +183,7 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
         (&files.directory, &variables),
         loader.problems,
     )?;
+    drop(documents);
     variables.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
     let lookup = |variable: &str| match variable {
         "COMPOSE_PROJECT_NAME" => Some(name.clone()),
@@ -198,7 +204,7 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
     let span = tree.span;
     let name_span = tree.get("name").map_or(span, |node| node.span);
     if tree.get("services").is_none() {
-        tree.set("services", Node::new(Value::Map(Map::new()), span));
+        tree.set("services", Node::new(Value::Map(Map::default()), span));
     }
     if !raw {
         complete::check(&tree, problems);
@@ -260,10 +266,15 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
     if !options.skip.consistency {
         check::check(&tree, &|service| !disabled.contains(service), problems);
     }
-    running::check(&tree, &mut concerns);
 
-    // 9. The typed model.
-    fill_stack(&mut stack, &tree, &disabled, &mut concerns);
+    // 9. The typed model, and what has to be told before it is run.
+    if !options.skip.model {
+        running::check(&tree, &mut concerns);
+        fill_stack(&mut stack, &tree, &disabled, &mut concerns);
+        if !options.skip.hashes {
+            fill_hashes(&mut stack, &tree);
+        }
+    }
     Some(Built {
         stack,
         tree,
@@ -291,7 +302,7 @@ fn say_empty(paths: &[PathBuf], options: &LoadOptions, problems: &mut Problems) 
 fn project_name(
     source: &dyn Source,
     options: &LoadOptions,
-    documents: &[Node],
+    documents: &[Documents],
     (directory, variables): (&Path, &Variables),
     problems: &mut Problems,
 ) -> Option<String> {
@@ -355,6 +366,7 @@ fn resolve_files(
     else {
         return;
     };
+    let mut files = HashMap::new();
     for (name, entry) in services {
         // The files of a service that is off need not be there; what is wrong with them is told
         // when it is switched on.
@@ -367,6 +379,7 @@ fn resolve_files(
             lookup,
             working_dir: &options.working_dir,
             problems,
+            files: &mut files,
             keep_env_files: options.skip.environment,
         };
         environment::resolve(&mut entry.node, &mut context);
@@ -386,10 +399,9 @@ fn fill_stack(
     let mut used_volumes: HashSet<&str> = HashSet::new();
     for (name, node) in services(tree) {
         let key = ServiceName::new(name);
-        let mut service = noted(Part::Service(key.clone()), found, |problems| {
+        let service = noted(Part::Service(key.clone()), found, |problems| {
             typed::service(&key, node, problems)
         });
-        service.hash_input = render::hash_input(node);
         if disabled.contains(name) {
             stack.disabled_services.insert(key, service);
             continue;
@@ -424,6 +436,19 @@ fn fill_stack(
             false => &mut stack.unused_volumes,
         };
         list.insert(key, volume);
+    }
+}
+
+fn fill_hashes(stack: &mut Stack, tree: &Node) {
+    for (name, node) in services(tree) {
+        let key = ServiceName::new(name);
+        let service = match stack.services.get_mut(&key) {
+            Some(service) => Some(service),
+            None => stack.disabled_services.get_mut(&key),
+        };
+        if let Some(service) = service {
+            service.hash_input = render::hash_input(node);
+        }
     }
 }
 

@@ -327,7 +327,7 @@ pub(super) fn take_nothings(node: &mut Node, path: &Path<'_>) -> Option<Node> {
     }
     let span = node.span;
     let map = node.as_map_mut()?;
-    let mut taken = Map::new();
+    let mut taken = Map::default();
     map.retain(|key, entry| {
         let path: Vec<&str> = path.iter().copied().chain([key.as_str()]).collect();
         let nothing = match entry.node.value {
@@ -443,7 +443,7 @@ mod tests {
 
     /// What is left when each text is merged onto those before it.
     fn merged(texts: &[&str]) -> Node {
-        let mut tree = Node::new(Value::Map(Map::new()), Span::default());
+        let mut tree = Node::new(Value::Map(Map::default()), Span::default());
         for text in texts {
             merge(&mut tree, read(text));
         }

@@ -2,7 +2,7 @@
 
 use super::diagnostic::Span;
 use super::paths::clean_target;
-use super::tree::{Map, Node, Value};
+use super::tree::{self, Map, Node, Value};
 
 /// Why a text is not a mount.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,10 +97,10 @@ pub(super) fn is_windows_path(source: &str) -> bool {
 
 /// The long form of a mount, and the options that mean nothing.
 pub(super) fn long_form<'a>(mount: &ShortMount<'a>, span: Span) -> (Node, Vec<&'a str>) {
-    let mapping = || Node::new(Value::Map(Map::new()), span);
+    let mapping = || Node::new(Value::Map(Map::default()), span);
     let flag = |flag| Node::new(Value::Bool(flag), span);
     let is_bind = mount.source.is_some_and(is_path);
-    let mut node = mapping();
+    let mut node = Node::new(Value::Map(tree::map_for(4)), span);
     let kind = if is_bind { "bind" } else { "volume" };
     node.set("type", Node::text(kind, span));
     if let Some(source) = mount.source {

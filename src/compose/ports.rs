@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::diagnostic::Span;
-use super::tree::{Map, Node, Value};
+use super::tree::{self, Node, Value};
 
 /// Why a text is not a port.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,7 +126,7 @@ pub(super) fn range(text: &str) -> Result<(u16, u16), PortError> {
 
 /// The long form of a port.
 pub(super) fn long_form(port: &ShortPort, span: Span) -> Node {
-    let mut node = Node::new(Value::Map(Map::new()), span);
+    let mut node = Node::new(Value::Map(tree::map_for(5)), span);
     node.set("mode", Node::text("ingress", span));
     if let Some(address) = port.address {
         node.set("host_ip", Node::text(address.to_string(), span));

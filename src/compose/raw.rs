@@ -119,7 +119,7 @@ fn text_to_list(node: Option<&mut Node>) {
 fn text_to_map(node: &mut Node, key: &str) {
     if node.as_text().is_some() {
         let inner = Node::new(std::mem::replace(&mut node.value, Value::Null), node.span);
-        node.value = Value::Map(Map::new());
+        node.value = Value::Map(Map::default());
         node.set(key, inner);
     }
 }
@@ -150,7 +150,7 @@ fn list_to_map(node: Option<&mut Node>, pair: impl Fn(&str) -> (String, Value)) 
     let Value::List(items) = &node.value else {
         return;
     };
-    let mut map = Map::new();
+    let mut map = Map::default();
     for item in items {
         let Some(text) = item.as_text() else {
             return;
@@ -173,7 +173,7 @@ fn depends_on(node: Option<&mut Node>) {
     for entry in node.as_map_mut().into_iter().flat_map(Map::values_mut) {
         let dependency = &mut entry.node;
         if listed {
-            dependency.value = Value::Map(Map::new());
+            dependency.value = Value::Map(Map::default());
             default(
                 dependency,
                 "condition",

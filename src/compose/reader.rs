@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span as YamlSpan, Tag};
+use indexmap::map::Entry as Slot;
 
 use super::diagnostic::{FileId, Problems, Span};
 use super::hints;
 use super::scalar;
 use super::source::MAX_BYTES;
-use super::tree::{Directive, Entry, Map, Node, Value};
+use super::tree::{self, Directive, Entry, Map, Node, Value};
 
 /// Nesting that no real file comes near.
 pub(super) const MAX_DEPTH: usize = 100;
@@ -77,6 +78,7 @@ pub(super) fn read(text: &str, file: FileId, problems: &mut Problems) -> Vec<Nod
         file,
         anchors: HashMap::new(),
         names: HashMap::new(),
+        pending: Vec::new(),
         problems,
     };
     let mut documents = Vec::new();
@@ -117,6 +119,8 @@ struct Reader<'a, 'p, I: Iterator> {
     /// Of all documents of the file: as in Compose, an alias may name one of an earlier document.
     anchors: HashMap<usize, Anchor>,
     names: HashMap<String, usize>,
+    /// Keys of the mappings that are being read, the innermost last.
+    pending: Vec<(String, Entry)>,
     problems: &'p mut Problems,
 }
 
@@ -147,7 +151,9 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
         let range = span.byte_range().unwrap_or(0..0);
         let Range { start, mut end } = range;
         // The parser ends a block scalar or collection after the line break.
-        if let Some(covered) = self.text.get(start..end) {
+        if let Some(covered) = self.text.get(start..end)
+            && covered.ends_with(|c: char| c.is_whitespace())
+        {
             end = start + covered.trim_end().len();
         }
         let at = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
@@ -302,15 +308,13 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
     }
 
     fn mapping(&mut self, start: Span, depth: usize) -> Read<Sized> {
-        let mut map = Map::new();
+        let first = self.pending.len();
         let mut merged: Option<(Span, Node)> = None;
         let mut height = 0;
         loop {
             let (event, key_span) = self.next()?;
             if event == Event::MappingEnd {
-                if let Some((_, source)) = merged {
-                    self.merge_key(&mut map, source);
-                }
+                let map = self.collect(first, merged.map(|(_, source)| source));
                 let node = Node::new(Value::Map(map), enclosing(start, key_span));
                 return Ok(Sized {
                     node,
@@ -329,21 +333,40 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
                     None => merged = Some((key_span, value.node)),
                 }
             } else if let Some(key) = key {
-                self.insert(&mut map, key, key_span, value.node);
+                let node = value.node;
+                let entry = Entry {
+                    key: key_span,
+                    node,
+                };
+                self.pending.push((key, entry));
             }
         }
     }
 
-    fn insert(&mut self, map: &mut Map, key: String, span: Span, node: Node) {
-        match map.get(&key) {
-            Some(first) => {
-                let first = first.key;
-                self.twice(&key, span, first);
-            }
-            None => {
-                map.insert(key, Entry { key: span, node });
+    /// Makes a mapping of the keys from the one at `first` on that wait for it, and of what is merged
+    /// into it. Its size is known by now: most mappings are small, and room to grow would be half of
+    /// the memory.
+    fn collect(&mut self, first: usize, merged: Option<Node>) -> Map {
+        let below = merged.as_ref().and_then(Node::as_map).map_or(0, Map::len);
+        let mut map = tree::map_for(self.pending.len() - first + below);
+        let mut twice = Vec::new();
+        for (key, entry) in self.pending.drain(first..) {
+            match map.entry(key) {
+                Slot::Occupied(known) => {
+                    twice.push((known.key().clone(), entry.key, known.get().key));
+                }
+                Slot::Vacant(free) => {
+                    free.insert(entry);
+                }
             }
         }
+        for (key, span, first) in twice {
+            self.twice(&key, span, first);
+        }
+        if let Some(source) = merged {
+            self.merge_key(&mut map, source);
+        }
+        map
     }
 
     fn twice(&mut self, key: &str, span: Span, first: Span) {
@@ -430,12 +453,14 @@ impl<'a, I: Iterator<Item = Item<'a>>> Reader<'a, '_, I> {
 
     /// A block of lines at the end of a file that ends without a line break has none either.
     fn without_break<'t>(&self, text: &'t str, style: ScalarStyle, span: Span) -> &'t str {
-        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+            return text;
+        }
         let (_, last_line) = self.text.rsplit_once('\n').unwrap_or_default();
         let at_end = !last_line.trim().is_empty()
             && usize::try_from(span.end).is_ok_and(|end| end >= self.text.trim_end().len());
         match text.strip_suffix('\n') {
-            Some(shorter) if is_block && at_end => shorter,
+            Some(shorter) if at_end => shorter,
             _ => text,
         }
     }

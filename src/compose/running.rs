@@ -52,7 +52,7 @@ pub(super) fn check(tree: &Node, found: &mut Vec<Concern>) {
 }
 
 fn members<'a>(tree: &'a Node, key: &str) -> <&'a Map as IntoIterator>::IntoIter {
-    static EMPTY: std::sync::LazyLock<Map> = std::sync::LazyLock::new(Map::new);
+    static EMPTY: std::sync::LazyLock<Map> = std::sync::LazyLock::new(Map::default);
     tree.get(key)
         .and_then(Node::as_map)
         .unwrap_or(&EMPTY)

@@ -9,7 +9,7 @@ use std::fmt;
 use super::diagnostic::{Problems, Span, completion};
 use super::forms;
 use super::schema::{Keys, ListItem, NoValue, Others, Pattern, Shape, SizeFrom};
-use super::tree::{Directive, Entry, Map, Node, Value, Written};
+use super::tree::{self, Directive, Entry, Map, Node, Value, Written};
 use super::{bytes, duration, hints, scalar};
 
 /// Where in the tree the walk is, for messages.
@@ -187,7 +187,7 @@ pub(super) fn apply(
         Shape::Shorthand(key, known) => {
             if node.as_text().is_some() {
                 let inner = Node::new(std::mem::replace(&mut node.value, Value::Null), node.span);
-                node.value = Value::Map(Map::new());
+                node.value = Value::Map(Map::default());
                 node.set(key, inner);
             }
             keys(node, known, at, problems)
@@ -479,11 +479,11 @@ pub(super) fn unique(node: &Node, at: &At<'_>, problems: &mut Problems) {
         let Some(text) = item.scalar_text() else {
             continue;
         };
-        let told = format!("`{at}` has `{text}` twice");
         // `1` and `"1"` are two things.
         if let Some(first) = seen.insert((item.kind(), text), item.span) {
+            let text = item.scalar_text().unwrap_or_default();
             problems
-                .error(item.span, told)
+                .error(item.span, format!("`{at}` has `{text}` twice"))
                 .related(first, "first given here")
                 .help("take one of them out");
         }
@@ -502,7 +502,7 @@ fn names_of_list(node: &mut Node, item: ListItem, at: &At<'_>, problems: &mut Pr
     let Value::List(items) = std::mem::replace(&mut node.value, Value::Null) else {
         return Ok(());
     };
-    let mut map = Map::new();
+    let mut map = tree::map_for(items.len());
     for (index, mut name) in items.into_iter().enumerate() {
         if text(&mut name, &at.index(index), problems).is_err() {
             continue;
@@ -511,7 +511,7 @@ fn names_of_list(node: &mut Node, item: ListItem, at: &At<'_>, problems: &mut Pr
         let mut value = Node::new(Value::Null, span);
         value.directive = name.directive;
         if item == ListItem::Dependency {
-            value.value = Value::Map(Map::new());
+            value.value = Value::Map(Map::default());
             value.set("condition", Node::text("service_started", span));
             value.set("required", Node::new(Value::Bool(true), span));
         }
@@ -567,7 +567,7 @@ fn pairs_of_list(node: &mut Node, at: &At<'_>, problems: &mut Problems) {
     let Value::List(items) = std::mem::replace(&mut node.value, Value::Null) else {
         return;
     };
-    let mut map = Map::new();
+    let mut map = tree::map_for(items.len());
     for (index, mut item) in items.into_iter().enumerate() {
         if text(&mut item, &at.index(index), problems).is_err() {
             continue;

@@ -80,8 +80,14 @@ pub(super) enum Value {
     Map(Map),
 }
 
-/// A mapping, in the order of the file.
-pub(super) type Map = IndexMap<String, Entry>;
+/// A mapping, in the order of the file. Its hashes are seeded anew in every process: what the keys of
+/// a file would have to be to clash cannot be known when it is written.
+pub(super) type Map = IndexMap<String, Entry, foldhash::fast::RandomState>;
+
+/// A mapping with room for so many keys and no more.
+pub(super) fn map_for(keys: usize) -> Map {
+    Map::with_capacity_and_hasher(keys, Default::default())
+}
 
 /// A value of a mapping and the place of its key.
 #[derive(Debug, Clone, PartialEq)]

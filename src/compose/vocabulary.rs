@@ -165,7 +165,7 @@ fn items<'a>(node: &'a Node, key: &str) -> &'a [Node] {
 }
 
 fn map<'a>(node: &'a Node, key: &str) -> <&'a Map as IntoIterator>::IntoIter {
-    static EMPTY: std::sync::LazyLock<Map> = std::sync::LazyLock::new(Map::new);
+    static EMPTY: std::sync::LazyLock<Map> = std::sync::LazyLock::new(Map::default);
     node.get(key)
         .and_then(Node::as_map)
         .unwrap_or(&EMPTY)

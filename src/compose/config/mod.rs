@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::diagnostic::Diagnostics;
 use super::explain::{self, ExplainError};
-use super::load::LoadOptions;
+use super::load::{LoadOptions, Loaded};
 use super::source::Source;
 use crate::graph::GraphError;
 
@@ -105,6 +105,9 @@ pub struct Output {
     pub files: Vec<(PathBuf, String)>,
     /// Problems that did not stop the loading.
     pub warnings: Diagnostics,
+    /// What was loaded. To take a large stack apart again takes time that a program which ends here
+    /// need not spend.
+    pub loaded: Option<Box<Loaded>>,
 }
 
 /// Why there is nothing to write.
@@ -168,11 +171,13 @@ impl ConfigCommand {
             }
         }
         let stdout = match self.subject {
+            Subject::Model if self.quiet && self.format != Some(Format::Table) => String::new(),
             Subject::Environment => variables::environment(&loaded, source),
             _ => self.text(&loaded)?,
         };
         let mut output = Output {
-            warnings: loaded.warnings,
+            warnings: std::mem::take(&mut loaded.warnings),
+            loaded: Some(Box::new(loaded)),
             ..Output::default()
         };
         match &self.output {
@@ -205,6 +210,11 @@ impl ConfigCommand {
             Subject::Model | Subject::Services | Subject::Images => options.skip.interpolation,
             _ => false,
         };
+        options.skip.hashes = !matches!(self.subject, Subject::Hash(_));
+        options.skip.model = self.quiet
+            && self.subject == Subject::Model
+            && self.names.is_empty()
+            && self.digests == Digests::AsWritten;
         options
     }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
@@ -31,6 +32,11 @@ pub(super) fn is_used(tree: &Node) -> bool {
     services_of(tree).any(|(_, entry)| entry.node.get("extends").is_some())
 }
 
+/// Whether a service of a document extends one of another file.
+pub(super) fn names_files(tree: &Node) -> bool {
+    services_of(tree).any(|(_, entry)| entry.node.at(&["extends", "file"]).is_some())
+}
+
 fn services_of(tree: &Node) -> impl Iterator<Item = (&String, &Entry)> {
     let services = tree.get("services").and_then(Node::as_map);
     services.into_iter().flatten()
@@ -49,7 +55,7 @@ pub(super) fn extend(loader: &mut Loader<'_>, document: &mut Document, scope: Sc
         path: document.path.clone(),
         directory: scope.directory.to_path_buf(),
         services: std::mem::take(services),
-        documents: Documents::from([]),
+        documents: Documents::default(),
     };
     let mut extending = Extending {
         loader,
@@ -283,15 +289,14 @@ impl Extending<'_, '_, '_> {
     }
 
     fn read(&mut self, path: &Path, through: Through) -> Option<usize> {
-        let documents = self.loader.read(path, Some(through))?;
-        let mut documents = documents.to_vec();
+        let mut documents = Arc::unwrap_or_clone(self.loader.read(path, Some(through))?);
         for document in &mut documents {
             self.loader.interpolate(document, self.scope);
         }
         self.spaces.push(Space {
             path: path.to_path_buf(),
             directory: path.parent()?.to_path_buf(),
-            services: Map::new(),
+            services: Map::default(),
             documents: documents.into(),
         });
         Some(self.spaces.len() - 1)
@@ -344,11 +349,11 @@ impl Extending<'_, '_, '_> {
 
     fn resolve_paths(&self, space: usize, name: &str, entry: Entry) -> Map {
         let span = entry.key;
-        let mut services = Node::new(Value::Map(Map::new()), span);
+        let mut services = Node::new(Value::Map(Map::default()), span);
         if let Some(map) = services.as_map_mut() {
             map.insert(name.to_owned(), entry);
         }
-        let mut tree = Node::new(Value::Map(Map::new()), span);
+        let mut tree = Node::new(Value::Map(Map::default()), span);
         tree.set("services", services);
         unique::unify(&mut tree);
         let bases = Bases {

@@ -61,7 +61,7 @@ struct Document {
 }
 
 /// The documents of one file, as they were written.
-type Documents = Arc<[Node]>;
+pub(super) type Documents = Arc<Vec<Node>>;
 
 /// Loads the files of scopes.
 pub(super) struct Loader<'a> {
@@ -94,18 +94,9 @@ impl<'a> Loader<'a> {
     }
 
     /// The documents of the project's files as they were written, for what has to be known first.
-    pub(super) fn documents(&mut self, paths: &[PathBuf]) -> Vec<Node> {
-        let mut all = Vec::new();
-        for path in paths {
-            let documents = self.read(path, None);
-            all.extend(
-                documents
-                    .iter()
-                    .flat_map(|documents| documents.iter())
-                    .cloned(),
-            );
-        }
-        all
+    pub(super) fn documents(&mut self, paths: &[PathBuf]) -> Vec<Documents> {
+        let documents = paths.iter().filter_map(|path| self.read(path, None));
+        documents.collect()
     }
 
     /// Loads the files of a scope and merges them to one tree; `None` when none could be read.
@@ -117,12 +108,16 @@ impl<'a> Loader<'a> {
     ) -> Option<Node> {
         let mut tree: Option<Node> = None;
         let mut nothings: Vec<Node> = Vec::new();
+        let for_the_last_time = scope.included.is_none() && self.are_all(paths);
         for path in paths {
             let documents = self.read(path, through)?;
-            for document in documents.iter() {
+            if for_the_last_time {
+                self.files.remove(path);
+            }
+            for document in Arc::unwrap_or_clone(documents) {
                 let document = Document {
                     path: path.clone(),
-                    tree: document.clone(),
+                    tree: document,
                 };
                 self.lay(&mut tree, document, scope, &mut nothings);
             }
@@ -133,6 +128,15 @@ impl<'a> Loader<'a> {
         }
         unique::unify(&mut tree);
         Some(tree)
+    }
+
+    /// Whether these files, each named once, are all that there will be: nothing in what was read
+    /// names another one.
+    fn are_all(&self, paths: &[PathBuf]) -> bool {
+        let mut documents = self.files.values().flatten().flat_map(|file| file.iter());
+        let distinct: HashSet<&PathBuf> = paths.iter().collect();
+        distinct.len() == paths.len()
+            && !documents.any(|tree| tree.get("include").is_some() || extends::names_files(tree))
     }
 
     /// Lays a document over those before it.
@@ -188,7 +192,7 @@ impl<'a> Loader<'a> {
 }
 
 fn empty(span: Span) -> Node {
-    Node::new(Value::Map(Map::new()), span)
+    Node::new(Value::Map(Map::default()), span)
 }
 
 /// The entries of a section of a file.

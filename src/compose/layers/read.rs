@@ -46,7 +46,7 @@ impl Loader<'_> {
             let is_empty = document.value == Value::Null && !several;
             !is_empty && self.is_mapping(document)
         });
-        Some(kept.collect::<Vec<Node>>().into())
+        Some(Arc::new(kept.collect()))
     }
 
     fn is_mapping(&mut self, document: &Node) -> bool {

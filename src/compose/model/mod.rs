@@ -277,6 +277,7 @@ pub struct Service {
     pub pull_refresh_after: Option<String>,
     /// What Docker Compose calls the service's hash input: the canonical JSON of the service after
     /// loading, without `build`, `pull_policy`, `scale`, `deploy.replicas`, `depends_on`, `profiles`.
+    /// Empty when it was [left out](crate::compose::Skip::hashes).
     pub hash_input: String,
 }
 

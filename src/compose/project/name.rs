@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::compose::diagnostic::Problems;
+use crate::compose::layers::Documents;
 use crate::compose::template::{self, Lookup};
-use crate::compose::tree::Node;
 
 /// The variable that has the project's name, for all else that stands in the files.
 const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
@@ -32,7 +32,7 @@ pub(in crate::compose) fn chosen(
 /// The name that the files give: that of the last one that has any, with variables and normalized;
 /// else that of the project's directory.
 pub(in crate::compose) fn written(
-    documents: &[Node],
+    documents: &[Documents],
     directory: &Path,
     lookup: &Lookup<'_>,
     problems: &mut Problems,
@@ -40,6 +40,7 @@ pub(in crate::compose) fn written(
     let mut names = documents
         .iter()
         .rev()
+        .flat_map(|file| file.iter().rev())
         .filter_map(|document| document.get("name"));
     let last = names.find(|node| node.as_text().is_some_and(|text| !text.is_empty()));
     let base = directory.file_name().unwrap_or_default().to_string_lossy();

@@ -394,7 +394,7 @@ fn fielded(
                 members.push((key.to_owned(), Printed::Null));
             }
             _ if field.print == Print::WithParent => {
-                let empty = Node::new(Value::Map(Map::new()), Span::default());
+                let empty = Node::new(Value::Map(Map::default()), Span::default());
                 members.extend(
                     print(&empty, &field.shape, dialect).map(|value| (key.to_owned(), value)),
                 );
