@@ -1,21 +1,139 @@
 //! Values that several commands take.
 
+use std::io::Write;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::error::{Error, Result};
 use crate::engine::native::parse_signal;
+use crate::ui::{Table, Template, TemplateError};
 
 /// `--format` of listings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) enum Format {
     /// A table for people.
     #[default]
     Table,
     /// JSON for programs.
     Json,
+    /// A line for each row, made by a Go template.
+    Template(Template),
+    /// A table whose columns a Go template makes (`table {{.ID}}\t{{.Name}}`).
+    TableOf(Template),
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "" | "table" | "pretty" => return Ok(Self::Table),
+            "json" => return Ok(Self::Json),
+            _ => {}
+        }
+        // Docker takes `\t` and `\n` as a shell passes them.
+        let plain = text.replace("\\t", "\t").replace("\\n", "\n");
+        let parse = |text: &str| Template::parse(text).map_err(|error| error.to_string());
+        match plain
+            .strip_prefix("table ")
+            .or(plain.strip_prefix("table\t"))
+        {
+            Some(columns) => parse(columns.trim_start()).map(Self::TableOf),
+            None if !plain.contains("{{") => Err(format!(
+                "`{text}` is no format: there are `table`, `json`, and Go templates as `{{{{.Name}}}}`"
+            )),
+            None => parse(&plain).map(Self::Template),
+        }
+    }
+}
+
+impl Format {
+    /// Writes rows, when it is the form for programs or a template; a table is the command's own.
+    /// `heads` are the columns whose head is not the field's name in capitals.
+    pub(crate) fn write_rows(
+        &self,
+        rows: &[impl Serialize],
+        heads: &[(&str, &str)],
+        out: &mut dyn Write,
+    ) -> Result<Written> {
+        let template = match self {
+            Self::Table => return Ok(Written::No),
+            Self::Json => {
+                for row in rows {
+                    writeln!(out, "{}", json_line(row)?)?;
+                }
+                return Ok(Written::Yes);
+            }
+            Self::Template(template) | Self::TableOf(template) => template,
+        };
+        let mut table: Option<Table> = None;
+        for row in rows {
+            let row = to_value(row)?;
+            let text = render(template, &row)?;
+            if matches!(self, Self::Template(_)) {
+                writeln!(out, "{text}")?;
+                continue;
+            }
+            let cells = text.split('\t').map(str::to_owned).collect();
+            let table = table.get_or_insert_with(|| {
+                let head = template.heads(&row, heads);
+                Table::new(&head.split('\t').collect::<Vec<_>>())
+            });
+            table.row(cells);
+        }
+        if let Some(table) = table {
+            table.write(out)?;
+        }
+        Ok(Written::Yes)
+    }
+}
+
+/// Whether rows were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    Yes,
+    No,
+}
+
+/// Documents as `inspect` prints them: a list, or a line each where there is a template.
+pub(crate) fn write_documents(
+    documents: Vec<Value>,
+    format: Option<&Format>,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let template = match format {
+        Some(Format::Template(template) | Format::TableOf(template)) => template,
+        Some(Format::Json) => {
+            writeln!(out, "{}", json_line(&documents)?)?;
+            return Ok(());
+        }
+        Some(Format::Table) | None => {
+            let text = serde_json::to_string_pretty(&Value::Array(documents))
+                .map_err(|error| Error::new("cannot write JSON").because(error))?;
+            writeln!(out, "{text}")?;
+            return Ok(());
+        }
+    };
+    for document in &documents {
+        writeln!(out, "{}", render(template, document)?)?;
+    }
+    Ok(())
+}
+
+/// A row as a template sees it.
+pub(crate) fn to_value(row: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(row).map_err(|error| Error::new("cannot write JSON").because(error))
+}
+
+/// What a template makes of a document.
+pub(crate) fn render(template: &Template, document: &Value) -> Result<String> {
+    let failed = |error: TemplateError| {
+        Error::new("the template of --format does not fit what it is to show").because(error)
+    };
+    template.render(document).map_err(failed)
 }
 
 /// A `--timeout` in seconds; Docker Compose takes a negative one as "no limit".
@@ -70,6 +188,46 @@ mod tests {
         for text in ["", "SIG", "0", "65", "-9", "NOPE", "RTMIN+99"] {
             assert!(signal(text).is_err(), "{text}");
         }
+    }
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Row {
+        #[serde(rename = "ID")]
+        id: u32,
+        service_name: &'static str,
+    }
+
+    fn written(format: &str) -> std::result::Result<String, String> {
+        let rows =
+            [(1, "web"), (22, "a-long-name")].map(|(id, service_name)| Row { id, service_name });
+        let mut out = Vec::new();
+        format
+            .parse::<Format>()?
+            .write_rows(&rows, &[("ID", "CONTAINER ID")], &mut out)
+            .map_err(|error| error.to_string())?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn rows_are_written_as_templates_say() {
+        assert_eq!(written("{{.ID}}").unwrap(), "1\n22\n");
+        assert_eq!(
+            written("json").unwrap(),
+            "{\"ID\":1,\"ServiceName\":\"web\"}\n{\"ID\":22,\"ServiceName\":\"a-long-name\"}\n"
+        );
+        insta::assert_snapshot!(written("table {{.ServiceName}}\\t{{.ID}}").unwrap(), @r"
+        SERVICE NAME   CONTAINER ID
+        web            1
+        a-long-name    22
+        ");
+        assert!(written("yaml").unwrap_err().contains("is no format"));
+        assert!(written("{{.ID").unwrap_err().contains("column 1"));
+        let error = written("{{.Id}}").unwrap_err();
+        assert!(
+            error.contains("there is no field `Id`; there are ID, ServiceName"),
+            "{error}"
+        );
     }
 
     #[test]

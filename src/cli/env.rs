@@ -2,9 +2,8 @@
 
 use std::io::Write as _;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::choice::Format;
 use super::context::Context;
 use super::error::{Error, Result};
 use crate::compose::explain::{self, ExplainError};
@@ -20,9 +19,18 @@ pub(crate) struct Env {
     service: Option<String>,
     /// Form of the output.
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
-    format: Format,
+    format: Form,
     #[command(subcommand)]
     command: Option<EnvCommand>,
+}
+
+/// `--format` of `env`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// A table for people.
+    Table,
+    /// JSON for programs.
+    Json,
 }
 
 /// Sub-commands of `env`.
@@ -38,7 +46,7 @@ enum EnvCommand {
         key: String,
         /// Form of the output.
         #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
-        format: Format,
+        format: Form,
     },
 }
 
@@ -56,8 +64,8 @@ impl Env {
             }) => {
                 let found = explain::variable(source, &options, (&service, &key), &images)?;
                 print(&match format {
-                    Format::Table => found.to_string(),
-                    Format::Json => explain::json(&found),
+                    Form::Table => found.to_string(),
+                    Form::Json => explain::json(&found),
                 })?;
                 match found.value {
                     Some(_) => Ok(()),
@@ -69,8 +77,8 @@ impl Env {
                 let service = self.service.unwrap_or_default();
                 let found = explain::environment(source, &options, &service, &images)?;
                 print(&match self.format {
-                    Format::Table => explain::table(&found),
-                    Format::Json => explain::json(&found),
+                    Form::Table => explain::table(&found),
+                    Form::Json => explain::json(&found),
                 })?;
                 let image = found.first().and_then(|variable| variable.image.as_ref());
                 if let Some(image) = image.filter(|image| !image.is_here) {

@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::choice::{Format, json_line};
+use super::choice::{Format, Written, json_line};
 use super::containers;
 use super::context::Context;
 use super::error::Result;
@@ -28,8 +28,8 @@ pub(crate) struct Images {
     /// Print ids only.
     #[arg(short, long)]
     quiet: bool,
-    /// Form of the list.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    /// Form of the list: `table`, `json`, a Go template, or `table` and a Go template.
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
 }
 
@@ -83,7 +83,11 @@ impl Images {
             }
         } else if self.format == Format::Json {
             writeln!(out, "{}", json_line(&rows)?)?;
-        } else {
+        } else if self
+            .format
+            .write_rows(rows, &[("ID", "IMAGE ID")], &mut out)?
+            == Written::No
+        {
             let now = Timestamp::now();
             let head = [
                 "CONTAINER",
@@ -145,7 +149,7 @@ pub(super) fn names(reference: &Reference) -> (String, String) {
 }
 
 /// Twelve digits of an id.
-fn short(id: &str) -> String {
+pub(super) fn short(id: &str) -> String {
     let digits = id.strip_prefix("sha256:").unwrap_or(id);
     digits.chars().take(12).collect()
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::choice::{Format, write_documents};
 use super::containers::{self, Listed, State, listed, log_dir};
 use super::context::Context;
 use super::error::{Error, Result};
@@ -28,6 +29,9 @@ pub(crate) struct Inspect {
     /// Names of containers, ids, or the first digits of ids.
     #[arg(value_name = "CONTAINER", required = true)]
     containers: Vec<String>,
+    /// `json`, or a Go template for a line about each.
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<Format>,
 }
 
 impl Inspect {
@@ -45,9 +49,7 @@ impl Inspect {
             }
         }
         let mut out = std::io::stdout().lock();
-        let text = serde_json::to_string_pretty(&Value::Array(found))
-            .map_err(|error| Error::new("cannot write JSON").because(error))?;
-        writeln!(out, "{text}")?;
+        write_documents(found, self.format.as_ref(), &mut out)?;
         out.flush()?;
         match errors.is_empty() {
             true => Ok(()),

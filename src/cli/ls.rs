@@ -6,7 +6,7 @@ use std::io::Write;
 use clap::Args;
 use serde::Serialize;
 
-use super::choice::{Format, json_line};
+use super::choice::{Format, Written, json_line};
 use super::containers::{Listed, listed};
 use super::context::Context;
 use super::error::{Error, Result};
@@ -26,8 +26,8 @@ pub(crate) struct Ls {
     /// Only projects whose name has this in it (`name=TEXT`).
     #[arg(long, value_name = "FILTER")]
     filter: Vec<String>,
-    /// Form of the list.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    /// Form of the list: `table`, `json`, a Go template, or `table` and a Go template.
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
 }
 
@@ -100,7 +100,7 @@ impl Ls {
             }
         } else if self.format == Format::Json {
             writeln!(out, "{}", json_line(&rows)?)?;
-        } else {
+        } else if self.format.write_rows(rows, &[], out)? == Written::No {
             let mut table = Table::new(&["NAME", "STATUS", "CONFIG FILES"]);
             for row in rows {
                 table.row(vec![

@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::choice::{Format, json_line};
+use super::choice::Format;
 use super::containers::{self, Listed, State, ports_text, publishers, short_id};
 use super::context::Context;
 use super::error::{Error, Result};
@@ -36,8 +36,8 @@ pub(crate) struct Ps {
     /// The same as `status=STATE`.
     #[arg(long, value_name = "FILTER")]
     filter: Vec<String>,
-    /// Form of the list.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    /// Form of the list: `table`, `json`, a Go template, or `table` and a Go template.
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
     /// Do not shorten ids and commands.
     #[arg(long)]
@@ -119,10 +119,9 @@ impl Ps {
             for name in names {
                 writeln!(out, "{name}")?;
             }
-        } else if self.format == Format::Json {
-            for listed in list {
-                writeln!(out, "{}", json_line(&self.row(listed, now))?)?;
-            }
+        } else if self.format != Format::Table {
+            let rows: Vec<Row> = list.iter().map(|listed| self.row(listed, now)).collect();
+            self.format.write_rows(&rows, &HEADS, out)?;
         } else {
             let head = [
                 "NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS",
@@ -199,6 +198,13 @@ impl Ps {
         }
     }
 }
+
+/// Columns whose heads are not their names.
+const HEADS: [(&str, &str); 3] = [
+    ("ID", "CONTAINER ID"),
+    ("RunningFor", "CREATED"),
+    ("ExitCode", "EXIT CODE"),
+];
 
 /// A container as `docker compose ps --format json` has it: its fields in its order.
 #[derive(Debug, Serialize)]

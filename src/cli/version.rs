@@ -2,8 +2,10 @@
 
 use std::io::Write as _;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use serde_json::{Value, json};
 
+use super::choice::{Format, render};
 use super::error::Result;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -14,35 +16,34 @@ pub(crate) struct Version {
     /// Print the number only.
     #[arg(long)]
     short: bool,
-    /// Form of the answer.
-    #[arg(
-        short,
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        default_value = "pretty"
-    )]
-    format: Form,
-}
-
-/// `--format` of `version`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// A line for people.
-    Pretty,
-    /// JSON for programs.
-    Json,
+    /// Form of the answer: `pretty`, `json`, or a Go template.
+    #[arg(short, long, value_name = "FORMAT", default_value = "pretty")]
+    format: Format,
 }
 
 impl Version {
     /// Does it.
     pub(crate) fn run(self) -> Result<()> {
-        let text = match (self.short, self.format) {
+        let text = match (self.short, &self.format) {
             (true, _) => VERSION.to_owned(),
-            (_, Form::Json) => format!("{{\"version\":\"{VERSION}\"}}"),
-            (_, Form::Pretty) => format!("stack version {VERSION}"),
+            (_, Format::Json) => format!("{{\"version\":\"{VERSION}\"}}"),
+            (_, Format::Table) => format!("stack version {VERSION}"),
+            (_, Format::Template(template) | Format::TableOf(template)) => {
+                render(template, &document())?
+            }
         };
         writeln!(std::io::stdout(), "{text}")?;
         Ok(())
     }
+}
+
+/// What a template sees: Docker's fields, as far as there is one program only. Scripts ask for the
+/// version of the server, too.
+fn document() -> Value {
+    let part = json!({
+        "Version": VERSION,
+        "Os": std::env::consts::OS,
+        "Arch": std::env::consts::ARCH,
+    });
+    json!({ "Version": VERSION, "Client": part, "Server": part })
 }

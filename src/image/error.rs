@@ -78,6 +78,27 @@ pub enum Error {
         /// The blob or document.
         digest: Digest,
     },
+    /// Something of an image is not in the store, so it cannot be saved.
+    #[error(
+        "{digest} of the image {image} is not in the store, so it cannot be saved: pull or load the image again"
+    )]
+    SaveMissing {
+        /// Its name or ID.
+        image: String,
+        /// The blob or document.
+        digest: Digest,
+    },
+    /// What an archive is written to takes no more.
+    #[error("cannot write the archive")]
+    Write {
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Something comes in, so nothing may be deleted.
+    #[error(
+        "images are pulled, loaded or built just now, so nothing was deleted: try again when that is done"
+    )]
+    Busy,
     /// An import of nothing.
     #[error(
         "the archive is empty, so it makes no image: did the program fail that should have written it?"

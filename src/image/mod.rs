@@ -16,6 +16,7 @@ mod change;
 mod config;
 mod digest;
 mod error;
+mod history;
 mod import;
 mod layer;
 mod load;
@@ -25,6 +26,7 @@ mod pull;
 mod push;
 mod reference;
 mod registry;
+mod save;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -32,6 +34,7 @@ mod testing;
 pub use config::{ConfigChange, Healthcheck};
 pub use digest::{Digest, DigestError};
 pub use error::{Error, LayerSource};
+pub use history::HistoryEntry;
 pub use import::ImportOptions;
 pub use layer::{ArchiveError, EntryError, LayerError, Packing};
 pub use progress::{Phase, Progress, ProgressSink, no_progress};
@@ -40,6 +43,7 @@ pub use push::{PushOptions, Pushed, push};
 pub use reference::{Reference, ReferenceError};
 pub use registry::{Credentials, LoggedOut, Registries, RegistryError, Stored, log_in, log_out};
 pub use registry::{Fetched, FileVersion, fetch_file};
+pub use save::SavedImage;
 pub use store::{Hold, Image, ImageStore, ImageSummary, Removed, Snapshot, StoredLayer};
 
 /// What the functions of this module return.

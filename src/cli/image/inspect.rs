@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::no_such_image;
+use crate::cli::choice::{Format, write_documents};
 use crate::cli::context::Context;
 use crate::cli::error::{Error, Result};
 use crate::image::{Image, Reference};
@@ -16,6 +17,9 @@ pub(crate) struct Inspect {
     /// Names of images, ids, or the first digits of ids.
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,
+    /// `json`, or a Go template for a line about each.
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<Format>,
 }
 
 impl Inspect {
@@ -30,10 +34,8 @@ impl Inspect {
                 None => missing.push(text),
             }
         }
-        let text = serde_json::to_string_pretty(&Value::Array(found))
-            .map_err(|error| Error::new("cannot write JSON").because(error))?;
         let mut out = std::io::stdout().lock();
-        writeln!(out, "{text}")?;
+        write_documents(found, self.format.as_ref(), &mut out)?;
         out.flush()?;
         match missing[..] {
             [] => Ok(()),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::short;
-use crate::cli::choice::{Format, json_line};
+use crate::cli::choice::{Format, Written};
 use crate::cli::context::Context;
 use crate::cli::error::Result;
 use crate::cli::images::names;
@@ -29,8 +29,8 @@ pub(crate) struct List {
     /// Show digests.
     #[arg(long)]
     digests: bool,
-    /// Form of the list.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    /// Form of the list: `table`, `json`, a Go template, or `table` and a Go template.
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
 }
 
@@ -125,10 +125,8 @@ impl List {
             }
             return Ok(());
         }
-        if self.format == Format::Json {
-            for row in rows {
-                writeln!(out, "{}", json_line(row)?)?;
-            }
+        let heads = [("ID", "IMAGE ID"), ("CreatedSince", "CREATED")];
+        if self.format.write_rows(rows, &heads, out)? == Written::Yes {
             return Ok(());
         }
         let head = match self.digests {

@@ -1,6 +1,7 @@
 //! `stack image …`: images, apart from any project.
 
 pub(super) mod build;
+mod history;
 mod import;
 mod inspect;
 mod list;
@@ -8,6 +9,7 @@ mod load;
 mod pull;
 mod push;
 mod remove;
+mod save;
 mod settle;
 mod tag;
 
@@ -27,6 +29,8 @@ use crate::ui::progress::Transfer;
 pub(crate) enum Image {
     /// Build an image from a Dockerfile.
     Build(Box<build::Build>),
+    /// Show how an image came to be.
+    History(history::History),
     /// Make an image of a root file system archive.
     Import(import::Import),
     /// Load images that another tool saved.
@@ -41,6 +45,8 @@ pub(crate) enum Image {
     /// Take names of images away, and what no name stands for any more.
     #[command(visible_alias = "remove")]
     Rm(remove::Remove),
+    /// Save images in an archive that other tools load.
+    Save(save::Save),
     /// Wait until all images would survive a power cut.
     #[command(hide = true)]
     Settle(settle::Settle),
@@ -55,12 +61,14 @@ impl Image {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         match self {
             Self::Build(build) => build.run(context),
+            Self::History(history) => history.run(context),
             Self::Import(import) => import.run(context),
             Self::Load(load) => load.run(context),
             Self::Ls(list) => list.run(context),
             Self::Pull(pull) => pull.run(context),
             Self::Push(push) => push.run(context),
             Self::Rm(remove) => remove.run(context),
+            Self::Save(save) => save.run(context),
             Self::Settle(settle) => settle.run(context),
             Self::Tag(tag) => tag.run(context),
             Self::Inspect(inspect) => inspect.run(context),

@@ -113,11 +113,12 @@ impl<R: Read> Archive<R> {
         if block.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        let header = Header::from_byte_slice(&block).clone();
-        match header.cksum() {
-            Ok(sum) if sums(&block).contains(&i64::from(sum)) => Ok(Some(header)),
-            _ => Err(ArchiveError::Checksum),
+        match Header::from_byte_slice(&block).cksum() {
+            Ok(sum) if sums(&block).contains(&i64::from(sum)) => {}
+            _ => return Err(ArchiveError::Checksum),
         }
+        zero_blank_numbers(&mut block);
+        Ok(Some(Header::from_byte_slice(&block).clone()))
     }
 
     fn extension(&mut self, header: &Header) -> Result<Vec<u8>, ArchiveError> {
@@ -304,6 +305,25 @@ fn sums(block: &[u8; BLOCK as usize]) -> [i64; 2] {
         bytes().map(i64::from).sum(),
         bytes().map(|byte| i64::from(byte.cast_signed())).sum(),
     ]
+}
+
+/// A number of which there are only blanks and NULs is 0, as for Go's reader: programs leave the
+/// fields empty that an entry has no use for.
+fn zero_blank_numbers(block: &mut [u8; BLOCK as usize]) {
+    // mode, uid, gid, size, mtime; the numbers of a device, where the format has them.
+    let plain = [100..108, 108..116, 116..124, 124..136, 136..148];
+    let devices = [329..337, 337..345];
+    let has_devices = block[257..262] == *b"ustar";
+    let devices = devices.into_iter().filter(|_| has_devices);
+    for place in plain.into_iter().chain(devices) {
+        let field = &mut block[place];
+        if field.iter().all(|byte| matches!(byte, b' ' | 0)) {
+            field.fill(b'0');
+            if let Some(last) = field.last_mut() {
+                *last = 0;
+            }
+        }
+    }
 }
 
 /// Nonsense in a time is no reason to refuse a file.

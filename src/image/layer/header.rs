@@ -10,7 +10,7 @@ const NAME_MAX: usize = 100;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Body<'a> {
+pub(in crate::image) enum Body<'a> {
     /// A file of so many bytes, which follow.
     File(u64),
     Directory,
@@ -36,7 +36,7 @@ pub(super) struct Attributes {
 }
 
 /// Bytes that fill the last block of a file.
-pub(super) fn padding(size: u64) -> usize {
+pub(in crate::image) fn padding(size: u64) -> usize {
     (BLOCK - (size % BLOCK as u64) as usize) % BLOCK
 }
 
@@ -59,6 +59,19 @@ pub(super) fn encode(name: &[u8], body: &Body<'_>, attributes: &Attributes) -> V
     }
     out.extend_from_slice(&plain(name, body, attributes));
     out
+}
+
+/// The same for an entry of root's without a time.
+pub(in crate::image) fn encode_plain(name: &[u8], body: &Body<'_>, mode: u32) -> Vec<u8> {
+    let attributes = Attributes {
+        mode,
+        uid: 0,
+        gid: 0,
+        mtime: 0,
+        capability: None,
+        user: Vec::new(),
+    };
+    encode(name, body, &attributes)
 }
 
 fn plain(name: &[u8], body: &Body<'_>, attributes: &Attributes) -> [u8; BLOCK] {

@@ -239,6 +239,56 @@ fn kinds_and_owners_that_no_layer_has_are_refused() {
 }
 
 #[test]
+fn numbers_that_are_left_empty_are_zero_as_for_docker() {
+    let fields = [100..108, 108..116, 116..124, 136..148, 329..337, 337..345];
+    for blank in [0, b' '] {
+        let empty = |header: &mut tar::Header| {
+            for field in fields.clone() {
+                header.as_mut_bytes()[field].fill(blank);
+            }
+        };
+        let layer = unpack(&Tar::new().entry(b'0', "f", empty, b"text").finish());
+        let found = fs::metadata(layer.fs().join("f")).unwrap();
+        assert_eq!((found.uid(), found.gid(), found.mtime()), (0, 0, 0));
+        assert_eq!(found.mode() & 0o7777, 0);
+        assert_eq!(found.len(), 4);
+        let all = |header: &mut tar::Header| {
+            empty(header);
+            header.as_mut_bytes()[124..136].fill(blank);
+        };
+        let layer = unpack(&Tar::new().entry(b'5', "d", all, b"").finish());
+        assert!(layer.fs().join("d").is_dir());
+        // An empty size is no leave to take what follows for a file.
+        let layer = unpack(
+            &Tar::new()
+                .entry(b'0', "f", all, b"")
+                .file("g", "g")
+                .finish(),
+        );
+        assert_eq!(fs::metadata(layer.fs().join("f")).unwrap().len(), 0);
+        assert_eq!(fs::read(layer.fs().join("g")).unwrap(), b"g");
+    }
+}
+
+#[test]
+fn numbers_that_are_none_are_refused_with_their_field() {
+    for (field, name, text) in [
+        (100..108, "mode", &b"9999999\0"[..]),
+        (108..116, "uid", b"-1\0\0\0\0\0\0"),
+        (116..124, "gid", b"0x10\0\0\0\0"),
+        (124..136, "size", b"12 34\0\0\0\0\0\0\0"),
+    ] {
+        let bad = |header: &mut tar::Header| header.as_mut_bytes()[field].copy_from_slice(text);
+        let error = unpack(&Tar::new().entry(b'0', "f", bad, b"").finish()).error();
+        assert!(error.contains(&format!("`{name}`")), "{name}: {error}");
+    }
+    // A size below zero, in the binary form of GNU tar.
+    let negative = |header: &mut tar::Header| header.as_mut_bytes()[124..136].fill(0xff);
+    let archive = Tar::new().entry(b'0', "f", negative, b"x").finish();
+    assert!(unpack(&archive).result.is_err());
+}
+
+#[test]
 fn bombs_stop_at_the_limit() {
     let small = Limits {
         bytes: 1 << 20,

@@ -30,6 +30,7 @@ pub use pack::Packing;
 
 pub(super) use attributes::inherit;
 pub(super) use contents::{Contents, spread};
+pub(super) use header::{Body as EntryBody, encode_plain as encode_entry, padding};
 pub(super) use ingest::{Blob, Chunked, Chunks, Ingested, Sink, ingest};
 pub(super) use pack::pack;
 pub(super) use remove::remove_tree;

@@ -330,6 +330,12 @@ impl ImageStore {
         diff_ids(config)?.iter().map(|id| self.layer_size(id)).sum()
     }
 
+    /// Bytes of each layer of an image, the bottom one first.
+    pub(super) fn layer_sizes(&self, image: &Image) -> Result<Vec<u64>> {
+        let ids = diff_ids(&image.config)?;
+        ids.iter().map(|id| self.layer_size(id)).collect()
+    }
+
     /// Notes that the registry was asked for an image, and has nothing newer.
     pub(super) fn note_pull(&self, reference: &Reference, now: Timestamp) -> Result<()> {
         let _lock = Lock::exclusive(&self.index_lock())?;
