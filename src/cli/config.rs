@@ -11,6 +11,9 @@ use super::error::{Error, Result};
 use crate::compose::config::{Asked, ConfigCommand, ConfigError, Digests, Format};
 use crate::compose::{LoadOptions, Skip};
 
+#[cfg(test)]
+mod budget;
+
 /// Flags of `config`.
 #[derive(Debug, Args)]
 pub(crate) struct Config {

@@ -1,6 +1,8 @@
 //! Every `unsafe` block and raw system call, each with its SAFETY note. No policy.
 
 #![allow(unsafe_code, reason = "the one place for it; denied everywhere else")]
+#[cfg(test)]
+pub(crate) mod allocations;
 pub(crate) mod async_fd;
 pub(crate) mod bpf;
 pub(crate) mod clone;
