@@ -71,8 +71,10 @@ static SERVICE: &[Rule] = &[
 
 /// Exceptions from the general rule elsewhere; the name under the section is left out.
 static OTHERS: &[(&str, Rule)] = &[
+    ("configs", service(&["labels"], Merge::Pairs)),
     ("networks", service(&["ipam", "config"], Merge::Pools)),
     ("networks", service(&["labels"], Merge::Pairs)),
+    ("secrets", service(&["labels"], Merge::Pairs)),
     ("volumes", service(&["labels"], Merge::Pairs)),
 ];
 
@@ -393,7 +395,17 @@ pub(super) fn refuse_other_kinds(
     path: &Path<'_>,
     problems: &mut Problems,
 ) {
-    if over.directive != Directive::Merge || over.value == Value::Null {
+    if over.directive != Directive::Merge {
+        return;
+    }
+    if over.value == Value::Null {
+        // Nothing changes nothing, but for this one.
+        if rule_for(path) == Some(Merge::SameDriver) && base.value != Value::Null {
+            problems
+                .error(over.span, format!("`{}` has no value", path.join(".")))
+                .related(base.span, "before")
+                .help("take the key out, or write `!reset` to take away what is before");
+        }
         return;
     }
     match (&base.value, &over.value) {
