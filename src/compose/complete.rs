@@ -1,5 +1,5 @@
-//! Keys that must be there: looked for when all layers of a tree are known, for what one file leaves
-//! out another may have.
+//! Keys that must be there: looked for each time a file was laid over those before it, for what one
+//! file leaves out an earlier one may have, or a service that is extended.
 
 use super::diagnostic::Problems;
 use super::schema::{self, Keys, Shape};

@@ -450,6 +450,10 @@ pub(super) fn device_count(node: &mut Node, at: &At<'_>, problems: &mut Problems
 /// One limit for both, or `{soft, hard}`.
 pub(super) fn ulimit(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
     if node.as_map().is_none() {
+        let of_build = at.keys().contains(&"build");
+        if matches!(node.value, Value::Float(_)) || (of_build && node.as_text().is_some()) {
+            return wrong(node, "a whole number", at, problems);
+        }
         shape::integer(node, (i64::MIN, i64::MAX), at, problems)?;
         // Docker Compose cannot tell one limit of 0 from two.
         if node.as_int() == Some(0) {

@@ -14,7 +14,7 @@ use super::paths::Bases;
 use super::project::{self, Variables, display_path};
 use super::source::Source;
 use super::tree::{Map, Node, Value};
-use super::{check, complete, defaults, environment, paths, render, running, typed};
+use super::{check, defaults, environment, paths, render, running, typed};
 
 /// What to load. Values given here win over the `COMPOSE_*` variables.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -205,9 +205,6 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
     let name_span = tree.get("name").map_or(span, |node| node.span);
     if tree.get("services").is_none() {
         tree.set("services", Node::new(Value::Map(Map::default()), span));
-    }
-    if !raw {
-        complete::check(&tree, problems);
     }
     if !(raw && options.skip.normalization) {
         tree.set("name", Node::text(name.as_str(), name_span));

@@ -8,6 +8,8 @@
 //! The same merge lays a file over the files before it, a service over the one that it extends, and
 //! a file over those that it includes. What was replaced is remembered in [`Node::earlier`].
 
+use indexmap::IndexMap;
+
 use super::diagnostic::Problems;
 use super::tree::{Directive, Entry, Layer, Map, Node, Value, Written};
 
@@ -71,8 +73,10 @@ static SERVICE: &[Rule] = &[
 
 /// Exceptions from the general rule elsewhere; the name under the section is left out.
 static OTHERS: &[(&str, Rule)] = &[
+    ("configs", service(&["labels"], Merge::Pairs)),
     ("networks", service(&["ipam", "config"], Merge::Pools)),
     ("networks", service(&["labels"], Merge::Pairs)),
+    ("secrets", service(&["labels"], Merge::Pairs)),
     ("volumes", service(&["labels"], Merge::Pairs)),
 ];
 
@@ -252,25 +256,23 @@ impl Merging {
     /// pool is merged with it; another subnet takes the place of all that were there, and what they
     /// say besides it goes to the next one that is found. (`override/merge.go`, `mergeIPAMConfig`)
     fn pools(&self, earlier: &mut Vec<Node>, later: Vec<Node>, path: &Path<'_>) {
-        let mut pools: Vec<Node> = Vec::new();
-        let at = |pools: &[Node], subnet: &Option<String>| {
-            pools.iter().position(|pool| subnet_of(pool) == *subnet)
-        };
+        let later: Vec<(Option<String>, Node)> = later
+            .into_iter()
+            .map(|pool| (subnet_of(&pool), pool))
+            .collect();
+        // A pool of each subnet, so that thousands are found at once.
+        let mut pools: IndexMap<Option<String>, Node> = IndexMap::new();
         for mut original in std::mem::take(earlier) {
-            for over in &later {
-                let subnet = subnet_of(over);
-                if subnet != subnet_of(&original) && at(&pools, &subnet).is_none() {
-                    pools.push(over.clone());
+            for (subnet, over) in &later {
+                if *subnet != subnet_of(&original) && !pools.contains_key(subnet) {
+                    pools.insert(subnet.clone(), over.clone());
                     continue;
                 }
                 self.merge(&mut original, over.clone(), path);
-                match at(&pools, &subnet_of(&original)) {
-                    Some(index) => pools[index] = original.clone(),
-                    None => pools.push(original.clone()),
-                }
+                pools.insert(subnet_of(&original), original.clone());
             }
         }
-        *earlier = pools;
+        *earlier = pools.into_values().collect();
     }
 }
 
@@ -393,7 +395,17 @@ pub(super) fn refuse_other_kinds(
     path: &Path<'_>,
     problems: &mut Problems,
 ) {
-    if over.directive != Directive::Merge || over.value == Value::Null {
+    if over.directive != Directive::Merge {
+        return;
+    }
+    if over.value == Value::Null {
+        // Nothing changes nothing, but for this one.
+        if rule_for(path) == Some(Merge::SameDriver) && base.value != Value::Null {
+            problems
+                .error(over.span, format!("`{}` has no value", path.join(".")))
+                .related(base.span, "before")
+                .help("take the key out, or write `!reset` to take away what is before");
+        }
         return;
     }
     match (&base.value, &over.value) {

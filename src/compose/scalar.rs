@@ -32,7 +32,8 @@ pub(super) fn resolve(text: &str) -> Value {
         return Value::Int(number);
     }
     if is_float(&digits)
-        && let Ok(number) = digits.parse()
+        && let Ok(number) = digits.parse::<f64>()
+        && number.is_finite()
     {
         return Value::Float(number);
     }
@@ -167,6 +168,7 @@ mod tests {
             ("2001-01-01", "2001-01-01 00:00:00 +0000 UTC"),
             ("0x-5", "0x-5"),
             ("-", "-"),
+            ("1e400", "1e400"),
             ("1.2.3.4", "1.2.3.4"),
         ];
         for (written, expected) in table {

@@ -207,6 +207,21 @@ fn finite(node: &Node, at: &At<'_>, problems: &mut Problems) -> Shaped {
     }
 }
 
+/// The same for all that is below a key that has no shape. The depth of a tree is bounded by its reader.
+fn finite_below(node: &Node, at: &At<'_>, problems: &mut Problems) {
+    let _ = finite(node, at, problems);
+    match &node.value {
+        Value::Map(map) => map
+            .iter()
+            .for_each(|(key, entry)| finite_below(&entry.node, &at.key(key), problems)),
+        Value::List(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, item)| finite_below(item, &at.index(index), problems)),
+        _ => {}
+    }
+}
+
 /// Records that a value is of the wrong kind.
 pub(super) fn wrong(node: &Node, wanted: &str, at: &At<'_>, problems: &mut Problems) -> Shaped {
     let diagnostic = problems.error(
@@ -614,6 +629,7 @@ pub(super) fn keys(
     map.retain(|key, entry| {
         let field = known.field(key);
         if field.is_none() && known.others != Others::None && key.starts_with("x-") {
+            finite_below(&entry.node, &at.key(key), problems);
             return known.others == Others::Extensions;
         }
         if entry.node.directive == Directive::Reset {

@@ -30,7 +30,7 @@ use super::shape::{self, At, Shaped};
 use super::source::Source;
 use super::template::Lookup;
 use super::tree::{Map, Node, Value};
-use super::{merge, raw, unique};
+use super::{complete, merge, raw, unique};
 
 /// Files that are loaded together, and what they mean by a path and by a variable.
 #[derive(Clone, Copy)]
@@ -163,7 +163,11 @@ impl<'a> Loader<'a> {
         }
         extends::extend(self, &mut document, scope);
         let span = document.tree.span;
-        merge::merge(tree.get_or_insert_with(|| empty(span)), document.tree);
+        let tree = tree.get_or_insert_with(|| empty(span));
+        merge::merge(tree, document.tree);
+        if !self.options.skip.interpolation {
+            complete::check(tree, self.problems);
+        }
     }
 
     fn interpolate(&mut self, tree: &mut Node, scope: Scope<'_>) {

@@ -1,6 +1,6 @@
 //! `configs`, `secrets`, and their uses in services.
 
-use super::{Keys, OPTIONS, Shape, UNIQUE_LABELS, f};
+use super::{Keys, Shape, UNIQUE_LABELS, f};
 use Shape::*;
 
 /// Long form of an item of `services.*.secrets` and `services.*.configs`.
@@ -35,7 +35,11 @@ pub(super) static SECRET: Keys = Keys::of(&[
     ),
     f("labels", UNIQUE_LABELS, "Labels of the secret."),
     f("driver", Text, "Driver that keeps the secret."),
-    f("driver_opts", OPTIONS, "Options of the driver."),
+    f(
+        "driver_opts",
+        Shape::Names(&Shape::TextOrInt),
+        "Options of the driver.",
+    ),
     f(
         "template_driver",
         Text,
