@@ -8,6 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::context::Context;
 use super::error::{Error, Result};
+use super::image_phase::settle_later;
 use crate::build::{Builder, Cancel, Error as BuildError, Event, Request};
 use crate::image::Image;
 use crate::ui::build::BuildView;
@@ -63,7 +64,12 @@ pub(crate) fn build(
     drop(builder);
     drop(signals);
     match result {
-        Ok(images) => Ok(images),
+        Ok(images) => {
+            if let Ok(store) = context.images() {
+                settle_later(context, &store);
+            }
+            Ok(images)
+        }
         Err(_) if interrupted => Err(Error::interrupted()),
         Err(error) => Err(failed(error, tail)),
     }

@@ -4,7 +4,7 @@
 //! reads long names and pax headers of any length into memory, and splits pax records at newlines,
 //! which breaks binary extended attributes.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use tar::{EntryType, Header};
 
@@ -62,7 +62,7 @@ pub(in crate::image) enum Kind {
     Other(u8),
 }
 
-impl<R: Read> Archive<R> {
+impl<R: BufRead> Archive<R> {
     pub(in crate::image) fn new(input: R) -> Self {
         Self {
             input,
@@ -266,23 +266,36 @@ pub(in crate::image) struct Data<'a, R> {
     archive: &'a mut Archive<R>,
 }
 
-impl<R: Read> Read for Data<'_, R> {
+impl<R: BufRead> Read for Data<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.archive.left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let found = self.fill_buf()?;
+        let count = found.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&found[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// What is there is handed out where it lies: a copy of every file would cost as much as its hash.
+impl<R: BufRead> BufRead for Data<'_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let most = usize::try_from(self.archive.left).unwrap_or(usize::MAX);
         if most == 0 {
-            return Ok(0);
+            return Ok(&[]);
         }
-        let count = self.archive.input.read(&mut buffer[..most])?;
-        if count == 0 {
+        let found = self.archive.input.fill_buf()?;
+        if found.is_empty() {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 ArchiveError::Truncated,
             ));
         }
+        Ok(&found[..most.min(found.len())])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.archive.input.consume(count);
         self.archive.left -= count as u64;
-        Ok(count)
     }
 }
 

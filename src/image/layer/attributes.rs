@@ -32,6 +32,11 @@ impl Attributes {
         })
     }
 
+    /// What a file is made with: mostly its mode already. The bits that lend rights wait for the owner.
+    pub(super) fn mode_at_birth(&self) -> Mode {
+        Mode::from_raw_mode(self.mode & 0o777)
+    }
+
     fn times(&self) -> Timestamps {
         let time = Timespec {
             tv_sec: self.mtime.0,
@@ -49,13 +54,16 @@ impl Attributes {
         fd: BorrowedFd<'_>,
         xattrs: &[(Vec<u8>, Vec<u8>)],
     ) -> Result<(), EntryError> {
-        fs::fchown(
-            fd,
-            Some(Uid::from_raw(self.uid)),
-            Some(Gid::from_raw(self.gid)),
-        )
-        .map_err(io_error("set the owner of"))?;
-        fs::fchmod(fd, Mode::from_raw_mode(self.mode)).map_err(io_error("set the mode of"))?;
+        // Each change is an entry in the file system's journal; a look is not.
+        let now = fs::fstat(fd).map_err(io_error("look at"))?;
+        let chown = (now.st_uid, now.st_gid) != (self.uid, self.gid);
+        if chown {
+            let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+            fs::fchown(fd, Some(uid), Some(gid)).map_err(io_error("set the owner of"))?;
+        }
+        if chown || now.st_mode & 0o7777 != self.mode {
+            fs::fchmod(fd, Mode::from_raw_mode(self.mode)).map_err(io_error("set the mode of"))?;
+        }
         for (name, value) in xattrs.iter().filter(|(name, _)| is_kept(name)) {
             match fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty()) {
                 // A file system without them; the file is of use all the same.

@@ -201,7 +201,7 @@ fn read_archive(
 }
 
 fn read_decoded(
-    decoded: impl Read,
+    decoded: impl BufRead,
     directory: &Path,
     limits: Limits,
 ) -> Result<(Digest, super::unpack::Unpacked), LayerError> {
@@ -209,6 +209,7 @@ fn read_decoded(
     let mut hashing = Hashing {
         input: decoded.take(most + 1),
         hasher: Sha256::new(),
+        hashed: 0,
     };
     let mut archive = Archive::new(&mut hashing);
     let unpacked = unpack(&mut archive, directory, limits)?;
@@ -225,13 +226,34 @@ fn read_decoded(
 struct Hashing<R> {
     input: R,
     hasher: Sha256,
+    /// Bytes of the input's buffer that are hashed and not yet taken.
+    hashed: usize,
 }
 
-impl<R: Read> Read for Hashing<R> {
+impl<R: BufRead> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
+        let found = self.fill_buf()?;
+        let count = found.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&found[..count]);
+        self.consume(count);
         Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Hashing<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let found = self.input.fill_buf()?;
+        // Hashed in whole buffers: pieces as small as a header keep the hash's unit idle.
+        if self.hashed == 0 && !found.is_empty() {
+            self.hasher.update(found);
+            self.hashed = found.len();
+        }
+        Ok(found)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.input.consume(count);
+        self.hashed -= count;
     }
 }
 

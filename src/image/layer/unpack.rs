@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -25,7 +25,6 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Marks of the file system aufs, which mean nothing to anybody else.
 const AUFS: &[u8] = b".wh..wh.";
-const BUFFER: usize = 128 << 10;
 
 /// How much of an archive is unpacked before it is taken for an attack.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +66,7 @@ pub(super) struct Unpacked {
 }
 
 /// Unpacks every entry into an empty directory.
-pub(super) fn unpack<R: Read>(
+pub(super) fn unpack<R: BufRead>(
     archive: &mut Archive<R>,
     directory: &Path,
     limits: Limits,
@@ -80,7 +79,6 @@ pub(super) fn unpack<R: Read>(
     let mut unpacker = Unpacker {
         tree,
         directories: HashMap::new(),
-        buffer: vec![0; BUFFER],
         bytes: 0,
         entries: 0,
         limits,
@@ -133,7 +131,6 @@ struct Unpacker {
     tree: Tree,
     /// What directories shall have when all is in them.
     directories: HashMap<Vec<u8>, Attributes>,
-    buffer: Vec<u8>,
     bytes: u64,
     entries: u64,
     limits: Limits,
@@ -163,7 +160,7 @@ impl Unpacker {
         Ok(())
     }
 
-    fn entry<R: Read>(
+    fn entry<R: BufRead>(
         &mut self,
         entry: &Entry,
         archive: &mut Archive<R>,
@@ -179,8 +176,8 @@ impl Unpacker {
         match &entry.kind {
             Kind::Directory => self.directory(&name, attributes, entry),
             Kind::File { size, map } => {
-                let file = self.create(&name)?;
-                self.fill(&file, *size, map.as_deref(), archive)?;
+                let file = self.create(&name, attributes.mode_at_birth())?;
+                Self::fill(&file, *size, map.as_deref(), archive)?;
                 attributes.apply(file.as_fd(), &entry.xattrs)
             }
             Kind::Symlink(target) => {
@@ -264,16 +261,14 @@ impl Unpacker {
         }
     }
 
-    fn create(&mut self, name: &Name<'_>) -> Result<File, EntryError> {
+    fn create(&mut self, name: &Name<'_>, mode: Mode) -> Result<File, EntryError> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
         self.replace(name, |parent, last| fs::openat(parent, last, flags, mode))
             .map(File::from)
     }
 
-    fn fill<R: Read>(
-        &mut self,
+    fn fill<R: BufRead>(
         file: &File,
         size: u64,
         map: Option<&[Segment]>,
@@ -288,26 +283,27 @@ impl Unpacker {
             let mut at = segment.offset;
             let end = segment.offset + segment.length;
             while at < end {
-                let most = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
+                let found = match data.fill_buf() {
+                    Ok(found) if !found.is_empty() => Ok(found),
+                    Ok(_) => Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        ArchiveError::Truncated,
+                    )),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => Err(error),
+                };
+                let found = found.map_err(|source| EntryError::Io {
+                    action: READ,
+                    source,
+                })?;
                 let count =
-                    data.read(&mut self.buffer[..most])
-                        .map_err(|source| EntryError::Io {
-                            action: READ,
-                            source,
-                        })?;
-                if count == 0 {
-                    let source =
-                        io::Error::new(io::ErrorKind::UnexpectedEof, ArchiveError::Truncated);
-                    return Err(EntryError::Io {
-                        action: READ,
-                        source,
-                    });
-                }
-                file.write_all_at(&self.buffer[..count], at)
+                    usize::try_from(end - at).map_or(found.len(), |left| left.min(found.len()));
+                file.write_all_at(&found[..count], at)
                     .map_err(|source| EntryError::Io {
                         action: "write",
                         source,
                     })?;
+                data.consume(count);
                 at += count as u64;
             }
         }

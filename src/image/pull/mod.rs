@@ -123,7 +123,10 @@ pub async fn pull(
             },
         });
     }
-    let downloads = layers.iter().zip(&diff_ids).map(|(layer, diff_id)| {
+    // The largest first: begun last, it would keep one core busy while the others have nothing to do.
+    let mut wanted = layers.iter().zip(&diff_ids).collect::<Vec<_>>();
+    wanted.sort_by_key(|(layer, _)| std::cmp::Reverse(layer.size));
+    let downloads = wanted.into_iter().map(|(layer, diff_id)| {
         let download = Download {
             store,
             sources: &sources[found.source..],

@@ -107,25 +107,43 @@ impl ImageStore {
     /// Sees to it that everything in the store survives a power cut. This takes as long as the disk
     /// does; until then the layers that came last are believed only as long as the machine runs.
     pub fn settle(&self) -> Result<()> {
-        let _coming = Lock::shared(&self.ingest_lock())?;
         let unsynced = self.unsettled()?;
-        match unsynced.is_empty() {
-            true => Ok(()),
-            false => self.sync_layers(&unsynced),
+        if !unsynced.is_empty() {
+            let inode = |diff_id: &Digest| self.inode(diff_id);
+            let before = unsynced.iter().map(inode).collect::<Vec<_>>();
+            self.sync()?;
+            // Whoever deletes layers need not wait for the disk as well. One that has gone, or has
+            // come anew since then, gets no mark.
+            let _coming = Lock::shared(&self.ingest_lock())?;
+            let same = |(diff_id, before): (&Digest, Option<u64>)| {
+                (before.is_some() && inode(diff_id) == before).then_some(*diff_id)
+            };
+            let same = unsynced.iter().zip(before).filter_map(same);
+            self.mark_synced(&same.collect::<Vec<_>>())?;
         }
+        if !self.is_index_synced() {
+            let _lock = Lock::exclusive(&self.index_lock())?;
+            self.write_index(&self.read_index()?, Durability::Now)?;
+        }
+        Ok(())
     }
 
     /// Whether [`ImageStore::settle`] has something to do.
     pub fn is_settled(&self) -> Result<bool> {
-        Ok(self.unsettled()?.is_empty())
+        Ok(self.is_index_synced() && self.unsettled()?.is_empty())
     }
 
-    fn sync_layers(&self, diff_ids: &[Digest]) -> Result<()> {
+    fn sync(&self) -> Result<()> {
         let layers = self.layers();
         let synced = File::open(&layers)
             .and_then(|directory| rustix::fs::syncfs(directory).map_err(Into::into));
-        synced.map_err(io_error("sync", &layers))?;
-        self.mark_synced(diff_ids)
+        synced.map_err(io_error("sync", &layers))
+    }
+
+    /// What tells a layer's directory from a later one of the same name.
+    fn inode(&self, diff_id: &Digest) -> Option<u64> {
+        let found = std::fs::metadata(self.layer_files(diff_id)).ok()?;
+        Some(std::os::unix::fs::MetadataExt::ino(&found))
     }
 
     /// Unpacks layers again, from their blobs, that cannot be believed after a power cut.
@@ -160,6 +178,11 @@ impl ImageStore {
 
     /// Names an image whose layers are all in the store: one sync for all of it, then the index.
     pub(in crate::image) fn commit(&self, new: &NewImage<'_>) -> Result<Image> {
+        self.commit_with(new, Durability::Now)
+    }
+
+    /// The same. What can be made again need not wait for the disk: a power cut takes the name back.
+    pub(super) fn commit_with(&self, new: &NewImage<'_>, durability: Durability) -> Result<Image> {
         let config_digest = self.put_blob(new.config)?;
         let manifest_digest = self.put_blob(new.manifest)?;
         let config_path = self.blob(&config_digest);
@@ -188,8 +211,9 @@ impl ImageStore {
         }
         let _lock = Lock::exclusive(&self.index_lock())?;
         self.inherit_attributes(&diff_ids)?;
-        if self.unsynced(&diff_ids)? <= SYNCED_AT_ONCE {
-            self.sync_layers(&diff_ids)?;
+        if durability == Durability::Now && self.unsynced(&diff_ids)? <= SYNCED_AT_ONCE {
+            self.sync()?;
+            self.mark_synced(&diff_ids)?;
         }
         let mut index = self.read_index()?;
         for reference in new.references {
@@ -198,7 +222,7 @@ impl ImageStore {
         if new.references.is_empty() {
             index.add(descriptor.clone());
         }
-        self.write_index(&index)?;
+        self.write_index(&index, durability)?;
         let found = index
             .manifests
             .iter()

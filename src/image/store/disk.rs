@@ -104,7 +104,7 @@ pub(super) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T,
 
 /// Whether a file has to survive a power cut from the moment it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Durability {
+pub(in crate::image) enum Durability {
     Now,
     WithTheNextSync,
 }
@@ -139,4 +139,18 @@ pub(super) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Resu
             .map_err(io_error("sync", parent))?;
     }
     Ok(())
+}
+
+/// Gives a file a second name, in place of whatever has that name.
+pub(super) fn link_over(path: &Path, name: &Path) -> Result<(), Error> {
+    let temporary = name.with_extension(format!(
+        "{UNFINISHED}{}-{:x}",
+        std::process::id(),
+        fastrand::u64(..)
+    ));
+    fs::hard_link(path, &temporary).map_err(io_error("link", &temporary))?;
+    // Two names of one file already: the rename does nothing then, and leaves both.
+    let renamed = fs::rename(&temporary, name).map_err(io_error("replace", name));
+    let _ = fs::remove_file(&temporary);
+    renamed
 }

@@ -11,7 +11,7 @@ use super::super::error::{Error, io_error};
 use super::super::layer::remove_tree;
 use super::super::oci::{Descriptor, Index};
 use super::super::reference::Reference;
-use super::disk::{UNFINISHED, read_json};
+use super::disk::{Durability, UNFINISHED, read_json};
 use super::layers::LayerRecord;
 use super::partial::{is_partial, is_stale};
 use super::{ImageStore, Lock, Removed, Temporary, diff_ids};
@@ -45,7 +45,7 @@ impl ImageStore {
                     .retain(|descriptor| descriptor.digest != found);
                 removed.images.push(self.id_or_digest(&descriptor));
             }
-            self.write_index(&index)?;
+            self.write_index(&index, Durability::Now)?;
         }
         removed.bytes = self.collect(in_use)?;
         Ok(removed)
@@ -68,7 +68,7 @@ impl ImageStore {
                 .filter(|found| !index.manifests.contains(found));
             removed.images = gone.map(|found| self.id_or_digest(found)).collect();
             if index != before {
-                self.write_index(&index)?;
+                self.write_index(&index, Durability::Now)?;
             }
         }
         removed.bytes = self.collect(in_use)?;

@@ -126,7 +126,7 @@ impl ImageStore {
             disk::Durability::Now,
         )?;
         if !self.index_path().exists() {
-            self.write_index(&Index::new())?;
+            self.write_index(&Index::new(), Durability::Now)?;
         }
         Ok(())
     }
@@ -151,17 +151,51 @@ impl ImageStore {
         self.images().join("blobs/sha256").join(digest.hex())
     }
 
-    fn read_index(&self) -> Result<Index> {
-        Ok(disk::read_json(&self.index_path())?.unwrap_or_else(Index::new))
+    /// The last index that is on the disk for certain, as a second name of the same file.
+    fn synced_index_path(&self) -> PathBuf {
+        self.images().join("index.synced.json")
     }
 
-    fn write_index(&self, index: &Index) -> Result<()> {
-        let path = self.index_path();
+    fn read_index(&self) -> Result<Index> {
+        let found = match disk::read_json(&self.index_path()) {
+            // What a power cut leaves of an index that was on its way to the disk.
+            Err(Error::Corrupt { path, source }) => {
+                match disk::read_json(&self.synced_index_path()) {
+                    Ok(Some(synced)) => Some(synced),
+                    _ => return Err(Error::Corrupt { path, source }),
+                }
+            }
+            other => other?,
+        };
+        Ok(found.unwrap_or_else(Index::new))
+    }
+
+    fn write_index(&self, index: &Index, durability: Durability) -> Result<()> {
+        let (path, synced) = (self.index_path(), self.synced_index_path());
         let bytes = serde_json::to_vec(index).map_err(|source| Error::Corrupt {
             path: path.clone(),
             source,
         })?;
-        disk::replace(&path, &bytes, disk::Durability::Now)
+        // Without something to go back to, as on a file system without links, nothing is put off.
+        let put_off = durability == Durability::WithTheNextSync
+            && (synced.exists() || disk::link_over(&path, &synced).is_ok());
+        if put_off {
+            return disk::replace(&path, &bytes, Durability::WithTheNextSync);
+        }
+        disk::replace(&path, &bytes, Durability::Now)?;
+        if let Err(error) = disk::link_over(&path, &synced) {
+            tracing::debug!(%error, "the index has no second name");
+        }
+        Ok(())
+    }
+
+    /// Whether a power cut cannot take the index back to an earlier one.
+    fn is_index_synced(&self) -> bool {
+        let inode = |path: &Path| {
+            let found = fs::metadata(path).ok()?;
+            Some(std::os::unix::fs::MetadataExt::ino(&found))
+        };
+        inode(&self.index_path()) == inode(&self.synced_index_path())
     }
 
     pub(super) fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
@@ -341,7 +375,7 @@ impl ImageStore {
         let _lock = Lock::exclusive(&self.index_lock())?;
         let mut index = self.read_index()?;
         index.note(reference, (PULLED, now.to_string()));
-        self.write_index(&index)
+        self.write_index(&index, Durability::Now)
     }
 
     /// What a name stands for, whatever it is.
@@ -398,7 +432,7 @@ impl ImageStore {
             });
         };
         index.set(target, descriptor);
-        self.write_index(&index)
+        self.write_index(&index, Durability::Now)
     }
 }
 

@@ -16,7 +16,7 @@ use super::super::error::{Error, LayerSource, io_error};
 use super::super::layer::{Compression, Ingested, Packing, pack, remove_tree};
 use super::super::oci::{CONFIG, Descriptor, MANIFEST, Manifest, oci_layer_type};
 use super::super::reference::Reference;
-use super::{Image, ImageStore, Lock, NewImage, Temporary, disk};
+use super::{Durability, Image, ImageStore, Lock, NewImage, Temporary, disk};
 
 /// Nothing of the store is deleted while this lives.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl ImageStore {
         Ok(snapshot)
     }
 
-    /// Makes a layer of what is in the snapshot. Nothing is synced: that is for [`ImageStore::name_image`].
+    /// Makes a layer of what is in the snapshot. Nothing is synced: that is for [`ImageStore::settle`].
     pub fn keep(&self, snapshot: Snapshot, packing: Packing) -> Result<StoredLayer> {
         let temporary = snapshot.temporary.path();
         for directory in [snapshot.work(), snapshot.scratch()] {
@@ -171,7 +171,8 @@ impl ImageStore {
     }
 
     /// Makes an image of a configuration and layers that are in the store, and gives it its names.
-    /// When the names stand for this very image already, nothing is written.
+    /// When the names stand for this very image already, nothing is written. Nothing waits for the
+    /// disk, either: what a power cut takes is built again.
     pub fn name_image(
         &self,
         config: &[u8],
@@ -198,13 +199,14 @@ impl ImageStore {
         if let Some(found) = found.filter(|_| names.iter().all(known)) {
             return self.image(&index, found);
         }
-        self.commit(&NewImage {
+        let new = NewImage {
             manifest: &manifest,
             media_type: None,
             config,
             references: names,
             repo_digest: None,
-        })
+        };
+        self.commit_with(&new, Durability::WithTheNextSync)
     }
 
     /// File names of the layers, and of their blobs, that are kept for another reason than an image:
@@ -268,6 +270,31 @@ mod tests {
         assert_eq!(image.id, again.id);
         assert_eq!(store.layers_of(&image).unwrap(), layers);
         assert_eq!(store.get(&name).unwrap().unwrap().id, image.id);
+    }
+
+    #[test]
+    fn a_power_cut_takes_the_last_built_image_back_and_no_other() {
+        let (_root, store) = store();
+        let [one, two] = ["one", "two"].map(|text| text.parse::<Reference>().unwrap());
+        let build = |content: &str, name: &Reference| {
+            let layers = [layer(&store, content)];
+            let names = std::slice::from_ref(name);
+            store.name_image(&config(&layers), &layers, names).unwrap()
+        };
+        build("a", &one);
+        assert!(!store.is_settled().unwrap());
+        store.settle().unwrap();
+        assert!(store.is_settled().unwrap());
+        let second = build("b", &two);
+        assert!(!store.is_settled().unwrap());
+        std::fs::write(store.index_path(), "").unwrap();
+        assert!(store.get(&one).unwrap().is_some());
+        assert!(store.get(&two).unwrap().is_none());
+        assert_eq!(build("b", &two).id, second.id);
+        store.settle().unwrap();
+        assert!(store.is_settled().unwrap());
+        assert!(store.get(&one).unwrap().is_some());
+        assert!(store.get(&two).unwrap().is_some());
     }
 
     #[test]

@@ -209,7 +209,7 @@ fn what_a_killed_process_left_is_swept_by_the_next() {
         fs::write(root.path().join(left).join("half"), "").unwrap();
     }
     import(&store, "a", Tar::new().file("f", "1"));
-    for (directory, count_of) in [("layers", 3), ("images", 3), ("images/blobs/sha256", 3)] {
+    for (directory, count_of) in [("layers", 3), ("images", 4), ("images/blobs/sha256", 3)] {
         assert_eq!(count(&root.path().join(directory)), count_of, "{directory}");
     }
 }
