@@ -6,6 +6,7 @@ use super::context::{Context, Warnings};
 use super::error::Result;
 use super::image_phase::{Failures, Pull as When, Wanted, ensure};
 use super::project::{Dependencies, select};
+use crate::compose::concerns::Part;
 use crate::compose::model::{PullPolicy, ServiceName};
 
 /// Flags of `pull`.
@@ -51,9 +52,10 @@ impl Pull {
             false => Dependencies::LeftOut,
         };
         let mut selection = select(&loaded.stack, &self.services, dependencies)?;
+        let places = loaded.places("services.*.pull_policy");
         let written = |name: &ServiceName| {
-            let key = format!("services.{name}.pull_policy");
-            loaded.positions.of(&key).is_some()
+            let service = Part::Service(name.clone());
+            places.iter().any(|place| place.part == service)
         };
         let mut buildable = Vec::new();
         for (name, service) in &mut selection.stack.services {

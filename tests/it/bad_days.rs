@@ -294,14 +294,21 @@ fn all_mistakes_of_a_file_are_shown_at_once_with_their_places() {
     ports: ['99999:80']
     mem_limit: lots
     depends_on: [absent]
-    restart: sometimes
 "
     );
     let up = stack.stack(&["up", "-d"]).fails_with(1);
     let up = up.stderr_contains("stack.yaml:3").stderr_contains("image");
     let up = up.stderr_contains("stack.yaml:5").stderr_contains("99999");
     let up = up.stderr_contains("stack.yaml:6").stderr_contains("lots");
-    up.stderr_contains("stack.yaml:8")
+    up.stderr_contains("stack.yaml:7").stderr_contains("absent");
+    // Docker Compose prints such a policy; it is running it that cannot be done.
+    stack.file(
+        "stack.yaml",
+        "services: {one: {image: busybox, restart: sometimes}}",
+    );
+    stack.stack(&["config", "-q"]).succeeds();
+    let up = stack.stack(&["up", "-d"]).fails_with(1);
+    up.stderr_contains("stack.yaml:1")
         .stderr_contains("sometimes");
     assert!(stack.left_behind().is_empty(), "{:#?}", stack.left_behind());
 }
