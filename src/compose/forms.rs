@@ -481,6 +481,9 @@ pub(super) fn hosts(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Sh
                 }
                 let line = item.as_text().unwrap_or_default();
                 match line.split_once('=').or_else(|| line.split_once(':')) {
+                    Some(("", _)) => {
+                        problems.error(item.span, format!("`{at}` has no name: `{line}`"));
+                    }
                     Some((name, address)) => {
                         lines.push(host(name, address, &item));
                     }
@@ -494,6 +497,11 @@ pub(super) fn hosts(node: &mut Node, at: &At<'_>, problems: &mut Problems) -> Sh
         }
         Value::Map(map) => {
             for (name, entry) in map {
+                if name.is_empty() || name.contains('=') {
+                    let message = format!("`{at}` has a host that cannot be called `{name}`");
+                    problems.error(entry.key, message);
+                    continue;
+                }
                 let at = at.key(&name);
                 let addresses = match entry.node.value {
                     Value::List(items) => items,
