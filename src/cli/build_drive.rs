@@ -11,6 +11,7 @@ use super::error::{Error, Result};
 use crate::build::{Builder, Cancel, Error as BuildError, Event, Request};
 use crate::image::Image;
 use crate::ui::build::BuildView;
+use crate::ui::text::output_line;
 use crate::ui::{ProgressMode, Terminal};
 
 /// How often interruptions are looked for when nothing moves.
@@ -88,7 +89,7 @@ fn failed(error: BuildError, tail: Tail) -> Error {
             if tail == Tail::Shown && !lines.is_empty() {
                 Terminal::say("------");
                 for line in &lines {
-                    Terminal::say(&crate::ui::text::printable(line));
+                    Terminal::say(&output_line(line));
                 }
                 Terminal::say("------");
             }
