@@ -53,7 +53,7 @@ impl Pull {
         let mut selection = select(&loaded.stack, &self.services, dependencies)?;
         let written = |name: &ServiceName| {
             let key = format!("services.{name}.pull_policy");
-            loaded.positions.of(&key).is_some()
+            loaded.positions.has(&key)
         };
         let mut buildable = Vec::new();
         for (name, service) in &mut selection.stack.services {
