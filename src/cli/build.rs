@@ -28,6 +28,21 @@ pub(crate) struct Build {
     /// Name of another builder; this program is its own.
     #[arg(long, value_name = "NAME", hide = true)]
     builder: Option<String>,
+    /// Of the builder before BuildKit: contexts were sent over a connection.
+    #[arg(long, hide = true)]
+    compress: bool,
+    /// Of the builder before BuildKit: steps left containers behind.
+    #[arg(long, hide = true)]
+    force_rm: bool,
+    /// The same.
+    #[arg(long, hide = true)]
+    no_rm: bool,
+    /// Images are built at the same time anyway.
+    #[arg(long, hide = true)]
+    parallel: bool,
+    /// How progress is shown; scripts have it here, too.
+    #[arg(long, value_name = "MODE", hide = true)]
+    progress: Option<ProgressMode>,
     /// Check the Dockerfiles and build nothing.
     #[arg(long)]
     check: bool,
@@ -109,7 +124,7 @@ impl Build {
         context.require_root()?;
         let mode = match self.quiet {
             true => ProgressMode::Quiet,
-            false => context.progress_mode(),
+            false => self.progress.unwrap_or(context.progress_mode()),
         };
         build_and_say(context, &requests, mode)?;
         match self.push {

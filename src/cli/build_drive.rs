@@ -12,6 +12,7 @@ use super::image_phase::settle_later;
 use crate::build::{Builder, Cancel, Error as BuildError, Event, Request};
 use crate::image::Image;
 use crate::ui::build::BuildView;
+use crate::ui::text::output_line;
 use crate::ui::{ProgressMode, Terminal};
 
 /// How often interruptions are looked for when nothing moves.
@@ -94,7 +95,7 @@ fn failed(error: BuildError, tail: Tail) -> Error {
             if tail == Tail::Shown && !lines.is_empty() {
                 Terminal::say("------");
                 for line in &lines {
-                    Terminal::say(&crate::ui::text::printable(line));
+                    Terminal::say(&output_line(line));
                 }
                 Terminal::say("------");
             }

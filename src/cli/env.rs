@@ -124,7 +124,8 @@ impl From<ExplainError> for Error {
                 ..
             } => Self::new(error.to_string()).hint(format!("did you mean `{meant}`?")),
             ExplainError::NoSuchPath { ref known, .. } if !known.is_empty() => {
-                Self::new(error.to_string()).hint(format!("there is {}", shortened(known)))
+                let verb = if known.len() == 1 { "is" } else { "are" };
+                Self::new(error.to_string()).hint(format!("there {verb} {}", shortened(known)))
             }
             ExplainError::NoSuchService { .. } | ExplainError::NoSuchPath { .. } => {
                 Self::new(error.to_string())

@@ -35,6 +35,7 @@ mod login;
 mod logout;
 mod logs;
 mod ls;
+mod missing;
 mod overrides;
 mod pause;
 mod plan;
@@ -68,7 +69,12 @@ use error::Error;
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => {
+            return match missing::of(&error) {
+                Some(missing) => report(&missing, crate::ui::Paint::Off),
+                None => usage(&error),
+            };
+        }
     };
     start_tracing();
     let context = match Context::new(cli.global) {

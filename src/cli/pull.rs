@@ -6,7 +6,6 @@ use super::context::{Context, Warnings};
 use super::error::Result;
 use super::image_phase::{Failures, Pull as When, Wanted, ensure};
 use super::project::{Dependencies, select};
-use crate::compose::concerns::Part;
 use crate::compose::model::{PullPolicy, ServiceName};
 
 /// Flags of `pull`.
@@ -52,10 +51,9 @@ impl Pull {
             false => Dependencies::LeftOut,
         };
         let mut selection = select(&loaded.stack, &self.services, dependencies)?;
-        let places = loaded.places("services.*.pull_policy");
         let written = |name: &ServiceName| {
-            let service = Part::Service(name.clone());
-            places.iter().any(|place| place.part == service)
+            let key = format!("services.{name}.pull_policy");
+            loaded.positions.has(&key)
         };
         let mut buildable = Vec::new();
         for (name, service) in &mut selection.stack.services {

@@ -15,8 +15,8 @@ use super::image_phase::{Failures, account};
 use super::project::{Dependencies, select};
 use crate::control::{self, Kind, ProgressState};
 use crate::image::{ImageStore, PushOptions, Pushed, Reference, push};
-use crate::ui::Progress;
 use crate::ui::progress::Transfer;
+use crate::ui::{Progress, Terminal};
 
 /// Flags of `push`.
 #[derive(Debug, Args)]
@@ -46,6 +46,7 @@ impl Push {
             false => Dependencies::LeftOut,
         };
         let selection = select(&loaded.stack, &self.services, dependencies)?;
+        let store = context.images()?;
         let mut images: BTreeMap<String, Reference> = BTreeMap::new();
         for name in &selection.services {
             // As Docker Compose: only what is built here and has a name of its own.
@@ -56,10 +57,20 @@ impl Push {
             else {
                 continue;
             };
-            let reference = text.parse().map_err(|error| {
+            let reference: Reference = text.parse().map_err(|error| {
                 Error::new(format!("service {name}: bad image name")).because(error)
             })?;
+            if !self.ignore_push_failures && store.get(&reference)?.is_none() {
+                return Err(Error::new(format!(
+                    "service {name}: there is no image `{text}` to push yet"
+                ))
+                .hint(format!("`stack build {name}` makes it")));
+            }
             images.insert(text, reference);
+        }
+        if images.is_empty() {
+            Terminal::say("No images to push: only services with `build` and `image` have some");
+            return Ok(());
         }
         let wanted = Wanted {
             images: images.into_iter().collect(),

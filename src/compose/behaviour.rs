@@ -187,6 +187,8 @@ fn positions_are_those_of_the_keys() {
         Some("stack.override.yaml:2:3")
     );
     assert_eq!(of("nothing"), None);
+    assert!(positions.has("services.a.b.ports[1]"));
+    assert!(!positions.has("services.a.b.nothing") && !positions.has("nothing"));
 }
 
 #[test]

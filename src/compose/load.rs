@@ -89,6 +89,18 @@ impl Positions {
     /// The place of a value by its dotted path (`services.web.image`, `services.web.ports[0]`): of
     /// its key, or of the nearest parent that is there when the value is not.
     pub fn of(&self, path: &str) -> Option<Location> {
+        let (span, _) = self.walk(path);
+        self.sources.locate(span?)
+    }
+
+    /// Whether a file has the value itself, not only a parent of it.
+    pub fn has(&self, path: &str) -> bool {
+        let (span, rest) = self.walk(path);
+        span.is_some() && rest.is_empty()
+    }
+
+    /// The place of the last step of a path that is there, and what is left of the path behind it.
+    fn walk<'p>(&self, path: &'p str) -> (Option<Span>, &'p str) {
         let mut node = self.tree.as_ref();
         let mut span: Option<Span> = None;
         let mut rest = path;
@@ -100,7 +112,7 @@ impl Positions {
             node = next;
             rest = after;
         }
-        self.sources.locate(span?)
+        (span, rest)
     }
 }
 

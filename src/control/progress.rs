@@ -214,7 +214,7 @@ impl Audience {
 
 fn kind(op: &Op) -> Kind {
     match op {
-        Op::PullImage { .. } => Kind::Image,
+        Op::PullImage { .. } | Op::BuildImage { .. } => Kind::Image,
         Op::CreateNetwork { .. } | Op::RemoveNetwork { .. } => Kind::Network,
         Op::CreateVolume { .. } | Op::RemoveVolume { .. } => Kind::Volume,
         Op::CreateContainer { .. }
@@ -227,7 +227,7 @@ fn kind(op: &Op) -> Kind {
 /// What is said when an operation begins.
 pub(super) fn before(step: &Step) -> Option<Progress> {
     let state = match &step.op {
-        Op::PullImage { .. } => ProgressState::Pulling,
+        Op::PullImage { .. } | Op::BuildImage { .. } => ProgressState::Pulling,
         Op::CreateNetwork { .. } | Op::CreateVolume { .. } => ProgressState::Creating,
         Op::CreateContainer {
             replaces: Some(_), ..
@@ -249,7 +249,7 @@ pub(super) fn before(step: &Step) -> Option<Progress> {
 /// What is said when an operation has succeeded.
 pub(super) fn after(step: &Step) -> Option<Progress> {
     let state = match &step.op {
-        Op::PullImage { .. } => ProgressState::Pulled,
+        Op::PullImage { .. } | Op::BuildImage { .. } => ProgressState::Pulled,
         Op::CreateNetwork { .. } | Op::CreateVolume { .. } => ProgressState::Created,
         Op::CreateContainer {
             replaces: Some(_), ..

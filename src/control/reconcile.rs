@@ -500,6 +500,7 @@ pub(super) fn desired_path(paths: &Paths, project: &str) -> std::path::PathBuf {
 fn failed_verb(op: &Op) -> &'static str {
     match op {
         Op::PullImage { .. } => "cannot fetch image",
+        Op::BuildImage { .. } => "cannot build image",
         Op::CreateNetwork { .. } => "cannot create network",
         Op::RemoveNetwork { .. } => "cannot remove network",
         Op::CreateVolume { .. } => "cannot create volume",

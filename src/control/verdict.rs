@@ -125,6 +125,7 @@ pub(super) fn service_of(step: &Step, observed: &Observed) -> Option<ServiceName
             .get(id)
             .map(|container| container.record.service.clone()),
         Op::PullImage { .. }
+        | Op::BuildImage { .. }
         | Op::CreateNetwork { .. }
         | Op::RemoveNetwork { .. }
         | Op::CreateVolume { .. }

@@ -362,11 +362,12 @@ impl<'a> Planner<'a> {
         let reference = desired.service.image.clone().unwrap_or_default();
         if !self.observed.images.contains_key(&reference) {
             let fetched = *self.images.entry(reference.clone()).or_insert_with(|| {
-                self.plan.push(
-                    Op::PullImage { reference },
-                    Cause::NeededBy(name.clone()),
-                    Vec::new(),
-                )
+                let op = match desired.service.has_build {
+                    true => Op::BuildImage { reference },
+                    false => Op::PullImage { reference },
+                };
+                self.plan
+                    .push(op, Cause::NeededBy(name.clone()), Vec::new())
             });
             after.push(After::Step(fetched));
         }

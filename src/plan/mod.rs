@@ -78,6 +78,11 @@ pub enum Op {
         /// Its reference as the service names it.
         reference: String,
     },
+    /// Build an image that is missing; the command does it before it asks for the rest.
+    BuildImage {
+        /// Its name.
+        reference: String,
+    },
     /// Make a network.
     CreateNetwork {
         /// Its key in the model.
@@ -179,7 +184,7 @@ impl Op {
     /// What the operation works on: two operations with the same subject never run at once.
     pub fn subject(&self) -> (&'static str, &str) {
         match self {
-            Self::PullImage { reference } => ("image", reference),
+            Self::PullImage { reference } | Self::BuildImage { reference } => ("image", reference),
             Self::CreateNetwork { name, .. } | Self::RemoveNetwork { name } => ("network", name),
             Self::CreateVolume { name, .. } | Self::RemoveVolume { name } => ("volume", name),
             Self::CreateContainer { name, .. }

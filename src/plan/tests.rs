@@ -231,6 +231,15 @@ fn a_new_project_is_made_in_the_order_of_its_edges() {
 }
 
 #[test]
+fn an_image_that_is_built_here_is_not_said_to_be_pulled() {
+    let mut world = World::new().service("db", |service| service.service.has_build = true);
+    world.observed.images.clear();
+    let plan = world.plan();
+    assert!(plan.contains("build image busybox: db needs it"), "{plan}");
+    assert!(!plan.contains("pull"), "{plan}");
+}
+
+#[test]
 fn an_unchanged_project_needs_nothing() {
     let world = World::new()
         .service("web", depends_on("db", Condition::ServiceStarted))

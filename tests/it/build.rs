@@ -477,3 +477,37 @@ fn contexts_come_as_archives_and_files_of_images_go_out() {
         .output();
     assert!(list.expect("tar").status.success());
 }
+
+#[test]
+fn a_step_begins_when_the_stage_that_it_copies_from_is_done() {
+    let stack = stack!(NOTHING);
+    dockerfile(
+        &stack,
+        "FROM busybox AS slow
+RUN sleep 1 && touch /made
+FROM busybox
+COPY --from=slow /made /
+",
+    );
+    let output = build(&stack, &[]).succeeds();
+    let (before, _) = output
+        .stderr
+        .split_once("COPY --from=slow")
+        .expect("a step");
+    let (_, after_it) = before.split_once("sleep 1").expect("a step");
+    assert!(after_it.contains(" DONE"), "{output}");
+}
+
+#[test]
+fn an_image_that_cannot_be_had_is_shown_in_the_dockerfile() {
+    let stack = stack!(NOTHING);
+    dockerfile(
+        &stack,
+        "FROM busybox AS made\nFROM busybox\nCOPY --from=127.0.0.1:1/mode /x /y\n",
+    );
+    build(&stack, &[])
+        .fails_with(1)
+        .stderr_contains("Dockerfile:3:1")
+        .stderr_contains("cannot get the image `127.0.0.1:1/mode`")
+        .stderr_contains("stages of this Dockerfile are `made`");
+}

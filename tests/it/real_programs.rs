@@ -23,6 +23,70 @@ fn shop() -> Option<Stack> {
     Some(stack.with_env("PACKING_TIME", "0.1"))
 }
 
+/// `examples/build` in a project of its own.
+fn tea_house() -> Option<Stack> {
+    let stack = Stack::new("", &["mmdebstrap"])?.with_example_images();
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/build/.");
+    machine::run(
+        "cp",
+        ["-a".as_ref(), files.as_os_str(), stack.dir().as_os_str()],
+    );
+    Some(stack)
+}
+
+#[test]
+fn the_tea_house_is_built_from_its_files_and_serves_what_was_built() {
+    const TEA_HOUSE: u16 = 8081;
+    let Some(stack) = tea_house() else { return };
+    stack.stack(&["build", "--check"]).succeeds();
+    stack.stack(&["build"]).succeeds();
+    let key = std::fs::read_to_string(stack.dir().join("signing-key.txt")).expect("a key");
+    let kept = Command::new("grep")
+        .args(["--recursive", "--files-with-matches", "--fixed-strings"])
+        .arg(key.trim())
+        .arg(stack.root())
+        .output();
+    let kept = String::from_utf8(kept.expect("grep").stdout).expect("paths");
+    assert_eq!(kept, "", "the key of a step is kept");
+
+    // What `.dockerignore` names is no reason to build anything again.
+    stack.file("api/README.md", "other words\n");
+    let again = stack.stack(&["build", "--progress", "plain"]).succeeds();
+    for line in again.stderr.lines() {
+        assert!(
+            !line.contains(" DONE") || line.ends_with("DONE 0.0s"),
+            "{again}"
+        );
+    }
+    assert!(again.stderr.contains("CACHED"), "{again}");
+
+    stack.up();
+    let page = stack.http(TEA_HOUSE);
+    assert!(page.contains("Teas of this spring"), "{page}");
+    let signature = stack.http_path(TEA_HOUSE, "/api/signature");
+    let signature = signature.trim().trim_matches('"');
+    assert!(
+        page.contains(&format!("<code>{signature}</code>")),
+        "{page}"
+    );
+
+    let stack = stack.with_env("EDITION", "winter");
+    stack.stack(&["up", "-d", "--build"]).succeeds();
+    eventually("the page of winter", || {
+        let page = http::get(("127.0.0.1", TEA_HOUSE), "/").ok()?;
+        page.contains("Teas of this winter").then_some(())
+    });
+    stack.down();
+
+    let stack = stack.with_env("EDITION", "monsoon");
+    stack
+        .stack(&["up", "-d", "--build"])
+        .fails_with(1)
+        .stderr_contains("no edition 'monsoon'; there are: spring, winter")
+        .stderr_contains("Dockerfile:6:1");
+    assert!(stack.ps().is_empty(), "{:#?}", stack.ps());
+}
+
 fn get(path: &str) -> Option<Value> {
     serde_json::from_str(&http::get(("127.0.0.1", PORT), path).ok()?).ok()
 }

@@ -137,6 +137,7 @@ services:
   always: {image: '127.0.0.1:5000/team/one:1', pull_policy: always, command: sleep 1000}
   missing: {image: '127.0.0.1:5000/team/one:1', pull_policy: missing, command: sleep 1000}
   weekly: {image: '127.0.0.1:5000/team/one:1', pull_policy: weekly, command: sleep 1000}
+  silent: {image: '127.0.0.1:5000/team/one:1', command: sleep 1000}
 ";
     let stack = stack!(file, needs: ["docker-registry"]);
     stack
@@ -150,10 +151,30 @@ services:
     // What is written in so many words holds for `pull`, too; the rest is asked for.
     stack.stack(&["pull", "missing"]).succeeds();
     stack.stack(&["pull", "weekly"]).fails_with(1);
+    stack.stack(&["pull", "silent"]).fails_with(1);
     stack.stack(&["pull", "--policy", "missing"]).succeeds();
     stack
         .stack(&["pull", "--policy", "always", "missing"])
         .fails_with(1);
     stack.stack(&["pull", "--ignore-pull-failures"]).succeeds();
     stack.down();
+}
+
+#[test]
+fn push_says_what_there_is_to_build_first_and_when_there_is_nothing() {
+    let file = "
+services:
+  made: {image: '127.0.0.1:1/team/made:1', build: .}
+  other: {image: busybox}
+";
+    let stack = stack!(file);
+    stack
+        .stack(&["push"])
+        .fails_with(1)
+        .stderr_contains("there is no image `127.0.0.1:1/team/made:1` to push yet")
+        .stderr_contains("`stack build made` makes it");
+    stack
+        .stack(&["push", "other"])
+        .succeeds()
+        .stderr_contains("No images to push");
 }

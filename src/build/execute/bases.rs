@@ -6,10 +6,11 @@ use std::sync::{Arc, PoisonError};
 use super::stage::{Bases, Staged};
 use super::{Named, Session, lock_of};
 use crate::build::dockerfile::Source;
-use crate::build::error::Error;
+use crate::build::error::{Error, story};
 use crate::build::image::{platform_of, settings_of};
 use crate::build::plan::{self, Action, Mount, Origin, Outcome, Plan, Wanted};
 use crate::build::request::{NamedContext, Request};
+use crate::compose::diagnostic::Span;
 use crate::image::{Image, Platform, PullOptions, Reference, pull};
 
 /// Plans a request; gives the images that its stages begin with, too.
@@ -34,7 +35,8 @@ pub(super) fn plan(
             }
             Outcome::Wants(list) => {
                 for wanted in list {
-                    let image = session.wanted(&wanted, request, named)?;
+                    let image = session.wanted(&wanted, request, named);
+                    let image = image.map_err(|error| at_its_place(source, &wanted, error))?;
                     known.insert(wanted.clone(), describe(&image));
                     images.insert(wanted, image);
                 }
@@ -57,7 +59,8 @@ pub(super) fn plan(
         let image = match images.get(&wanted) {
             Some(image) => Arc::clone(image),
             None => {
-                let image = session.wanted(&wanted, request, named)?;
+                let image = session.wanted(&wanted, request, named);
+                let image = image.map_err(|error| at_its_place(source, &wanted, error))?;
                 images.insert(wanted, Arc::clone(&image));
                 image
             }
@@ -65,6 +68,66 @@ pub(super) fn plan(
         bases.insert(origin.clone(), image);
     }
     Ok((plan, bases))
+}
+
+/// The error with the line that asks for the image.
+fn at_its_place(source: &Source, wanted: &Wanted, error: Error) -> Error {
+    let Some((span, is_base)) = place_of(source, &wanted.reference) else {
+        return error;
+    };
+    if matches!(error, Error::Canceled) {
+        return error;
+    }
+    let stages = source.dockerfile.stages.iter();
+    let names: Vec<String> = stages
+        .filter_map(|stage| stage.from.name.as_ref())
+        .map(|(_, name)| format!("`{}`", name.value))
+        .collect();
+    let help = match (is_base, names.is_empty()) {
+        (true, _) => None,
+        (false, true) => {
+            Some("it names an image: no stage of this Dockerfile has a name".to_owned())
+        }
+        (false, false) => Some(format!(
+            "it names an image: stages of this Dockerfile are {}",
+            names.join(", ")
+        )),
+    };
+    let message = format!("cannot get the image `{}`", wanted.reference);
+    Error::Dockerfile(Box::new(source.error(
+        span,
+        &message,
+        &story(&error),
+        help.as_deref(),
+    )))
+}
+
+/// Where an image is named, and whether a stage begins with it. A `FROM` with a variable stands for
+/// whatever is not found, if it is the only one.
+fn place_of(source: &Source, reference: &str) -> Option<(Span, bool)> {
+    let stages = &source.dockerfile.stages;
+    let bases = || stages.iter().map(|stage| &stage.from.image);
+    if let Some(image) = bases().find(|image| image.value == reference) {
+        return Some((image.span, true));
+    }
+    let needle = format!("from={reference}");
+    let steps = stages.iter().flat_map(|stage| &stage.instructions);
+    let named = |text: &str| {
+        let words = text.split([' ', '\t', '\n', ',', '"']);
+        words
+            .map(|word| word.trim_start_matches('-'))
+            .any(|word| word == needle)
+    };
+    for step in steps {
+        if named(&source.text(step.span)) {
+            return Some((step.span, false));
+        }
+    }
+    let mut variable = bases().filter(|image| image.value.contains('$'));
+    match (variable.next(), variable.next()) {
+        (Some(image), None) => Some((image.span, true)),
+        _ => None,
+    }
 }
 
 /// What stands for the image of another request where names of images stand.
@@ -233,5 +296,55 @@ pub(super) fn parse_platform(text: &str) -> Platform {
         os: parts.next().unwrap_or_default(),
         architecture: parts.next().unwrap_or_default(),
         variant: parts.next(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn told(dockerfile: &str, reference: &str) -> String {
+        let source = Source::parse(Path::new("Dockerfile"), dockerfile.as_bytes());
+        let source = source.expect("a Dockerfile");
+        let wanted = Wanted {
+            reference: reference.to_owned(),
+            platform: String::new(),
+        };
+        let cause = Error::Request {
+            message: "nobody has it".to_owned(),
+            help: None,
+        };
+        at_its_place(&source, &wanted, cause).to_string()
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_had_is_shown_where_it_is_named() {
+        let text = "ARG V=1\nFROM a AS made\nFROM base:${V}\nCOPY --from=ghost /x /y\nCOPY --from=made /x /y\n";
+        insta::assert_snapshot!(told(text, "ghost"), @r"
+        error: cannot get the image `ghost`
+         --> Dockerfile:4:1
+          |
+        4 | COPY --from=ghost /x /y
+          | ^^^^^^^^^^^^^^^^^^^^^^^ nobody has it
+          |
+          = help: it names an image: stages of this Dockerfile are `made`
+        ");
+        insta::assert_snapshot!(told(text, "base:1"), @r"
+        error: cannot get the image `base:1`
+         --> Dockerfile:3:6
+          |
+        3 | FROM base:${V}
+          |      ^^^^^^^^^ nobody has it
+        ");
+        insta::assert_snapshot!(told(text, "a"), @r"
+        error: cannot get the image `a`
+         --> Dockerfile:2:6
+          |
+        2 | FROM a AS made
+          |      ^ nobody has it
+        ");
+        assert_eq!(told("FROM ${A}\nFROM ${B}\n", "b"), "nobody has it");
     }
 }

@@ -120,9 +120,15 @@ impl Work<'_> {
                 continue;
             }
             number += 1;
+            // A step begins when what it needs is there: until then it only waits.
+            let origins = match Origins::new(self, bases, &step.action) {
+                Ok(origins) => origins,
+                Err(StepError::Canceled) => return Err(Error::Canceled),
+                Err(error) => return Err(self.failed(step, error)),
+            };
             let name = self.name(stage, (number, total), &step.text);
             let told = self.session.teller.begin(name);
-            match self.step(stage, step, (&staged, bases), &told) {
+            match self.step((stage, step), &staged, &origins, &told) {
                 Ok((layer, created, end)) => {
                     staged.layers.push(layer);
                     staged.created = Some(created);
@@ -208,19 +214,18 @@ impl Work<'_> {
 
     fn step(
         &self,
-        stage: &Stage,
-        step: &Step,
-        (staged, bases): (&Staged, &Bases),
+        (stage, step): (&Stage, &Step),
+        staged: &Staged,
+        origins: &Origins<'_>,
         told: &Told<'_>,
     ) -> Result<(StoredLayer, Timestamp, End), StepError> {
         self.session.check()?;
-        let origins = Origins::new(self, bases, &step.action)?;
         let bench = Bench {
             work: self,
             stage,
             step,
             staged,
-            origins: &origins,
+            origins,
         };
         match &step.action {
             Action::Run(run) => {

@@ -327,7 +327,13 @@ pub(crate) fn dockerfile(context: &Path, file: Option<&Path>) -> Result<Dockerfi
             .map(|_| bytes)
     });
     let bytes = bytes.map_err(|error| {
-        Error::new(format!("cannot read the Dockerfile {}", path.display())).because(error)
+        let found = Error::new(format!("cannot read the Dockerfile {}", path.display()));
+        match error.kind() {
+            std::io::ErrorKind::NotFound => found.because(error).hint(
+                "write one, or name the file that is one: `build.dockerfile` of the service, `--file` of `image build`",
+            ),
+            _ => found.because(error),
+        }
     })?;
     Ok(DockerfileText {
         ignore: ignore_file(context, Some(&path)),

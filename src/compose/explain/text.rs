@@ -29,7 +29,10 @@ impl fmt::Display for Explanation {
                 if !self.path.is_empty() {
                     let mut files = Vec::new();
                     self.files(&mut files);
-                    writeln!(f, "{}: from {}", self.path, files.join(", "))?;
+                    match files.is_empty() {
+                        true => writeln!(f, "{}: in none of the files", self.path)?,
+                        false => writeln!(f, "{}: from {}", self.path, files.join(", "))?,
+                    }
                 }
                 self.write_table(f)
             }

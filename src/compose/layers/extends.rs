@@ -253,7 +253,11 @@ impl Extending<'_, '_, '_> {
             .map(String::as_str)
             .collect();
         let message = format!("`{name}` extends `{wanted}`, but there is no such service{place}");
-        let help = match suggestion(wanted, known.iter().copied()) {
+        let others = known
+            .iter()
+            .copied()
+            .filter(|other| from != DOCUMENT || *other != name);
+        let help = match suggestion(wanted, others) {
             Some(meant) => Some(format!("did you mean `{meant}`?")),
             None if known.is_empty() => Some(format!("there are no services{place}")),
             None if from == DOCUMENT => Some(

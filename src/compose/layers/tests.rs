@@ -82,6 +82,16 @@ fn a_mistake_in_an_extended_service_shows_who_extends_it() {
 }
 
 #[test]
+fn a_service_is_not_told_that_it_meant_itself() {
+    let shown = show(&[(
+        "compose.yaml",
+        "services:\n  w: {extends: {service: v}, image: a}\n",
+    )]);
+    assert!(shown.contains("there is no such service"), "{shown}");
+    assert!(!shown.contains("did you mean"), "{shown}");
+}
+
+#[test]
 fn a_circle_of_includes_is_drawn() {
     let files = [
         (

@@ -420,7 +420,9 @@ impl Engine for Native {
         desired: Arc<Desired>,
     ) -> Result<Applied, EngineError> {
         match (op, container) {
-            (Op::PullImage { reference }, _) => Err(EngineError::NoImage(reference)),
+            (Op::PullImage { reference } | Op::BuildImage { reference }, _) => {
+                Err(EngineError::NoImage(reference))
+            }
             (Op::CreateNetwork { key, name }, _) => {
                 let made = blocking(move || {
                     let network = desired.networks.get(&key).ok_or(EngineError::CutShort)?;

@@ -10,6 +10,7 @@ use crate::build::{End, Event};
 
 use super::progress::ProgressMode;
 use super::terminal::{Paint, Terminal, size};
+use super::text::{output_line, width};
 use plain::Plain;
 use tree::Tree;
 
@@ -34,8 +35,8 @@ pub(crate) struct Live {
     paint: Paint,
     began: Instant,
     drawn: Option<Instant>,
-    /// Lines on the screen that belong to the tree.
-    lines: usize,
+    /// Columns of each line on the screen that belongs to the tree.
+    lines: Vec<usize>,
 }
 
 impl BuildView {
@@ -54,7 +55,7 @@ impl BuildView {
             paint: terminal.stderr,
             began: Instant::now(),
             drawn: None,
-            lines: 0,
+            lines: Vec::new(),
         }))
     }
 
@@ -88,7 +89,7 @@ impl BuildView {
         if let Self::Live(live) = self {
             live.tree.settle();
             live.draw(Bound::None);
-            live.lines = 0;
+            live.lines.clear();
         }
     }
 }
@@ -133,28 +134,37 @@ impl Live {
         let lines = self
             .tree
             .lines(self.began.elapsed(), (columns, rows), self.paint);
+        let above = rows_taken(&self.lines, columns);
         let mut frame = String::new();
-        if self.lines > 0 {
-            frame.push_str(&format!("\x1b[{}A\r", self.lines));
+        if above > 0 {
+            frame.push_str(&format!("\x1b[{above}A\r"));
         }
         for line in &lines {
             frame.push_str(line);
             frame.push_str("\x1b[K\n");
         }
-        if lines.len() < self.lines {
+        if lines.len() < above {
             frame.push_str("\x1b[J");
         }
         write_all(&frame);
-        self.lines = lines.len();
+        self.lines = lines.iter().map(|line| width(&output_line(line))).collect();
         self.drawn = Some(Instant::now());
     }
 
     fn erase(&mut self) {
-        if self.lines > 0 {
-            write_all(&format!("\x1b[{}A\r\x1b[J", self.lines));
-            self.lines = 0;
+        let above = rows_taken(&self.lines, size().0);
+        if above > 0 {
+            write_all(&format!("\x1b[{above}A\r\x1b[J"));
+            self.lines.clear();
         }
     }
+}
+
+/// Rows that lines of these widths take on a terminal of so many columns. One that became narrower since
+/// they were drawn has wrapped them.
+fn rows_taken(widths: &[usize], columns: usize) -> usize {
+    let rows = |width: &usize| width.div_ceil(columns.max(1)).max(1);
+    widths.iter().map(rows).sum()
 }
 
 fn write_all(text: &str) {
@@ -162,4 +172,23 @@ fn write_all(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes());
     let _ = stderr.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rows_taken;
+
+    #[test]
+    fn lines_that_a_narrower_terminal_has_wrapped_are_drawn_over_whole() {
+        for (widths, columns, rows) in [
+            (&[80, 80, 20][..], 80, 3),
+            (&[80, 80, 20], 40, 5),
+            (&[80, 41, 0], 40, 5),
+            (&[80], 120, 1),
+            (&[], 80, 0),
+            (&[7], 0, 7),
+        ] {
+            assert_eq!(rows_taken(widths, columns), rows, "{widths:?} {columns}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::build::{End, Event, StepNumber};
-use crate::ui::text::one_line;
+use crate::ui::text::{one_line, output_line};
 
 /// Turns events into lines.
 #[derive(Debug, Default)]
@@ -109,7 +109,7 @@ impl Plain {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let text = String::from_utf8_lossy(line);
         let text = text.rsplit('\r').next().unwrap_or_default();
-        let text = format!("{:.3} {}", at.as_secs_f64(), one_line(text));
+        let text = format!("{:.3} {}", at.as_secs_f64(), output_line(text));
         self.line(step, text.trim_end(), out);
     }
 }
@@ -160,7 +160,7 @@ mod tests {
         #2 CACHED
 
         #1 [1/2] RUN a
-        #1 T \u{1b}[31mred
+        #1 T red
         #1 ERROR: it ended badly
         ");
     }

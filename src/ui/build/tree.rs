@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::build::{End, Event, StepNumber};
 use crate::ui::terminal::{Paint, Style};
-use crate::ui::text::{fit, one_line, width};
+use crate::ui::text::{fit, one_line, output_line, width};
 
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 const SPIN: Duration = Duration::from_millis(80);
@@ -86,13 +86,15 @@ impl Tree {
             now.as_secs_f64(),
             self.steps.len()
         );
+        let mut room = height.saturating_sub(1);
+        // Each step that works is shown before any says more than its share of the room.
+        let busy = self.steps.values().filter(|step| step.is_busy()).count();
+        let share = (room / busy.max(1)).saturating_sub(1).min(OUTPUT_LINES);
         let mut rows: Vec<(bool, Vec<String>)> = Vec::new();
         for step in self.steps.values() {
-            let busy = step.end.is_none() || matches!(step.end, Some((End::Failed(_), _)));
-            rows.push((busy, step.lines(now, columns, paint)));
+            rows.push((step.is_busy(), step.lines(now, (columns, share), paint)));
         }
         let total: usize = rows.iter().map(|(_, lines)| lines.len()).sum();
-        let mut room = height.saturating_sub(1);
         let mut lines = vec![fit(&head, columns).into_owned()];
         if total > room {
             // The oldest of those that are done give way.
@@ -117,13 +119,16 @@ impl Tree {
 }
 
 impl Step {
+    /// Whether it is one to look at: it works, or it is why nothing does.
+    fn is_busy(&self) -> bool {
+        matches!(self.end, None | Some((End::Failed(_), _)))
+    }
+
     fn output(&mut self, text: &str) {
         self.partial.push_str(text);
         while let Some(end) = self.partial.find('\n') {
             let line: String = self.partial.drain(..=end).collect();
-            let line = line.trim_end_matches(['\n', '\r']);
-            let shown = line.rsplit('\r').next().unwrap_or_default();
-            self.output.push_back(one_line(shown).into_owned());
+            self.output.push_back(overwritten(&line));
             if self.output.len() > OUTPUT_LINES {
                 self.output.pop_front();
             }
@@ -134,7 +139,13 @@ impl Step {
         }
     }
 
-    fn lines(&self, now: Duration, columns: usize, paint: Paint) -> Vec<String> {
+    /// The step and so many of the last lines of its output.
+    fn lines(
+        &self,
+        now: Duration,
+        (columns, output_lines): (usize, usize),
+        paint: Paint,
+    ) -> Vec<String> {
         let (mark, style) = self.mark(now);
         let time = match &self.end {
             Some((End::Cached, _)) => String::new(),
@@ -159,9 +170,13 @@ impl Step {
             paint.paint(style, mark),
             paint.paint(Style::FAINT, &time)
         )];
-        let shows_output = self.end.is_none() || matches!(self.end, Some((End::Failed(_), _)));
-        if shows_output {
-            for line in &self.output {
+        if self.is_busy() {
+            let partial = overwritten(&self.partial);
+            let whole = self.output.iter().map(String::as_str);
+            let output: Vec<&str> = whole
+                .chain((!partial.is_empty()).then_some(&*partial))
+                .collect();
+            for line in &output[output.len().saturating_sub(output_lines)..] {
                 let line = format!("   │ {line}");
                 lines.push(paint.paint(Style::FAINT, &fit(&line, columns)).to_string());
             }
@@ -181,6 +196,12 @@ impl Step {
             }
         }
     }
+}
+
+/// A line as it looks when it is written: what follows a carriage return overwrites what stands before it.
+fn overwritten(line: &str) -> String {
+    let line = line.trim_end_matches(['\n', '\r']);
+    output_line(line.rsplit('\r').next().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -216,14 +237,45 @@ mod tests {
         let shown: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
         insta::assert_snapshot!(shown.join("\n"), @r"
         [+] Building 4.0s (19/20)
-         ✔ CACHED [18/20] RUN step
          ✔ CACHED [19/20] RUN step
          ⠋ [20/20] RUN step                4.0s
            │ one
            │ two
+           │ three
         ");
         assert!(lines.iter().all(|line| width(line) <= 40));
         tree.settle();
         assert!(tree.lines(at(4), (40, usize::MAX), Paint::Off).len() == 21);
+    }
+
+    #[test]
+    fn every_step_that_works_is_on_the_screen_however_much_they_say() {
+        let mut tree = Tree::default();
+        for step in 1..=4 {
+            let name = format!("RUN {step}");
+            tree.take(&Event::Began { step, name }, Duration::ZERO);
+            let stream = Stream::Stdout;
+            let bytes = b"a\nb\nc\nd\n\x1b[32m10%\r20%".to_vec();
+            tree.take(
+                &Event::Output {
+                    step,
+                    stream,
+                    bytes,
+                },
+                Duration::ZERO,
+            );
+        }
+        let lines = tree.lines(Duration::ZERO, (20, 9), Paint::Off);
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        [+] Building 0.0s (…
+         ⠋ RUN 1       0.0s
+           │ 20%
+         ⠋ RUN 2       0.0s
+           │ 20%
+         ⠋ RUN 3       0.0s
+           │ 20%
+         ⠋ RUN 4       0.0s
+           │ 20%
+        ");
     }
 }

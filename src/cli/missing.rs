@@ -1,0 +1,79 @@
+//! Commands of Docker Compose that are not there, and what does much the same.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::error::Error;
+
+/// The error for a command line that asks for such a command.
+pub(super) fn of(error: &clap::Error) -> Option<Error> {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    // `image`, `env` and others have commands of their own.
+    let usage = error.get(ContextKind::Usage)?.to_string();
+    if !usage.contains("stack [OPTIONS]") {
+        return None;
+    }
+    let instead = instead_of(name)?;
+    let found = Error::new(format!("`{name}` is not supported yet"));
+    Some(match instead.is_empty() {
+        true => found,
+        false => found.hint(instead),
+    })
+}
+
+/// What to type for a command of Docker Compose 5 that is not there; empty where nothing else does it.
+fn instead_of(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "attach" => {
+            "`stack logs -f SERVICE` shows what it writes, `stack exec SERVICE sh` goes into it"
+        }
+        "cp" => "`stack exec -T SERVICE tar -c PATH | tar -x` brings files out",
+        "events" => {
+            "`stack ps -a` shows what became of the containers, `stack logs -f` what they write"
+        }
+        "port" => "`stack ps` shows the published ports",
+        "rm" => "`stack down SERVICE` stops and removes the containers of a service",
+        "scale" => "`stack up -d --scale SERVICE=NUM`",
+        "stats" | "top" => "`stack exec SERVICE top`, where its image has one",
+        "volumes" => "`stack config --volumes` prints those of the stack file",
+        "wait" => "`stack up --exit-code-from SERVICE` ends with the exit code of a service",
+        "bridge" | "commit" | "export" | "publish" | "watch" => "",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::args::Cli;
+
+    fn said(arguments: &[&str]) -> Option<String> {
+        let error = Cli::try_parse_from(arguments).expect_err("no such command");
+        Some(of(&error)?.render(crate::ui::Paint::Off, 100))
+    }
+
+    #[test]
+    fn commands_of_compose_that_are_not_there_say_what_to_type() {
+        insta::assert_snapshot!(said(&["stack", "rm", "-f"]).expect("known"), @r"
+        error: `rm` is not supported yet
+          help: `stack down SERVICE` stops and removes the containers of a service
+        ");
+        assert!(said(&["stack", "watch"]).is_some());
+        assert_eq!(said(&["stack", "bulid"]), None);
+        assert_eq!(said(&["stack", "image", "top"]), None);
+    }
+
+    #[test]
+    fn what_is_there_is_not_said_to_be_missing() {
+        use clap::CommandFactory;
+        for command in Cli::command().get_subcommands() {
+            assert_eq!(instead_of(command.get_name()), None);
+        }
+    }
+}
