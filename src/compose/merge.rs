@@ -28,7 +28,7 @@ enum Merge {
     Texts,
     /// Lists append, also to what was written as one value.
     Lists,
-    /// Address pools: see [`merge_pools`].
+    /// Address pools: see `pools`.
     Pools,
 }
 

@@ -1,11 +1,10 @@
 //! Where a value of the finished model comes from, and what it took the place of.
 //!
-//! The tree keeps the place of every value and what a merge replaced ([`Node::earlier`]); which
+//! The tree keeps the place of every value and what a merge replaced (`Node::earlier`); which
 //! variables took part is read off the text at that place, and where those come from is asked of the
 //! same places that the loader asks. Nothing is recorded in a load that nobody wants explained, but
 //! the texts of environment files ([`LoadOptions::trace`]).
 //!
-//! [`Node::earlier`]: super::tree::Node::earlier
 //! [`LoadOptions::trace`]: super::load::LoadOptions::trace
 
 use serde::Serialize;

@@ -4,8 +4,8 @@
 //! project's own files are one, each entry of `include` is another. Its files become one tree:
 //!
 //! - each document by itself: variables, then keys, types and long forms;
-//! - what it includes is laid below it, in a scope of its own ([`include`]);
-//! - the services that its own extend are laid below them ([`extends`]);
+//! - what it includes is laid below it, in a scope of its own ([`mod@include`]);
+//! - the services that its own extend are laid below them ([`mod@extends`]);
 //! - the documents are laid over one another, in their order.
 //!
 //! Invariant: a file is read once, and every problem in it is told at its place, with the way on
