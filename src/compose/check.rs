@@ -240,7 +240,7 @@ fn network_mode(service: &Service<'_>, problems: &mut Problems) {
 }
 
 /// The number of containers a service asks for, and where it says so.
-fn replica_count(service: &Node) -> (i128, Option<Span>) {
+pub(super) fn replica_count(service: &Node) -> (i128, Option<Span>) {
     let found = service
         .at(&["deploy", "replicas"])
         .or_else(|| service.get("scale"));

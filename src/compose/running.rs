@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
+use super::check::replica_count;
 use super::concerns::{Concern, Part};
 use super::diagnostic::{Problems, Span};
 use super::model::{NetworkKey, ServiceName, VolumeKey};
@@ -113,16 +114,6 @@ fn network_mode(service: &Service<'_>, problems: &mut Problems) {
 }
 
 /// The number of containers a service asks for, and where it says so.
-fn replica_count(service: &Node) -> (i128, Option<Span>) {
-    let found = service
-        .at(&["deploy", "replicas"])
-        .or_else(|| service.get("scale"));
-    match found {
-        Some(node) => (node.as_int().unwrap_or(1), Some(node.span)),
-        None => (1, None),
-    }
-}
-
 fn replicas(service: &Service<'_>, problems: &mut Problems) {
     let name = service.name;
     let (count, count_span) = replica_count(service.node);

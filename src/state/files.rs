@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -67,7 +68,12 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), StateError
         path: path.to_owned(),
         source,
     })?;
-    let written = fs::File::create(&temporary)
+    // What is written may hold the values of secrets.
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
         .and_then(|mut file| file.write_all(&bytes))
         .and_then(|()| fs::rename(&temporary, path));
     written.map_err(|error| {

@@ -1,5 +1,10 @@
 //! Configs and secrets, as the program inside sees them.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
 use crate::harness::{Stack, stack};
 
 const READS: &str = "
@@ -46,6 +51,24 @@ fn configs_and_secrets_of_every_source_are_files_with_their_owner() {
         );
     }
     assert!(output.contains("Read-only"), "{output}");
+    let holds = |path: &str| fs::read_to_string(path).is_ok_and(|text| text.contains("t0ken"));
+    let find = Command::new("find")
+        .arg(stack.root())
+        .args(["-type", "f"])
+        .output();
+    let found = String::from_utf8(find.expect("find").stdout).expect("paths");
+    let holders: Vec<&str> = found.lines().filter(|path| holds(path)).collect();
+    assert!(!holders.is_empty(), "{found}");
+    for path in holders {
+        let closed = |path: &Path| fs::metadata(path).unwrap().mode() & 0o077 == 0;
+        let path = Path::new(path);
+        let logged = path.to_string_lossy().contains("/logs/");
+        assert!(
+            logged || closed(path) || closed(path.parent().unwrap()),
+            "others can read the secret: {}",
+            path.display()
+        );
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use crate::compose::model::{FileObject, FileSource, FileUse, Mount, MountSource, Service};
@@ -133,7 +133,11 @@ pub(super) fn write(files: &[GivenFile], dir: &Path) -> Result<(), StateError> {
         return Ok(());
     }
     let own = dir.join(DIRECTORY);
-    fs::create_dir(&own).map_err(|error| StateError::io("make", &own, error))?;
+    // The container sees the files by their mounts; on the host nobody else has the way to them.
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&own)
+        .map_err(|error| StateError::io("make", &own, error))?;
     for file in files {
         let path = dir.join(&file.name);
         // Nobody else reads it before it has its owner.
