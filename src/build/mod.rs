@@ -25,7 +25,7 @@ pub mod plan;
 mod request;
 mod run;
 
-pub use cache::Cache;
+pub use cache::{Cache, CacheRules, Entry, EntryKind};
 pub use cancel::Cancel;
 pub use copy::CopyError;
 pub use error::{Error, StepError};

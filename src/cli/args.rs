@@ -7,8 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use super::context::Context;
 use super::error::{Error, Result};
 use super::{
-    build, completions, config, create, down, env, exec, image, images, inspect, kill, login,
-    logout, logs, ls, pause, plan, ps, pull, push, restart, run, schema, start, stop, up, version,
+    build, builder, completions, config, create, df, down, env, exec, image, images, inspect, kill,
+    login, logout, logs, ls, pause, plan, ps, pull, push, restart, run, schema, start, stop, up,
+    version,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
@@ -145,6 +146,11 @@ pub(crate) enum Command {
     /// Work with images.
     #[command(subcommand)]
     Image(image::Image),
+    /// Look after what builds leave for later ones.
+    #[command(subcommand, visible_alias = "buildx")]
+    Builder(builder::Builder),
+    /// Show what everything takes of the disk.
+    Df(df::Df),
     /// Show all that is known of containers, as JSON.
     Inspect(inspect::Inspect),
     /// List projects.
@@ -187,6 +193,8 @@ impl Command {
             Self::Env(env) => env.run(context),
             Self::Images(images) => images.run(context),
             Self::Image(image) => image.run(context),
+            Self::Builder(builder) => builder.run(context),
+            Self::Df(df) => df.run(context),
             Self::Inspect(inspect) => inspect.run(context),
             Self::Ls(ls) => ls.run(context),
             Self::Schema => schema::run(),

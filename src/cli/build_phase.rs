@@ -81,6 +81,7 @@ pub(crate) fn build_needed(
     if buildable.is_empty() || when == When::Never {
         return Ok(());
     }
+    context.hold_images()?;
     let store = context.images()?;
     let mut wanted = Vec::new();
     for name in buildable {

@@ -1,6 +1,7 @@
 //! What every command has at hand: flags, environment, paths, the terminal.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
 use nix::unistd::geteuid;
@@ -14,7 +15,7 @@ use crate::compose::model::{FileSource, ServiceName, Stack};
 use crate::compose::source::Source;
 use crate::compose::{Diagnostics, LoadOptions, Loaded, load};
 use crate::engine::native::capabilities;
-use crate::image::{Digest, ImageStore, Registries};
+use crate::image::{Digest, Hold, ImageStore, Registries};
 use crate::plan::Desired;
 use crate::state::{Paths, read_json};
 use crate::ui::{Progress, ProgressMode, Terminal};
@@ -32,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) terminal: Terminal,
     progress: ProgressMode,
     working_dir: PathBuf,
+    /// Nothing of the image store is deleted meanwhile, see [`Context::hold_images`].
+    held: Mutex<Option<Hold>>,
 }
 
 /// Whether warnings of the stack file are shown: by commands that act on what it says.
@@ -57,6 +60,7 @@ impl Context {
             terminal: Terminal::detect(ansi, env),
             progress,
             working_dir,
+            held: Mutex::new(None),
             global,
             source,
         })
@@ -158,6 +162,20 @@ impl Context {
     /// The image store.
     pub(crate) fn images(&self) -> Result<ImageStore> {
         Ok(ImageStore::open(self.paths.root())?)
+    }
+
+    /// Keeps images from being deleted between the look at them and the creation of the containers.
+    pub(crate) fn hold_images(&self) -> Result<()> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_none() {
+            *held = Some(self.images()?.hold_only()?);
+        }
+        Ok(())
+    }
+
+    /// The containers are there: what they need is known by them.
+    pub(crate) fn release_images(&self) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// How registries are spoken to.

@@ -8,7 +8,7 @@ use super::choice::timeout;
 use super::context::Context;
 use super::drive::{drive, warn};
 use super::error::Result;
-use super::images::layers_in_use;
+use super::image::remove::{Force, remove_image};
 use super::project::Project;
 use crate::control::Command;
 use crate::engine::native::observe;
@@ -104,7 +104,6 @@ fn remove_images(context: &Context, images: &HashSet<String>) -> Result<()> {
         return Ok(());
     }
     let store = context.images()?;
-    let in_use = layers_in_use(context, &store)?;
     let mut progress = context.progress("down");
     for text in images {
         let Ok(reference) = text.parse::<Reference>() else {
@@ -113,16 +112,16 @@ fn remove_images(context: &Context, images: &HashSet<String>) -> Result<()> {
         if store.get(&reference)?.is_none() {
             continue;
         }
-        match store.remove(&reference, &in_use) {
+        match remove_image(context, &store, &reference, Force::No) {
             Ok(_) => progress.update(&crate::control::Progress {
                 kind: crate::control::Kind::Image,
                 name: text.clone(),
                 state: crate::control::ProgressState::Removed,
                 detail: None,
             }),
-            // Another project may have begun to use it: that is no failure of `down`.
+            // Another project may use it: that is no failure of `down`.
             Err(error) => {
-                let message = format!("image {text} stays: {error}");
+                let message = format!("image {text} stays: {}", error.summary());
                 progress.above(|| warn(&message, context.terminal.stderr));
             }
         }

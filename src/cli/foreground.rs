@@ -214,6 +214,7 @@ impl<'a> Session<'a> {
 
     /// The command that was given last has been carried out.
     fn carried_out(&mut self, done: Result<()>) -> Result<()> {
+        self.context.release_images();
         self.progress.finish();
         if self.stage == Stage::Starting {
             if let Err(error) = done {

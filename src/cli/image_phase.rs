@@ -108,6 +108,7 @@ pub(crate) fn ensure(
     context: &Context,
     wanted: &Wanted<'_>,
 ) -> Result<IndexMap<ServiceName, String>> {
+    context.hold_images()?;
     let store = context.images()?;
     let mut ids = IndexMap::new();
     let mut fetches: BTreeMap<String, Fetch> = BTreeMap::new();

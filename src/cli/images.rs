@@ -1,8 +1,7 @@
 //! `stack images`: the images that a project's containers are made of.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::Write as _;
-use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -14,7 +13,7 @@ use super::context::Context;
 use super::error::Result;
 use super::project::Project;
 use crate::engine::native::observe;
-use crate::image::{Digest, Image, ImageStore, Reference};
+use crate::image::{Digest, Image, ImageStore, InUse, Reference};
 use crate::runtime::bundle::{Bundle, ShimConfig};
 use crate::state::read_json;
 use crate::ui::{Table, words};
@@ -154,22 +153,24 @@ pub(super) fn short(id: &str) -> String {
     digits.chars().take(12).collect()
 }
 
-/// The layers that containers of any project stand on: these may not go.
-pub(super) fn layers_in_use(context: &Context, store: &ImageStore) -> Result<HashSet<PathBuf>> {
-    let mut layers = HashSet::new();
+/// What containers of any project need of the store. To be asked for after the right to delete was got.
+pub(super) fn in_use(context: &Context, store: &ImageStore) -> Result<InUse> {
+    let mut in_use = InUse::default();
     for (id, container) in observe(&context.paths, None)?.containers {
+        let image = container.record.image_id.parse::<Digest>().ok();
+        in_use.images.extend(image);
         let bundle = Bundle::new(context.paths.container(&id));
         match read_json::<ShimConfig>(&bundle.shim_config())? {
-            Some(config) => layers.extend(config.rootfs.lower),
+            Some(config) => in_use.layers.extend(config.rootfs.lower),
             // A container that is just being made: its image has them.
             None => {
-                if let Ok(id) = container.record.image_id.parse::<Digest>()
+                if let Some(id) = image
                     && let Some(image) = store.get_by_id(&id)?
                 {
-                    layers.extend(image.layers);
+                    in_use.layers.extend(image.layers);
                 }
             }
         }
     }
-    Ok(layers)
+    Ok(in_use)
 }

@@ -220,6 +220,7 @@ impl Prepared {
             let attached = self.reach(context, &mut events, (&id, &name)).await?;
             Ok((id, attached))
         })?;
+        context.release_images();
         let end = self.stay(context, &id, attached);
         if self.auto_remove {
             remove(context, &client, &id)?;

@@ -44,7 +44,10 @@ pub use reference::{Reference, ReferenceError};
 pub use registry::{Credentials, LoggedOut, Registries, RegistryError, Stored, log_in, log_out};
 pub use registry::{Fetched, FileVersion, fetch_file};
 pub use save::SavedImage;
-pub use store::{Hold, Image, ImageStore, ImageSummary, Removed, Snapshot, StoredLayer};
+pub use store::{
+    Cleaning, Hold, Image, ImageStore, ImageSummary, InUse, LabelRule, Parts, PruneRules, Removed,
+    Snapshot, StoredLayer, Usage,
+};
 
 /// What the functions of this module return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -69,4 +72,9 @@ pub(crate) fn spread_archive(
     layer::spread(archive, directory).map_err(|source| Error::Archive {
         source: Box::new(source),
     })
+}
+
+/// Removes a directory with whatever a container has left in it, however deep.
+pub(crate) fn remove_directory(directory: &std::path::Path) -> std::io::Result<()> {
+    layer::remove_tree(directory)
 }

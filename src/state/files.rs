@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -90,6 +90,28 @@ pub fn remove_file(path: &Path) -> Result<(), StateError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Bytes that a file or directory takes of the disk, links not followed; a file with several names is
+/// counted once. What cannot be looked at, or goes meanwhile, counts nothing.
+pub fn disk_usage(path: &Path) -> u64 {
+    const BLOCK: u64 = 512;
+    let mut seen = std::collections::HashSet::new();
+    let mut rest = vec![path.to_owned()];
+    let mut bytes = 0;
+    while let Some(path) = rest.pop() {
+        let Ok(found) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        if found.nlink() == 1 || found.is_dir() || seen.insert((found.dev(), found.ino())) {
+            bytes += found.blocks() * BLOCK;
+        }
+        if found.is_dir() {
+            let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+            rest.extend(entries.map(|entry| entry.path()));
+        }
+    }
+    bytes
 }
 
 /// Takes an object's directory away at once by renaming it to `.gone-…` beside it: where it is now,

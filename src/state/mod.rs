@@ -23,7 +23,8 @@ pub mod records;
 mod socket;
 
 pub use files::{
-    StateError, empty_gone, read_json, remove_dir, remove_file, retire_dir, sweep_gone, write_json,
+    StateError, disk_usage, empty_gone, read_json, remove_dir, remove_file, retire_dir, sweep_gone,
+    write_json,
 };
 pub use lock::Lock;
 pub use paths::Paths;

@@ -14,6 +14,7 @@
 //! synced: what a power cut takes is built again.
 
 mod key;
+mod prune;
 mod stat_cache;
 
 use std::fs;
@@ -26,6 +27,7 @@ use crate::image::Digest;
 use crate::state::{StateError, read_json, write_json};
 
 pub(super) use key::{Key, KeyMaker};
+pub use prune::{CacheRules, Entry, EntryKind};
 pub(super) use stat_cache::{FileHashes, Identity};
 
 /// What a step made.
@@ -150,34 +152,83 @@ impl Cache {
         names(&self.root.join("layers"))
     }
 
-    /// Forgets records that were of no use since `before`, and the layers that no record needs any
-    /// more; the image store can delete those then. `None` = all records.
-    pub fn forget(&self, before: Option<Timestamp>) -> Result<usize, StateError> {
-        let dir = self.root.join("records");
-        let mut needed = std::collections::HashSet::new();
-        let mut forgotten = 0;
-        for name in names(&dir) {
-            let path = dir.join(&name);
-            let used = fs::metadata(&path).and_then(|metadata| metadata.modified());
-            let used = used.ok().and_then(|time| Timestamp::try_from(time).ok());
-            let old = match (before, used) {
-                (Some(before), Some(used)) => used < before,
-                (None, _) | (_, None) => true,
-            };
-            if old {
-                crate::state::remove_file(&path)?;
-                forgotten += 1;
-            } else if let Ok(Some(record)) = read_json::<Record>(&path) {
-                needed.insert(record.layer.hex());
+    /// What there is, for those who look or clean up. `bytes` gives the size of a layer.
+    pub fn entries(&self, bytes: impl Fn(&Digest) -> u64) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let records = self.root.join("records");
+        for name in names(&records) {
+            let path = records.join(&name);
+            // A record that cannot be read is of no use, and takes no more than its name.
+            let record = read_json::<Record>(&path).ok().flatten();
+            entries.push(Entry {
+                kind: EntryKind::Step,
+                id: name,
+                used: modified(&path),
+                bytes: record.as_ref().map_or(0, |record| bytes(&record.layer)),
+                text: record
+                    .as_ref()
+                    .map_or_else(String::new, |record| record.text.clone()),
+                layer: record.map(|record| record.layer),
+            });
+        }
+        let mounts = self.root.join("mounts");
+        for name in names(&mounts) {
+            let path = mounts.join(&name);
+            entries.push(Entry {
+                kind: EntryKind::Mount,
+                id: name,
+                used: modified(&path),
+                bytes: crate::state::disk_usage(&path),
+                text: "RUN --mount=type=cache".to_owned(),
+                layer: None,
+            });
+        }
+        entries.sort_by(|a, b| a.used.cmp(&b.used).then_with(|| a.id.cmp(&b.id)));
+        entries
+    }
+
+    /// Forgets these entries, and the layers that no record needs any more: the image store can delete
+    /// those then. What is only remembered of files goes with the last record.
+    pub fn forget(&self, doomed: &[&Entry]) -> Result<(), StateError> {
+        for entry in doomed {
+            match entry.kind {
+                EntryKind::Step => {
+                    crate::state::remove_file(&self.root.join("records").join(&entry.id))?;
+                }
+                EntryKind::Mount => {
+                    let path = self.root.join("mounts").join(&entry.id);
+                    crate::image::remove_directory(&path)
+                        .map_err(|error| StateError::io("remove", &path, error))?;
+                }
             }
         }
+        let records = self.root.join("records");
+        let left = names(&records);
+        let needed: std::collections::HashSet<String> = left
+            .iter()
+            .filter_map(|name| read_json::<Record>(&records.join(name)).ok().flatten())
+            .map(|record| record.layer.hex())
+            .collect();
         for name in self.layers() {
             if !needed.contains(&name) {
                 crate::state::remove_file(&self.root.join("layers").join(name))?;
             }
         }
-        Ok(forgotten)
+        if left.is_empty() {
+            for kind in ["contents", "files"] {
+                for name in names(&self.root.join(kind)) {
+                    crate::state::remove_file(&self.root.join(kind).join(name))?;
+                }
+            }
+        }
+        Ok(())
     }
+}
+
+fn modified(path: &Path) -> Timestamp {
+    let found = fs::metadata(path).and_then(|metadata| metadata.modified());
+    let found = found.ok().and_then(|time| Timestamp::try_from(time).ok());
+    found.unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -204,9 +255,18 @@ mod tests {
         assert_eq!(cache.find(&key).unwrap().layer, layer);
         assert_eq!(cache.find(&other), None);
         assert_eq!(cache.layers(), [layer.hex()]);
-        let old = now - jiff::SignedDuration::from_hours(1);
-        assert_eq!(cache.forget(Some(old)).unwrap(), 0);
-        assert_eq!(cache.forget(None).unwrap(), 1);
+        let mount = cache.mount(&key);
+        fs::create_dir_all(mount.join("deep")).unwrap();
+        fs::write(mount.join("deep/file"), [0; 5000]).unwrap();
+        let entries = cache.entries(|_| 7);
+        let bytes: Vec<u64> = entries.iter().map(|entry| entry.bytes).collect();
+        assert_eq!(entries.len(), 2);
+        assert!(
+            bytes.contains(&7) && bytes.iter().sum::<u64>() >= 5007,
+            "{bytes:?}"
+        );
+        cache.forget(&entries.iter().collect::<Vec<_>>()).unwrap();
+        assert!(!mount.exists());
         assert_eq!(cache.find(&key), None);
         assert!(cache.layers().is_empty());
     }

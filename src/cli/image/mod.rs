@@ -6,9 +6,10 @@ mod import;
 mod inspect;
 mod list;
 mod load;
+mod prune;
 mod pull;
 mod push;
-mod remove;
+pub(super) mod remove;
 mod save;
 mod settle;
 mod tag;
@@ -38,6 +39,8 @@ pub(crate) enum Image {
     /// List images.
     #[command(visible_alias = "list")]
     Ls(list::List),
+    /// Remove images that nobody needs.
+    Prune(prune::Prune),
     /// Fetch images from their registries.
     Pull(pull::Pull),
     /// Send images to their registries.
@@ -65,6 +68,7 @@ impl Image {
             Self::Import(import) => import.run(context),
             Self::Load(load) => load.run(context),
             Self::Ls(list) => list.run(context),
+            Self::Prune(prune) => prune.run(context),
             Self::Pull(pull) => pull.run(context),
             Self::Push(push) => push.run(context),
             Self::Rm(remove) => remove.run(context),

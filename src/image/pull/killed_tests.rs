@@ -239,9 +239,9 @@ async fn a_part_that_was_damaged_is_fetched_anew() {
         .unwrap();
         check(root.path(), &image);
         assert!(!part.exists());
-        store
-            .remove(&server.name("web"), &Default::default())
-            .unwrap();
+        store.forget(&[image.id]).unwrap();
+        let cleaning = store.clean(std::time::Duration::ZERO).unwrap();
+        cleaning.collect(&Default::default()).unwrap();
     }
 }
 
@@ -253,7 +253,12 @@ fn parts_go_with_the_garbage() {
     store.sweep().unwrap();
     assert!(part.exists(), "a pull may go on");
     assert_eq!(
-        store.prune(&Default::default()).unwrap().bytes > 0,
+        store
+            .clean(std::time::Duration::ZERO)
+            .unwrap()
+            .collect(&Default::default())
+            .unwrap()
+            > 0,
         !part.exists()
     );
     assert!(!part.exists());

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::super::Result;
 use super::super::digest::Digest;
@@ -12,67 +13,120 @@ use super::super::layer::remove_tree;
 use super::super::oci::{Descriptor, Index};
 use super::super::reference::Reference;
 use super::disk::{Durability, UNFINISHED, read_json};
+use super::index::name_of;
 use super::layers::LayerRecord;
 use super::partial::{is_partial, is_stale};
+use super::prune::{Candidate, PruneRules};
 use super::{ImageStore, Lock, Removed, Temporary, diff_ids};
 
+/// How long [`ImageStore::clean`] waits before it asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// What containers need.
+#[derive(Debug, Clone, Default)]
+pub struct InUse {
+    /// IDs of the images that they were made of.
+    pub images: HashSet<Digest>,
+    /// The layers that they stand on (paths as in [`super::Image::layers`]).
+    pub layers: HashSet<PathBuf>,
+}
+
+/// The right to delete: nothing comes in while this lives. What is in use is to be looked up after it was
+/// got, for whoever makes a container of an image holds the store until the container is there.
+#[derive(Debug)]
+pub struct Cleaning<'a> {
+    store: &'a ImageStore,
+    _lock: Lock,
+}
+
 impl ImageStore {
-    /// Takes a name away, and with the last one the blobs and layers that no other image needs and
-    /// that are not `in_use` (paths as in [`super::Image::layers`]).
+    /// Waits until nothing comes in, and keeps everything out from then on.
     ///
-    /// While a pull or import runs only the name goes; the rest is for the next [`ImageStore::prune`].
-    pub fn remove(&self, reference: &Reference, in_use: &HashSet<PathBuf>) -> Result<Removed> {
-        let mut removed = Removed::default();
-        {
-            let _lock = Lock::exclusive(&self.index_lock())?;
-            let mut index = self.read_index()?;
-            let Some(descriptor) = index.find(reference).cloned() else {
-                return Err(Error::NoSuchImage {
-                    reference: reference.clone(),
+    /// # Errors
+    /// [`Error::Busy`] when something still comes in after `patience`.
+    pub fn clean(&self, patience: Duration) -> Result<Cleaning<'_>> {
+        let started = Instant::now();
+        loop {
+            if let Some(lock) = Lock::try_exclusive(&self.ingest_lock())? {
+                return Ok(Cleaning {
+                    store: self,
+                    _lock: lock,
                 });
-            };
-            let found = descriptor.digest;
-            // A digest takes the names with it that it was found under.
-            for name in index.names(&found) {
-                if name == *reference || reference.digest().is_some() {
-                    index.forget(&name);
-                    removed.references.push(name);
-                }
             }
-            if index.names(&found).is_empty() {
-                index
-                    .manifests
-                    .retain(|descriptor| descriptor.digest != found);
-                removed.images.push(self.id_or_digest(&descriptor));
+            if started.elapsed() >= patience {
+                return Err(Error::Busy);
             }
+            std::thread::sleep(ASK_AGAIN);
+        }
+    }
+
+    /// Takes a name away. An image that has no other stays, without a name, until it is pruned or
+    /// [forgotten](ImageStore::forget).
+    pub fn untag(&self, reference: &Reference) -> Result<Vec<Reference>> {
+        let _lock = Lock::exclusive(&self.index_lock())?;
+        let mut index = self.read_index()?;
+        let Some(found) = index.find(reference).map(|found| found.digest) else {
+            return Err(Error::NoSuchImage {
+                reference: reference.clone(),
+            });
+        };
+        let mut names = index.names(&found);
+        // A digest takes the names with it that it was found under.
+        names.retain(|name| name == reference || reference.digest().is_some());
+        for name in &names {
+            index.forget(name);
+        }
+        self.write_index(&index, Durability::Now)?;
+        Ok(names)
+    }
+
+    /// Takes images away with all their names; blobs and layers go with the next
+    /// [`Cleaning::collect`]. One that is not there is passed over.
+    pub fn forget(&self, ids: &[Digest]) -> Result<Removed> {
+        let _lock = Lock::exclusive(&self.index_lock())?;
+        let mut index = self.read_index()?;
+        let mut removed = Removed::default();
+        let mut kept = Vec::with_capacity(index.manifests.len());
+        for found in std::mem::take(&mut index.manifests) {
+            let id = self.id_or_digest(&found);
+            if !found.is_manifest() || !ids.contains(&id) {
+                kept.push(found);
+                continue;
+            }
+            removed.references.extend(name_of(&found));
+            if !removed.images.contains(&id) {
+                removed.images.push(id);
+            }
+        }
+        index.manifests = kept;
+        if !removed.images.is_empty() {
             self.write_index(&index, Durability::Now)?;
         }
-        removed.bytes = self.collect(in_use)?;
         Ok(removed)
     }
 
-    /// Takes away every image without a name, and blobs and layers that nobody needs.
-    pub fn prune(&self, in_use: &HashSet<PathBuf>) -> Result<Removed> {
-        let mut removed = Removed::default();
-        {
-            let _lock = Lock::exclusive(&self.index_lock())?;
-            let mut index = self.read_index()?;
-            let unnamed = |index: &Index, digest: &Digest| index.names(digest).is_empty();
-            let before = index.clone();
-            index
-                .manifests
-                .retain(|found| !found.is_manifest() || !unnamed(&before, &found.digest));
-            let gone = before
-                .manifests
-                .iter()
-                .filter(|found| !index.manifests.contains(found));
-            removed.images = gone.map(|found| self.id_or_digest(found)).collect();
-            if index != before {
-                self.write_index(&index, Durability::Now)?;
+    fn candidates(&self) -> Result<Vec<Candidate>> {
+        let index = self.read_index()?;
+        let mut seen = HashSet::new();
+        let mut found = Vec::new();
+        for descriptor in index.manifests.iter().filter(|found| found.is_manifest()) {
+            if !seen.insert(descriptor.digest) {
+                continue;
             }
+            // One that is damaged can still be taken away.
+            let config = self.documents(descriptor).map(|(_, config)| config).ok();
+            let labels = config
+                .as_ref()
+                .and_then(|config| config.config().as_ref()?.labels().clone());
+            let created = config.and_then(|config| config.created().as_deref()?.parse().ok());
+            found.push(Candidate {
+                id: self.id_or_digest(descriptor),
+                is_named: !index.names(&descriptor.digest).is_empty(),
+                created,
+                labels: labels.unwrap_or_default().into_iter().collect(),
+            });
         }
-        removed.bytes = self.collect(in_use)?;
-        Ok(removed)
+        Ok(found)
     }
 
     /// What people know an image by. One that is damaged can still be taken away.
@@ -110,36 +164,6 @@ impl ImageStore {
             }
         }
         Ok(())
-    }
-
-    /// Deletes every blob and layer that no image of the index needs. Gives the bytes freed.
-    fn collect(&self, in_use: &HashSet<PathBuf>) -> Result<u64> {
-        let Some(_ingest) = Lock::try_exclusive(&self.ingest_lock())? else {
-            return Ok(0);
-        };
-        self.sweep_unfinished()?;
-        let _lock = Lock::exclusive(&self.index_lock())?;
-        let (blobs, layers) = self.needed(&self.read_index()?)?;
-        let mut freed = 0;
-        for path in children(&self.images().join("blobs/sha256"))? {
-            if !is_in(&path, &blobs) {
-                freed += fs::symlink_metadata(&path).map_or(0, |found| found.size());
-                fs::remove_file(&path).map_err(io_error("remove", &path))?;
-            }
-        }
-        for path in children(&self.layers())? {
-            if is_partial(&path) {
-                freed += fs::symlink_metadata(&path).map_or(0, |found| found.size());
-                fs::remove_file(&path).map_err(io_error("remove", &path))?;
-            }
-            let is_layer = path.file_name().is_some_and(|name| name.len() == 64);
-            if is_layer && !is_in(&path, &layers) && !in_use.contains(&path.join("fs")) {
-                let record = read_json::<LayerRecord>(&path.join("layer.json"))?;
-                freed += record.map_or(0, |record| record.bytes);
-                self.discard(&path)?;
-            }
-        }
-        Ok(freed)
     }
 
     /// A layer goes by rename, so that it is never there in part.
@@ -193,13 +217,52 @@ impl ImageStore {
     }
 }
 
+impl Cleaning<'_> {
+    /// Takes away the images that the rules name, and whatever nobody needs.
+    pub fn prune(&self, rules: &PruneRules, in_use: &InUse) -> Result<Removed> {
+        let doomed = rules.doomed(&self.store.candidates()?, &in_use.images);
+        let mut removed = self.store.forget(&doomed)?;
+        removed.bytes = self.collect(in_use)?;
+        Ok(removed)
+    }
+
+    /// Deletes every blob and layer that neither an image of the index nor a container needs. Gives the
+    /// bytes freed.
+    pub fn collect(&self, in_use: &InUse) -> Result<u64> {
+        let store = self.store;
+        store.sweep_unfinished()?;
+        let _lock = Lock::exclusive(&store.index_lock())?;
+        let (blobs, layers) = store.needed(&store.read_index()?)?;
+        let mut freed = 0;
+        for path in children(&store.images().join("blobs/sha256"))? {
+            if !is_in(&path, &blobs) {
+                freed += fs::symlink_metadata(&path).map_or(0, |found| found.size());
+                fs::remove_file(&path).map_err(io_error("remove", &path))?;
+            }
+        }
+        for path in children(&store.layers())? {
+            if is_partial(&path) {
+                freed += fs::symlink_metadata(&path).map_or(0, |found| found.size());
+                fs::remove_file(&path).map_err(io_error("remove", &path))?;
+            }
+            let is_layer = path.file_name().is_some_and(|name| name.len() == 64);
+            if is_layer && !is_in(&path, &layers) && !in_use.layers.contains(&path.join("fs")) {
+                let record = read_json::<LayerRecord>(&path.join("layer.json"));
+                freed += record.ok().flatten().map_or(0, |record| record.bytes);
+                store.discard(&path)?;
+            }
+        }
+        Ok(freed)
+    }
+}
+
 fn is_in(path: &Path, names: &HashSet<String>) -> bool {
     path.file_name()
         .and_then(|name| name.to_str())
         .is_some_and(|name| names.contains(name))
 }
 
-fn children(directory: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn children(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(directory).map_err(io_error("read", directory))?;
     entries
         .map(|entry| {

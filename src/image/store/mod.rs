@@ -18,7 +18,9 @@ mod garbage;
 mod index;
 mod layers;
 mod partial;
+mod prune;
 mod snapshot;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -42,7 +44,10 @@ use index::{IMAGE_ID, PULLED, UNPACKED_SIZE};
 pub(super) use commit::NewImage;
 use disk::Durability;
 pub(super) use disk::{Lock, Temporary};
+pub use garbage::{Cleaning, InUse};
+pub use prune::{LabelRule, PruneRules};
 pub use snapshot::{Hold, Snapshot, StoredLayer};
+pub use usage::{Parts, Usage};
 
 /// The images of one stack root.
 #[derive(Debug, Clone)]
@@ -376,6 +381,11 @@ impl ImageStore {
         let mut index = self.read_index()?;
         index.note(reference, (PULLED, now.to_string()));
         self.write_index(&index, Durability::Now)
+    }
+
+    /// Whether a name stands for something here.
+    pub fn contains(&self, reference: &Reference) -> Result<bool> {
+        Ok(self.read_index()?.find(reference).is_some())
     }
 
     /// What a name stands for, whatever it is.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use super::super::testing::{Tar, gzip, store, whole};
 use super::super::{ConfigChange, ImportOptions, Reference, no_progress};
@@ -33,6 +34,11 @@ fn import(store: &ImageStore, text: &str, archive: Tar) -> Image {
             &no_progress,
         )
         .unwrap()
+}
+
+fn prune(store: &ImageStore, in_use: &InUse) -> Removed {
+    let cleaning = store.clean(Duration::ZERO).unwrap();
+    cleaning.prune(&PruneRules::default(), in_use).unwrap()
 }
 
 fn count(path: &Path) -> usize {
@@ -149,10 +155,13 @@ fn names_move_and_the_image_they_leave_stays_until_it_is_pruned() {
     let by_id = |id| list.iter().find(|image| image.id == id).unwrap();
     assert_eq!(by_id(old.id).references, []);
     assert_eq!(by_id(new.id).references, [name("a"), name("b")]);
-    let in_use = HashSet::from_iter(old.layers.clone());
-    assert_eq!(store.prune(&in_use).unwrap().images, [old.id]);
-    assert!(old.layers[0].join("f").exists(), "a container uses it");
-    store.prune(&HashSet::new()).unwrap();
+    let layers_only = InUse {
+        layers: HashSet::from_iter(old.layers.clone()),
+        ..InUse::default()
+    };
+    assert_eq!(prune(&store, &layers_only).images, [old.id]);
+    assert!(old.layers[0].join("f").exists(), "a container stands on it");
+    prune(&store, &InUse::default());
     assert!(!old.layers[0].exists());
     assert!(new.layers[0].join("f").exists());
     assert_eq!(count(&root.path().join("images/blobs/sha256")), 3);
@@ -163,10 +172,17 @@ fn the_last_name_takes_blobs_and_layers_with_it() {
     let (root, store) = store();
     import(&store, "a", Tar::new().file("f", "1"));
     store.tag(&name("a"), &name("b")).unwrap();
-    let removed = store.remove(&name("a"), &HashSet::new()).unwrap();
-    assert_eq!((removed.images.len(), removed.bytes), (0, 0));
-    let removed = store.remove(&name("b"), &HashSet::new()).unwrap();
-    assert_eq!(removed.references, [name("b")]);
+    assert_eq!(store.untag(&name("a")).unwrap(), [name("a")]);
+    let image = store.get(&name("b")).unwrap().unwrap();
+    let kept = InUse {
+        images: HashSet::from([image.id]),
+        ..InUse::default()
+    };
+    assert_eq!(store.untag(&name("b")).unwrap(), [name("b")]);
+    assert_eq!(prune(&store, &kept), Removed::default());
+    assert!(store.get_by_id(&image.id).unwrap().is_some());
+    let removed = prune(&store, &InUse::default());
+    assert_eq!(removed.images, [image.id]);
     assert!(removed.bytes > 0);
     assert_eq!(count(&root.path().join("images/blobs/sha256")), 0);
     let layers = fs::read_dir(root.path().join("layers"))
@@ -176,7 +192,7 @@ fn the_last_name_takes_blobs_and_layers_with_it() {
     names.sort();
     assert_eq!(names, ["index.lock", "ingest.lock"]);
     assert!(matches!(
-        store.remove(&name("b"), &HashSet::new()),
+        store.untag(&name("b")),
         Err(Error::NoSuchImage { .. })
     ));
 }
@@ -188,11 +204,11 @@ fn nothing_is_deleted_while_something_comes_in() {
     let unfinished = Temporary::new(&store.layers()).unwrap();
     store.put_blob(b"not named yet").unwrap();
     store.sweep().unwrap();
-    store.prune(&HashSet::new()).unwrap();
+    assert!(matches!(store.clean(Duration::ZERO), Err(Error::Busy)));
     assert!(unfinished.path().exists());
     assert_eq!(count(&root.path().join("images/blobs/sha256")), 1);
     drop(coming);
-    store.prune(&HashSet::new()).unwrap();
+    prune(&store, &InUse::default());
     assert!(!unfinished.path().exists());
     assert_eq!(count(&root.path().join("images/blobs/sha256")), 0);
 }
