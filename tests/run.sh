@@ -40,7 +40,7 @@ step() {
 # program:package, for every program that a test starts or a script calls.
 readonly programs=(
   mmdebstrap:mmdebstrap getfattr:attr busybox:busybox-static docker-registry:docker-registry skopeo:skopeo umoci:umoci
-  nft:nftables ip:iproute2 ping:iputils-ping tmux:tmux curl:curl python3:python3 htpasswd:apache2-utils cc:gcc unshare:util-linux
+  nft:nftables ip:iproute2 ping:iputils-ping tmux:tmux curl:curl python3:python3 htpasswd:apache2-utils cc:gcc unshare:util-linux git:git
 )
 
 install_packages() {

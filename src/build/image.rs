@@ -27,6 +27,8 @@ pub(super) struct Draft<'a> {
     /// Labels that the caller adds.
     pub(super) labels: &'a [(String, String)],
     pub(super) created: Option<Timestamp>,
+    /// The records of its steps, for builds elsewhere.
+    pub(super) records: Option<Value>,
 }
 
 impl Draft<'_> {
@@ -77,6 +79,9 @@ impl Draft<'_> {
             json!({ "type": "layers", "diff_ids": diff_ids }),
         );
         out.insert("history".to_owned(), Value::Array(self.history()));
+        if let Some(records) = &self.records {
+            out.insert(super::shared::RECORDS.to_owned(), records.clone());
+        }
         serde_json::to_vec(&Value::Object(out)).unwrap_or_default()
     }
 

@@ -22,8 +22,10 @@ mod files;
 pub mod ignore;
 mod image;
 pub mod plan;
+mod remote;
 mod request;
 mod run;
+mod shared;
 
 pub use cache::{Cache, CacheRules, Entry, EntryKind};
 pub use cancel::Cancel;
@@ -32,8 +34,10 @@ pub use error::{Error, StepError};
 pub use event::{End, Event, Sink, StepNumber, Stream};
 pub use execute::Builder;
 pub use export::{Output, unpack_context};
-pub use request::{DockerfileText, NamedContext, NoCache, Request, Secret, SecretText};
+pub use remote::{Remote, Repository};
+pub use request::{DockerfileText, NamedContext, NoCache, Request, Scratch, Secret, SecretText};
 pub use run::NetworkChoice;
+pub use shared::{CachePlace, CacheSource, CacheTarget, SpecError};
 
 /// What the checks say about a request's Dockerfile; nothing is built and no image is looked at.
 pub fn check_request(request: &Request) -> crate::compose::Diagnostics {

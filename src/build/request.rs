@@ -1,12 +1,14 @@
 //! What is to be built: the same for `stack image build` and for a service's `build:`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use super::check::CheckOptions;
 use super::run::NetworkChoice;
+use super::shared::{CacheSource, CacheTarget};
 use crate::image::Reference;
 
 /// An image to build.
@@ -48,12 +50,45 @@ pub struct Request {
     pub insecure: bool,
     /// What earlier builds made is not used.
     pub no_cache: NoCache,
+    /// Where results of builds on other machines come from.
+    pub cache_from: Vec<CacheSource>,
+    /// Where the results of this one go.
+    pub cache_to: Vec<CacheTarget>,
+    /// Directories of its contexts that are nobody else's: they go with the last request that has them.
+    pub scratch: Vec<Arc<Scratch>>,
     /// Which checks are run; `None`: the Dockerfile says it.
     pub checks: Option<CheckOptions>,
     /// Base images are fetched even when they are here.
     pub pull: bool,
     /// The latest time that anything in the image has, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<i64>,
+}
+
+/// A directory of ours. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes one; its parents too. Others may not look into it.
+    pub fn new(path: PathBuf) -> std::io::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = crate::image::remove_directory(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "cannot remove a build context");
+        }
+    }
 }
 
 /// A Dockerfile.

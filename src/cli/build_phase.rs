@@ -1,16 +1,22 @@
 //! The images of services that are built: which, how, and when.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
 use super::build_drive::build;
 use super::context::Context;
+use super::drive::warn;
 use super::error::{Error, Result};
 use super::image::build::{agent, dockerfile, epoch, network};
 use super::image_phase::image_text;
-use crate::build::{DockerfileText, NamedContext, NoCache, Request, Secret, SecretText};
+use super::remote::{Fetched, fetch};
+use crate::build::{
+    CachePlace, CacheSource, CacheTarget, DockerfileText, NamedContext, NoCache, Request, Scratch,
+    Secret, SecretText,
+};
 use crate::compose::model::{
     Build, BuildContext, Dockerfile, FileSource, FileUse, PullPolicy, Service as Model,
     ServiceName, SshKey, Stack,
@@ -170,6 +176,13 @@ fn needed(context: &BuildContext) -> Option<ServiceName> {
     }
 }
 
+/// Records of steps in the image itself.
+pub(crate) const INLINE: CacheTarget = CacheTarget {
+    place: CachePlace::Inline,
+    all: false,
+    ignore_error: false,
+};
+
 /// One service on its way to a request.
 struct Service<'a> {
     context: &'a Context,
@@ -193,21 +206,22 @@ impl Service<'_> {
             (false, stages) if !stages.is_empty() => NoCache::Stages(stages.clone()),
             _ => NoCache::Nothing,
         };
-        let directory = self.directory()?;
+        let mut scratch = Vec::new();
+        let (directory, dockerfile) = self.sources_of(&mut scratch)?;
+        let mut contexts = BTreeMap::new();
+        for (name, value) in &build.additional_contexts {
+            contexts.insert(name.clone(), self.additional(value, &mut scratch)?);
+        }
         let mut args: IndexMap<String, String> = build.args.clone();
         args.extend(extra.args.iter().cloned());
         Ok(Request {
             title: Some(self.name.to_string()),
-            dockerfile: self.dockerfile(&directory)?,
+            dockerfile,
             context: Some(directory),
             names: self.names()?,
             target: build.target.clone(),
             args,
-            contexts: build
-                .additional_contexts
-                .iter()
-                .map(|(name, value)| Ok((name.clone(), self.additional(value)?)))
-                .collect::<Result<_>>()?,
+            contexts,
             secrets: build
                 .secrets
                 .iter()
@@ -227,10 +241,80 @@ impl Service<'_> {
             memory: extra.memory,
             insecure,
             no_cache,
+            cache_from: self.caches(),
+            cache_to: self.targets()?,
+            scratch,
             pull: build.pull || extra.pull,
             epoch: epoch(self.context)?,
             checks: None,
         })
+    }
+
+    /// Caches to read. One that cannot be used is told, and the steps are done here.
+    fn caches(&self) -> Vec<CacheSource> {
+        let mut sources = Vec::new();
+        for text in &self.build.cache_from {
+            match CacheSource::parse(text) {
+                Ok(CacheSource::Directory(path)) => {
+                    sources.push(CacheSource::Directory(self.stack.working_dir.join(path)));
+                }
+                Ok(source) => sources.push(source),
+                Err(error) => warn(
+                    &format!("service {}: cache_from: {error}", self.name),
+                    self.context.terminal.stderr,
+                ),
+            }
+        }
+        sources
+    }
+
+    fn targets(&self) -> Result<Vec<CacheTarget>> {
+        let mut targets = Vec::new();
+        for text in &self.build.cache_to {
+            let mut target = CacheTarget::parse(text).map_err(|error| {
+                Error::new(format!("service {}: cache_to cannot be done", self.name)).because(error)
+            })?;
+            if let CachePlace::Directory(path) = &mut target.place {
+                *path = self.stack.working_dir.join(&*path);
+            }
+            targets.push(target);
+        }
+        // As BuildKit's front end has it.
+        if self
+            .build
+            .args
+            .get("BUILDKIT_INLINE_CACHE")
+            .is_some_and(|value| value == "1")
+        {
+            targets.push(INLINE);
+        }
+        Ok(targets)
+    }
+
+    /// The context's directory and the Dockerfile.
+    fn sources_of(&self, scratch: &mut Vec<Arc<Scratch>>) -> Result<(PathBuf, DockerfileText)> {
+        if let BuildContext::Remote(text) = &self.build.context {
+            let fetched = self.fetch(text)?;
+            scratch.push(fetched.scratch);
+            let dockerfile = match fetched.dockerfile {
+                Some(bytes) => DockerfileText {
+                    path: text.into(),
+                    bytes,
+                    ignore: String::new(),
+                },
+                None => self.dockerfile(&fetched.directory)?,
+            };
+            return Ok((fetched.directory, dockerfile));
+        }
+        let directory = self.directory()?;
+        let dockerfile = self.dockerfile(&directory)?;
+        Ok((directory, dockerfile))
+    }
+
+    fn fetch(&self, text: &str) -> Result<Fetched> {
+        let kept = self.build.args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+        let keep = kept.is_some_and(|value| value == "1" || value == "true");
+        fetch(self.context, text, keep)
     }
 
     fn directory(&self) -> Result<PathBuf> {
@@ -241,21 +325,12 @@ impl Service<'_> {
                 self.name,
                 path.display()
             ))),
-            BuildContext::Remote(text) => Err(self.remote(text)),
-            BuildContext::Service(_) | BuildContext::Image(_) => Err(Error::new(format!(
+            _ => Err(Error::new(format!(
                 "service {}: an image cannot be the main build context",
                 self.name
             ))
             .hint("put it into `additional_contexts`")),
         }
-    }
-
-    fn remote(&self, text: &str) -> Error {
-        Error::new(format!(
-            "service {}: the build context {text} is on another machine, which cannot be fetched",
-            self.name
-        ))
-        .hint("clone or unpack it first, and name the directory")
     }
 
     fn dockerfile(&self, directory: &Path) -> Result<DockerfileText> {
@@ -299,12 +374,20 @@ impl Service<'_> {
         labels
     }
 
-    fn additional(&self, context: &BuildContext) -> Result<NamedContext> {
+    fn additional(
+        &self,
+        context: &BuildContext,
+        scratch: &mut Vec<Arc<Scratch>>,
+    ) -> Result<NamedContext> {
         Ok(match context {
             BuildContext::Directory(path) => NamedContext::Directory(path.clone()),
             BuildContext::Service(name) => NamedContext::Request(name.to_string()),
             BuildContext::Image(reference) => NamedContext::Image(reference.clone()),
-            BuildContext::Remote(text) => return Err(self.remote(text)),
+            BuildContext::Remote(text) => {
+                let fetched = self.fetch(text)?;
+                scratch.push(fetched.scratch);
+                NamedContext::Directory(fetched.directory)
+            }
         })
     }
 

@@ -49,6 +49,7 @@ mod pull;
 mod push;
 #[cfg(test)]
 mod reference;
+mod remote;
 mod restart;
 mod run;
 mod schema;

@@ -4,6 +4,7 @@ mod bad_days;
 mod beside_docker;
 mod build;
 mod build_cases;
+mod build_sources;
 mod cleaning;
 mod config;
 mod dependencies;

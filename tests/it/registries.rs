@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use crate::harness::{Stack, eventually, stack};
 
 /// The network is the test's own, so the port is free.
-const ADDRESS: &str = "127.0.0.1:5000";
+pub(crate) const ADDRESS: &str = "127.0.0.1:5000";
 /// `me` with the password `U*U` (a test vector of crypt_blowfish).
 const HTPASSWD: &str = "me:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n";
 
@@ -24,7 +24,7 @@ services:
 ";
 
 /// A `docker-registry` that ends with the test.
-struct Registry {
+pub(crate) struct Registry {
     process: Child,
 }
 
@@ -36,16 +36,29 @@ impl Drop for Registry {
 }
 
 impl Registry {
+    /// One that asks for a password.
     fn start(stack: &Stack) -> Self {
-        let data = stack.dir().join("registry");
         stack.file("htpasswd", HTPASSWD);
+        let path = stack.dir().join("htpasswd");
+        let auth = format!(
+            "auth: {{htpasswd: {{realm: test, path: {}}}}}",
+            path.display()
+        );
+        Self::serve(stack, &auth)
+    }
+
+    /// One for everybody.
+    pub(crate) fn open(stack: &Stack) -> Self {
+        Self::serve(stack, "")
+    }
+
+    fn serve(stack: &Stack, auth: &str) -> Self {
+        let data = stack.dir().join("registry");
         stack.file(
             "registry.yml",
             format!(
-                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{ADDRESS}'}}\n\
-                 auth: {{htpasswd: {{realm: test, path: {}}}}}\n",
+                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{ADDRESS}'}}\n{auth}\n",
                 data.display(),
-                stack.dir().join("htpasswd").display()
             ),
         );
         let process = Command::new("docker-registry")

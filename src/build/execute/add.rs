@@ -19,6 +19,7 @@ use crate::build::error::StepError;
 use crate::build::event::{End, Told};
 use crate::build::files::{Mounted, make, open_root};
 use crate::build::plan::step::{Add, Origin, Transfer};
+use crate::build::remote::Repository;
 use crate::build::run::MountSources;
 use crate::image::{
     Digest, Fetched, FileVersion, Snapshot, StoredLayer, fetch_file, spread_archive,
@@ -30,6 +31,13 @@ struct Download {
     digest: Digest,
     /// The directory with the file, if it was fetched.
     place: Option<PathBuf>,
+}
+
+/// A repository at one commit.
+struct Checkout {
+    files: PathBuf,
+    directory: String,
+    commit: String,
 }
 
 /// What was found out about a file of the web.
@@ -49,10 +57,11 @@ impl Bench<'_> {
         told: &Told<'_>,
     ) -> Result<(StoredLayer, Timestamp, End), StepError> {
         let all = paths(&add.transfer);
-        if let Some(repository) = all.iter().find(|path| is_repository(path)) {
-            return Err(StepError::Value(format!(
-                "`{repository}` is a git repository, which ADD cannot fetch here: clone it first and add the directory"
-            )));
+        let (remote, all): (Vec<&str>, Vec<&str>) =
+            all.into_iter().partition(|path| is_repository(path));
+        let mut checkouts = Vec::new();
+        for address in remote {
+            checkouts.extend(self.checkout(address, add, told)?);
         }
         let (urls, local): (Vec<&str>, Vec<&str>) = all.into_iter().partition(|path| is_url(path));
         let mut downloads = Vec::new();
@@ -71,9 +80,18 @@ impl Bench<'_> {
                 .text("url", &download.url)
                 .digest("content", &download.digest);
         }
+        for checkout in &checkouts {
+            key = key
+                .text("repository", &checkout.directory)
+                .text("commit", &checkout.commit)
+                .text("git-directory", if add.keep_git_dir { "kept" } else { "" });
+        }
         self.layer(key.finish(), |snapshot| {
             let target = self.target(snapshot, add.transfer.link)?;
             self.put_local(add, &local, (&target, snapshot))?;
+            for checkout in &checkouts {
+                self.put_checkout(add, checkout, &target)?;
+            }
             for download in &mut downloads {
                 self.put_download(add, download, (&target, snapshot), told)?;
             }
@@ -81,6 +99,48 @@ impl Bench<'_> {
             let manner = self.manner(&add.transfer, mode.as_ref(), &EVERYTHING)?;
             inline(&mut Writer::new(&target.root, manner), &add.transfer)
         })
+    }
+
+    /// Fetches a repository: its files depend on the commit alone.
+    fn checkout(
+        &self,
+        address: &str,
+        add: &Add,
+        told: &Told<'_>,
+    ) -> Result<Option<Checkout>, StepError> {
+        let Some(mut repository) = Repository::parse(address) else {
+            return Ok(None);
+        };
+        if let Some(checksum) = &add.checksum {
+            repository.checksum = Some(checksum.clone());
+        }
+        let place = self.session().place();
+        make(&place)?;
+        told.status(format!("fetching {}", repository.url));
+        let commit = repository.fetch(&place, add.keep_git_dir)?;
+        Ok(Some(Checkout {
+            files: repository.within(&place)?,
+            directory: repository.directory.unwrap_or_default(),
+            commit,
+        }))
+    }
+
+    fn put_checkout(
+        &self,
+        add: &Add,
+        checkout: &Checkout,
+        target: &Mounted,
+    ) -> Result<(), StepError> {
+        let exclude = exclude(&add.transfer)?;
+        let mode = mode(&add.transfer)?;
+        let manner = self.manner(&add.transfer, mode.as_ref(), &*exclude)?;
+        let mut writer = Writer::new(&target.root, manner);
+        let tree = tree_of(&checkout.files)?;
+        for found in select_all(&tree, &["."], false)? {
+            self.session().check()?;
+            writer.copy(&tree, &found, (&add.transfer.destination, false))?;
+        }
+        Ok(())
     }
 
     fn manner<'m>(
@@ -302,16 +362,13 @@ fn tree_of(place: &Path) -> Result<Tree<'static>, StepError> {
     tree.map_err(StepError::io("open", place))
 }
 
-fn is_url(path: &str) -> bool {
-    path.starts_with("http://") || path.starts_with("https://")
+/// In a Dockerfile `github.com/…` is a path.
+fn is_repository(path: &str) -> bool {
+    !path.starts_with("github.com/") && Repository::parse(path).is_some()
 }
 
-/// As BuildKit tells them: a scheme of git, or a path that ends with `.git`.
-fn is_repository(path: &str) -> bool {
-    let schemes = ["git://", "git@", "ssh://"];
-    let before = path.split('#').next().unwrap_or_default();
-    schemes.iter().any(|scheme| path.starts_with(scheme))
-        || is_url(path) && before.ends_with(".git")
+fn is_url(path: &str) -> bool {
+    path.starts_with("http://") || path.starts_with("https://")
 }
 
 /// The name of the file that a URL stands for.
@@ -335,23 +392,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_told_from_repositories_and_have_file_names() {
-        for (text, url, repository, name) in [
-            ("https://a.example/b/c.tar.gz?x=/y", true, false, "c.tar.gz"),
-            ("http://a.example", true, false, "download"),
-            ("https://a.example/x/..", true, false, "download"),
-            ("https://a.example/r.git#main", true, true, "r.git"),
-            ("git@a.example:r.git", false, true, ""),
-            ("file.txt", false, false, ""),
+    fn urls_have_file_names() {
+        for (text, name) in [
+            ("https://a.example/b/c.tar.gz?x=/y", "c.tar.gz"),
+            ("http://a.example", "download"),
+            ("https://a.example/x/..", "download"),
         ] {
-            assert_eq!(
-                (is_url(text), is_repository(text)),
-                (url, repository),
-                "{text}"
-            );
-            if url {
-                assert_eq!(name_of(text), name);
-            }
+            assert!(is_url(text));
+            assert_eq!(name_of(text), name);
         }
+        assert!(!is_url("file.txt"));
     }
 }

@@ -12,6 +12,7 @@
 mod add;
 mod bases;
 mod copy;
+mod shared;
 mod slot;
 mod stage;
 
@@ -35,6 +36,7 @@ use super::image::Draft;
 use super::plan::Plan;
 use super::request::{NamedContext, NoCache, Request, Secret};
 use super::run::{Runner, SecretValue, Secrets, Surroundings};
+use super::shared::{CacheSource, Made};
 use crate::image::{Digest, Hold, Image, ImageStore, Registries, Snapshot};
 use crate::state::Paths;
 pub(super) use bases::asked;
@@ -114,6 +116,7 @@ impl Builder {
                 .collect(),
             steps: Mutex::default(),
             pulls: Mutex::default(),
+            imported: Mutex::default(),
             requests,
             waits: Mutex::default(),
         };
@@ -178,6 +181,8 @@ struct Session<'a> {
     steps: Mutex<HashMap<Key, Arc<Mutex<()>>>>,
     /// The same for images that are fetched; `true` = it was, by this build.
     pulls: Mutex<HashMap<String, Arc<Mutex<bool>>>>,
+    /// Caches of other machines that were looked at.
+    imported: Mutex<Vec<CacheSource>>,
     requests: &'a [Request],
     /// Which request waits for which.
     waits: Mutex<Vec<(String, String)>>,
@@ -194,6 +199,8 @@ struct Work<'a> {
     secrets: Secrets,
     surroundings: Surroundings,
     stages: Vec<Slot<Arc<Staged>>>,
+    /// What steps have made, where it is to be exported.
+    made: Mutex<Vec<Made>>,
 }
 
 /// A named context, ready to be used.
@@ -264,6 +271,7 @@ impl Session<'_> {
         for (name, context) in &request.contexts {
             named.insert(name.clone(), self.named(name, context, request)?);
         }
+        self.import_caches(request)?;
         let (plan, bases) = bases::plan(self, request, &source, &named)?;
         let surroundings = surroundings(request)?;
         let work = Work {
@@ -280,12 +288,16 @@ impl Session<'_> {
             secrets: secrets(request)?,
             surroundings,
             stages: plan.stages.iter().map(|_| Slot::new()).collect(),
+            made: Mutex::default(),
         };
         let result = work.stages(&bases);
         for context in work.contexts() {
             context.hashes.save();
         }
-        self.image(&work, &*result?)
+        let staged = result?;
+        let image = self.image(&work, &staged)?;
+        self.export_caches(&work, &staged, &image)?;
+        Ok(image)
     }
 
     fn context(&self, path: &Path, ignore: &str, title: &str) -> Result<Context, Error> {
@@ -352,11 +364,13 @@ impl Session<'_> {
             history: &staged.history,
             labels: &work.request.labels,
             created: staged.created,
+            records: None,
         };
         if draft.created.is_none() {
             // Nothing was made but words: the same words as before have the same date as before.
             draft.created = Some(self.date(work, &draft.bytes())?);
         }
+        draft.records = work.inline_records(staged);
         let told = self.teller.begin(work.title("exporting to image"));
         let result = self
             .store()

@@ -16,6 +16,7 @@ use crate::build::image::HistoryEntry;
 use crate::build::plan::step::{Action, Origin, Program, Run};
 use crate::build::plan::{Mount, Stage, Step};
 use crate::build::run::{Job, MountSources, exit_code};
+use crate::build::shared::Made;
 use crate::image::{Digest, Image, ImageStore, Packing, Snapshot, StoredLayer};
 
 /// What a stage has come to.
@@ -360,6 +361,7 @@ impl Bench<'_> {
             && let Some(record) = session.cache().find(&key)
             && let Some(layer) = session.store().kept(&record.layer)?
         {
+            self.made(key, &layer, record.created);
             return Ok((layer, record.created, End::Cached));
         }
         session.check()?;
@@ -375,7 +377,26 @@ impl Bench<'_> {
         session
             .cache()
             .put(&key, layer.diff_id, (created, &self.step.text))?;
+        self.made(key, &layer, created);
         Ok((layer, created, End::Done))
+    }
+
+    /// Remembers what the step's key stands for, for those who export it.
+    fn made(&self, key: Key, layer: &StoredLayer, created: Timestamp) {
+        if self.work.request.cache_to.is_empty() {
+            return;
+        }
+        let mut made = self
+            .work
+            .made
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        made.push(Made {
+            key,
+            layer: layer.clone(),
+            created,
+            text: self.step.text.clone(),
+        });
     }
 
     fn run_key(&self, run: &Run) -> Result<Key, StepError> {

@@ -606,7 +606,7 @@ fn mistakes_of_a_plan_are_told_at_their_place() {
         ),
         (
             "FROM x\nADD --checksum=sha256:0 https://a/b c",
-            "Dockerfile:2:16: error: `sha256:0` is no checksum (write it as `sha256:` and 64 hexadecimal digits)",
+            "Dockerfile:2:16: error: `sha256:0` is no checksum (write it as `sha256:` and 64 hexadecimal digits; that of a repository is a commit)",
         ),
         (
             "FROM x\nVOLUME [\"\"]",

@@ -7,6 +7,7 @@ use super::step::{Action, Add, Copy, History, Origin, Source, Transfer};
 use crate::build::check::Rule;
 use crate::build::dockerfile::instruction::{self, TransferSource, Word};
 use crate::build::expand::Mode;
+use crate::build::remote::Repository;
 use crate::image::Digest;
 
 impl Evaluator<'_, '_> {
@@ -74,10 +75,20 @@ impl Evaluator<'_, '_> {
 
     fn checksum(&mut self, text: &str, word: &Word, transfer: &Transfer) -> Option<()> {
         let problems = &mut *self.expander.problems;
+        let is_commit =
+            (7..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if let [Source::Path(path)] = transfer.sources.as_slice()
+            && Repository::parse(path).is_some()
+            && is_commit
+        {
+            return Some(());
+        }
         if text.parse::<Digest>().is_err() {
             let message = format!("`{text}` is no checksum");
             let error = problems.error(word.span, message);
-            error.help("write it as `sha256:` and 64 hexadecimal digits");
+            error.help(
+                "write it as `sha256:` and 64 hexadecimal digits; that of a repository is a commit",
+            );
             return None;
         }
         match transfer.sources.as_slice() {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -12,9 +13,12 @@ use crate::build::{
     Builder, DockerfileText, NamedContext, NetworkChoice, NoCache, Output, Request, Secret,
     SecretText, unpack_context,
 };
+use crate::build::{CacheSource, CacheTarget, Remote, Scratch, SpecError};
 use crate::cli::build_drive::build;
+use crate::cli::build_phase::INLINE;
 use crate::cli::context::Context;
 use crate::cli::error::{Error, Result};
+use crate::cli::remote::fetch;
 use crate::ui::ProgressMode;
 
 /// More than any Dockerfile has.
@@ -71,6 +75,13 @@ pub(crate) struct Build {
     /// Do not use what earlier builds have made of these stages.
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     no_cache_filter: Vec<String>,
+    /// Results of builds on other machines: `REFERENCE`, `type=registry,ref=…` or `type=local,src=…`.
+    #[arg(long, value_name = "PLACE")]
+    cache_from: Vec<String>,
+    /// Where the results of this build go: as above, `type=local,dest=…`, or `type=inline`; with
+    /// `mode=max` those of all steps.
+    #[arg(long, value_name = "PLACE")]
+    cache_to: Vec<String>,
     /// Fetch base images even if they are here.
     #[arg(long)]
     pull: bool,
@@ -191,16 +202,41 @@ impl Build {
                 (false, false) => NoCache::Stages(stages.clone()),
                 (false, true) => NoCache::Nothing,
             },
+            cache_from: self
+                .cache_from
+                .iter()
+                .map(|text| CacheSource::parse(text).map_err(unusable))
+                .collect::<Result<_>>()?,
+            cache_to: self.cache_targets()?,
+            scratch: sources.scratch.clone(),
             pull: self.pull,
             epoch: epoch(context)?,
             checks: None,
         })
     }
 
+    fn cache_targets(&self) -> Result<Vec<CacheTarget>> {
+        let given = self.cache_to.iter();
+        let targets = given.map(|text| CacheTarget::parse(text).map_err(unusable));
+        let mut targets = targets.collect::<Result<Vec<_>>>()?;
+        if self
+            .build_args
+            .iter()
+            .any(|arg| arg == "BUILDKIT_INLINE_CACHE=1")
+        {
+            targets.push(INLINE);
+        }
+        Ok(targets)
+    }
+
     /// The context's directory and the Dockerfile.
     fn sources(&self, context: &Context) -> Result<Sources> {
         if self.context.as_os_str() == "-" {
             return self.piped(context);
+        }
+        let address = self.context.to_str().filter(|_| !self.context.exists());
+        if let Some(address) = address.filter(|text| Remote::parse(text).is_some()) {
+            return self.remote(context, address);
         }
         if !self.context.is_dir() {
             return Err(Error::new(format!(
@@ -219,7 +255,36 @@ impl Build {
         Ok(Sources {
             context: Some(self.context.clone()),
             dockerfile,
-            _temporary: None,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// The context is on another machine.
+    fn remote(&self, context: &Context, address: &str) -> Result<Sources> {
+        let keep = "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1";
+        let fetched = fetch(
+            context,
+            address,
+            self.build_args.iter().any(|arg| arg == keep),
+        )?;
+        let dockerfile = match fetched.dockerfile {
+            Some(bytes) => DockerfileText {
+                path: address.into(),
+                bytes,
+                ignore: String::new(),
+            },
+            None => {
+                let file = self
+                    .file
+                    .as_deref()
+                    .map(|file| fetched.directory.join(file));
+                dockerfile(&fetched.directory, file.as_deref())?
+            }
+        };
+        Ok(Sources {
+            context: Some(fetched.directory),
+            dockerfile,
+            scratch: vec![fetched.scratch],
         })
     }
 
@@ -230,9 +295,9 @@ impl Build {
             .paths
             .run()
             .join(format!("context-{:08x}", fastrand::u32(..)));
+        let scratch = Scratch::new(path.clone()).map_err(fault)?;
         let directory = path.join("files");
-        fs::create_dir_all(&directory).map_err(fault)?;
-        let temporary = Temporary(path.clone());
+        fs::create_dir(&directory).map_err(fault)?;
         let copy = path.join("stdin");
         let mut file = fs::File::create(&copy).map_err(fault)?;
         io::copy(&mut io::stdin().lock(), &mut file).map_err(fault)?;
@@ -244,7 +309,7 @@ impl Build {
             return Ok(Sources {
                 dockerfile: dockerfile(&directory, file.as_deref())?,
                 context: Some(directory),
-                _temporary: Some(temporary),
+                scratch: vec![Arc::new(scratch)],
             });
         }
         Ok(Sources {
@@ -254,7 +319,7 @@ impl Build {
                 bytes: fs::read(&copy).map_err(fault)?,
                 ignore: String::new(),
             },
-            _temporary: None,
+            scratch: Vec::new(),
         })
     }
 }
@@ -263,16 +328,7 @@ impl Build {
 struct Sources {
     context: Option<PathBuf>,
     dockerfile: DockerfileText,
-    _temporary: Option<Temporary>,
-}
-
-/// A directory that goes with the command.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+    scratch: Vec<Arc<Scratch>>,
 }
 
 fn export(context: &Context, image: &crate::image::Image, output: &Output) -> Result<()> {
@@ -446,6 +502,10 @@ fn host(text: &str) -> Result<(String, String)> {
         Error::new(format!("`{text}` is no host")).hint("write it as NAME:ADDRESS")
     })?;
     Ok((name.to_owned(), address.to_owned()))
+}
+
+fn unusable(error: SpecError) -> Error {
+    Error::new("the build cache cannot be used").because(error)
 }
 
 fn bytes(text: &str) -> Result<u64> {

@@ -55,6 +55,8 @@ pub struct PullOptions {
     /// Most bytes that one layer may unpack to; 0 = what a layer of its size can be expected to,
     /// and the disk has room for.
     pub layer_max: u64,
+    /// The image gets no name here: it can only be found by its ID.
+    pub unnamed: bool,
 }
 
 /// The digest that a name stands for at its registry: that of the index, where there is one.
@@ -94,7 +96,8 @@ pub async fn pull(
         progress,
     };
     let found = resolve.manifest().await?;
-    if let Some(image) = store.get(reference).unwrap_or(None)
+    if !options.unnamed
+        && let Some(image) = store.get(reference).unwrap_or(None)
         && image.manifest == found.digest
     {
         store.note_pull(reference, jiff::Timestamp::now())?;
@@ -153,7 +156,8 @@ pub async fn pull(
         layer: None,
         phase: Phase::Syncing,
     });
-    let image = commit(store, reference, found, config, coming).await?;
+    let name = (!options.unnamed).then(|| reference.clone());
+    let image = commit(store, name, found, config, coming).await?;
     progress(Progress {
         layer: None,
         phase: Phase::Done,
@@ -164,19 +168,19 @@ pub async fn pull(
 /// Off the thread that serves the network: it waits for the disk.
 async fn commit(
     store: &ImageStore,
-    reference: &Reference,
+    name: Option<Reference>,
     found: Found,
     config: Vec<u8>,
     coming: Arc<super::store::Lock>,
 ) -> Result<Image> {
-    let (store, reference) = (store.clone(), reference.clone());
+    let store = store.clone();
     let committing = tokio::task::spawn_blocking(move || {
         let _coming = coming;
         store.commit(&NewImage {
             manifest: &found.bytes,
             media_type: Some(&found.media_type),
             config: &config,
-            references: std::slice::from_ref(&reference),
+            references: name.as_slice(),
             repo_digest: Some(found.repo_digest),
         })
     });

@@ -42,6 +42,8 @@ pub struct PushOptions {
     pub credentials: Credentials,
     /// Blobs sent at once; 0 = 4.
     pub parallel: usize,
+    /// The manifest of what is sent; `None` = what the name stands for here.
+    pub manifest: Option<Digest>,
 }
 
 /// What a registry has now.
@@ -68,7 +70,11 @@ pub async fn push(
     });
     // Nothing of it may be deleted meanwhile.
     let _coming = store.begin()?;
-    let Some(descriptor) = store.descriptor(reference)? else {
+    let found = match &options.manifest {
+        Some(manifest) => store.descriptor_of(manifest)?,
+        None => store.descriptor(reference)?,
+    };
+    let Some(descriptor) = found else {
         return Err(Error::NoSuchImage {
             reference: reference.clone(),
         });

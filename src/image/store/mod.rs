@@ -393,6 +393,20 @@ impl ImageStore {
         Ok(self.read_index()?.find(reference).cloned())
     }
 
+    /// A manifest or index that is here.
+    pub(super) fn descriptor_of(&self, digest: &Digest) -> Result<Option<Descriptor>> {
+        let index = self.read_index()?;
+        let found = index.manifests.into_iter();
+        Ok(found.into_iter().find(|found| found.digest == *digest))
+    }
+
+    /// The IDs of all images.
+    pub fn ids(&self) -> Result<HashSet<Digest>> {
+        let index = self.read_index()?;
+        let images = index.manifests.iter().filter(|found| found.is_manifest());
+        images.map(|found| self.id_of(found)).collect()
+    }
+
     /// The other repositories of a registry that have a blob of this image, as far as we know.
     pub(super) fn siblings(&self, reference: &Reference) -> Result<Vec<(String, HashSet<Digest>)>> {
         let index = self.read_index()?;
