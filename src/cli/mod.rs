@@ -40,13 +40,16 @@ mod overrides;
 mod pause;
 mod plan;
 mod project;
+mod prompt;
 mod ps;
 mod pull;
 mod push;
 #[cfg(test)]
 mod reference;
 mod restart;
+mod rm;
 mod run;
+mod scale;
 mod schema;
 mod source;
 mod start;
@@ -54,6 +57,7 @@ mod stop;
 mod time;
 mod up;
 mod version;
+mod wait;
 
 use std::process::ExitCode;
 
