@@ -8,8 +8,8 @@ use super::context::Context;
 use super::error::{Error, Result};
 use super::{
     build, builder, completions, config, create, df, down, env, exec, image, images, inspect, kill,
-    login, logout, logs, ls, pause, plan, ps, pull, push, restart, run, schema, start, stop, up,
-    version,
+    login, logout, logs, ls, pause, plan, ps, pull, push, restart, rm, run, scale, schema, start,
+    stop, up, version, wait,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
@@ -118,6 +118,12 @@ pub(crate) enum Command {
     Restart(restart::Restart),
     /// Send a signal to the containers of services.
     Kill(kill::Kill),
+    /// Remove containers that do not run.
+    Rm(rm::Rm),
+    /// Set the number of containers of services.
+    Scale(scale::Scale),
+    /// Wait until the containers of services have ended.
+    Wait(wait::Wait),
     /// Freeze the processes of services.
     Pause(pause::Pause),
     /// Let the processes of services go on.
@@ -180,6 +186,9 @@ impl Command {
             Self::Stop(stop) => stop.run(context),
             Self::Restart(restart) => restart.run(context),
             Self::Kill(kill) => kill.run(context),
+            Self::Rm(rm) => rm.run(context),
+            Self::Scale(scale) => scale.run(context),
+            Self::Wait(wait) => wait.run(context),
             Self::Pause(pause) => pause.run(context),
             Self::Unpause(unpause) => unpause.run(context),
             Self::Create(create) => create.run(context),

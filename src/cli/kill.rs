@@ -5,9 +5,12 @@ use clap::Args;
 use super::choice;
 use super::context::Context;
 use super::drive::drive;
-use super::error::{Error, Result};
+use super::error::Result;
 use super::project::Project;
 use crate::control::Command;
+use crate::engine::native::observe;
+use crate::plan::ObservedContainer;
+use crate::ui::Terminal;
 
 /// Flags of `kill`.
 #[derive(Debug, Args)]
@@ -29,13 +32,20 @@ impl Kill {
         let signal = choice::signal(&self.signal)?;
         let project = Project::find(context)?;
         let services = project.named(&self.services)?;
-        if project.desired.is_none() {
-            return Err(Error::new("no container to kill"));
+        let remove_orphans = self.remove_orphans || context.env_flag("COMPOSE_REMOVE_ORPHANS");
+        let observed = observe(&context.paths, Some(&project.name))?;
+        let wanted = |container: &ObservedContainer| {
+            let named = services.is_empty() || services.contains(&container.record.service);
+            container.is_up() && named
+        };
+        if !observed.containers.values().any(wanted) {
+            Terminal::say("No container to kill");
+            return Ok(());
         }
         let command = Command::Kill {
             services,
             signal,
-            remove_orphans: self.remove_orphans,
+            remove_orphans,
         };
         drive(context, &project.name, &command, "kill")
     }

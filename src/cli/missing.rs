@@ -36,11 +36,8 @@ fn instead_of(name: &str) -> Option<&'static str> {
             "`stack ps -a` shows what became of the containers, `stack logs -f` what they write"
         }
         "port" => "`stack ps` shows the published ports",
-        "rm" => "`stack down SERVICE` stops and removes the containers of a service",
-        "scale" => "`stack up -d --scale SERVICE=NUM`",
         "stats" | "top" => "`stack exec SERVICE top`, where its image has one",
         "volumes" => "`stack config --volumes` prints those of the stack file",
-        "wait" => "`stack up --exit-code-from SERVICE` ends with the exit code of a service",
         "bridge" | "commit" | "export" | "publish" | "watch" => "",
         _ => return None,
     })
@@ -60,9 +57,9 @@ mod tests {
 
     #[test]
     fn commands_of_compose_that_are_not_there_say_what_to_type() {
-        insta::assert_snapshot!(said(&["stack", "rm", "-f"]).expect("known"), @r"
-        error: `rm` is not supported yet
-          help: `stack down SERVICE` stops and removes the containers of a service
+        insta::assert_snapshot!(said(&["stack", "volumes", "-q"]).expect("known"), @r"
+        error: `volumes` is not supported yet
+          help: `stack config --volumes` prints those of the stack file
         ");
         assert!(said(&["stack", "watch"]).is_some());
         assert_eq!(said(&["stack", "bulid"]), None);

@@ -44,6 +44,7 @@ mod overrides;
 mod pause;
 mod plan;
 mod project;
+mod prompt;
 mod ps;
 mod pull;
 mod push;
@@ -51,7 +52,9 @@ mod push;
 mod reference;
 mod remote;
 mod restart;
+mod rm;
 mod run;
+mod scale;
 mod schema;
 mod source;
 mod start;
@@ -59,6 +62,7 @@ mod stop;
 mod time;
 mod up;
 mod version;
+mod wait;
 
 use std::process::ExitCode;
 

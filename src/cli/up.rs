@@ -119,7 +119,7 @@ pub(crate) struct Shared {
     #[arg(long, hide = true)]
     pub(crate) quiet_build: bool,
     /// Answer yes to all questions; there are none.
-    #[arg(short, long, hide = true)]
+    #[arg(short, long)]
     pub(crate) yes: bool,
 }
 

@@ -48,6 +48,8 @@ pub enum Command {
         /// Containers of services that the stack file has no more, too.
         remove_orphans: bool,
     },
+    /// Remove containers that do not run.
+    Remove(Removal),
     /// Remove everything that was made for the project.
     Down {
         /// Volumes too.
@@ -64,6 +66,20 @@ pub enum Command {
         /// Its id.
         id: String,
     },
+}
+
+/// `rm`: containers that have ended, or were never started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// Their ids.
+    pub containers: Vec<String>,
+    /// How many containers their services have left. What is gone is not made again: a service
+    /// without any is forgotten.
+    pub left: IndexMap<ServiceName, u32>,
+    /// Services of the containers.
+    pub services: Vec<ServiceName>,
+    /// Their volumes without a name go too.
+    pub volumes: bool,
 }
 
 /// `up`.
@@ -148,15 +164,20 @@ impl Command {
                 no_deps,
             } => restart(desired, services, (*timeout, *no_deps), now),
             Self::Kill {
-                services, signal, ..
+                services,
+                signal,
+                remove_orphans,
             } => {
                 if *signal == KILL {
                     each(desired, services, |service| {
-                        service.run = Run::Stopped;
-                        service.since = now;
+                        if *remove_orphans || !service.orphan || !services.is_empty() {
+                            service.run = Run::Stopped;
+                            service.since = now;
+                        }
                     });
                 }
             }
+            Self::Remove(removal) => removal.apply(desired),
             Self::Down {
                 volumes,
                 timeout,
@@ -176,6 +197,7 @@ impl Command {
             | Self::Restart { services, .. }
             | Self::Kill { services, .. }
             | Self::Down { services, .. } => services,
+            Self::Remove(removal) => &removal.services,
             Self::Run(_) | Self::RemoveOneOff { .. } => &[],
         }
     }
@@ -189,6 +211,21 @@ impl OneOff {
 }
 
 const KILL: i32 = 9;
+
+impl Removal {
+    fn apply(&self, desired: &mut Desired) {
+        for id in &self.containers {
+            desired.removals.insert(id.clone(), self.volumes);
+        }
+        for (name, left) in &self.left {
+            if *left == 0 {
+                desired.services.shift_remove(name);
+            } else if let Some(service) = desired.services.get_mut(name) {
+                service.replicas = *left;
+            }
+        }
+    }
+}
 
 impl Up {
     fn apply(&self, desired: &mut Desired, now: Timestamp) {
@@ -453,6 +490,23 @@ mod tests {
             summary(&after(&commands)),
             "a Stopped x1 since 5; b Stopped x1 since 5"
         );
+    }
+
+    #[test]
+    fn what_was_removed_is_not_made_again() {
+        let first = up(stack(&["a", "b"]), &["a", "b"]);
+        let removal = Removal {
+            containers: vec!["id".to_owned()],
+            left: [(name("a"), 0), (name("b"), 2)].into_iter().collect(),
+            services: vec![name("a"), name("b")],
+            volumes: true,
+        };
+        let desired = after(&[
+            (1, Command::Up(Box::new(first))),
+            (2, Command::Remove(removal)),
+        ]);
+        assert_eq!(summary(&desired), "b Running x2 since 1");
+        assert_eq!(desired.removals.get("id"), Some(&true));
     }
 
     #[test]

@@ -278,6 +278,7 @@ fn progress(step: &Step, state: ProgressState) -> Option<Progress> {
         | Cause::NotStarted
         | Cause::Down
         | Cause::StopRequested
+        | Cause::RemoveRequested
         | Cause::Replaces(_) => None,
         cause => Some(cause.to_string()),
     };

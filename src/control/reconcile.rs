@@ -314,7 +314,12 @@ impl<E: Engine> Reconciler<E> {
                     self.look_after(*container);
                 }
             }
-            Applied::ContainerGone(id) => drop(self.observed.containers.remove(&id)),
+            Applied::ContainerGone(id) => {
+                self.observed.containers.remove(&id);
+                if self.desired.removals.contains_key(&id) {
+                    Arc::make_mut(&mut self.desired).removals.remove(&id);
+                }
+            }
             Applied::Network(name, network) => drop(self.observed.networks.insert(name, network)),
             Applied::NetworkGone(name) => drop(self.observed.networks.remove(&name)),
             Applied::Volume(name, project) => drop(self.observed.volumes.insert(name, project)),

@@ -26,6 +26,8 @@ pub enum Cause {
     RestartRequested,
     /// The command asked for it to stop.
     StopRequested,
+    /// The command asked for it to be removed.
+    RemoveRequested,
     /// It takes the place of another container.
     Replaces(String),
     /// Another container takes its place.
@@ -78,6 +80,7 @@ impl fmt::Display for Cause {
             Self::ForceRecreate => f.write_str("a new one was asked for"),
             Self::RestartRequested => f.write_str("a restart was asked for"),
             Self::StopRequested => f.write_str("it was asked to stop"),
+            Self::RemoveRequested => f.write_str("it was asked to go"),
             Self::Replaces(reason) => write!(f, "it takes the place of the old one: {reason}"),
             Self::ReplacedBy(reason) => write!(f, "a new one takes its place: {reason}"),
             Self::ScaledDown { to: 1 } => f.write_str("only 1 replica is asked for"),

@@ -1,5 +1,6 @@
 //! What the machine is to match.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -37,6 +38,9 @@ pub struct Desired {
     pub secrets: IndexMap<String, FileObject>,
     /// The project is to go away.
     pub down: Option<Down>,
+    /// Ids of ended containers that are to be removed, and whether their volumes without a name go too.
+    #[serde(default)]
+    pub removals: BTreeMap<String, bool>,
     /// Models of one-off containers that wait for their networks, volumes and dependencies: a
     /// matter of those who wait now, not of what is written down.
     #[serde(skip)]
@@ -106,6 +110,7 @@ impl Desired {
             configs: IndexMap::new(),
             secrets: IndexMap::new(),
             down: None,
+            removals: BTreeMap::new(),
             one_offs: Vec::new(),
         }
     }

@@ -108,7 +108,9 @@ impl<'a> Planner<'a> {
     fn stops(&mut self, order: &[ServiceName]) {
         for container in self.observed.containers.values() {
             let record = &container.record;
-            if record.one_off {
+            if self.is_removed(container) {
+                self.removal(container);
+            } else if record.one_off {
                 if record.auto_remove && matches!(container.phase, Phase::Exited(_)) {
                     self.remove(
                         container,
@@ -142,6 +144,9 @@ impl<'a> Planner<'a> {
             } else {
                 let surplus = replicas(name, desired, self.observed).surplus;
                 for container in surplus {
+                    if self.is_removed(container) {
+                        continue;
+                    }
                     self.stop_and_remove(
                         container,
                         &Cause::ScaledDown {
@@ -152,6 +157,19 @@ impl<'a> Planner<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a command asked for this container to go. One that runs again by now is left alone.
+    fn is_removed(&self, container: &ObservedContainer) -> bool {
+        !container.is_up() && self.desired.removals.contains_key(&container.record.id)
+    }
+
+    fn removal(&mut self, container: &ObservedContainer) {
+        let volumes = match self.desired.removals.get(&container.record.id) {
+            Some(true) => AnonymousVolumes::Removed,
+            _ => AnonymousVolumes::Kept,
+        };
+        self.remove(container, &Cause::RemoveRequested, volumes, Vec::new());
     }
 
     fn needed_networks(&mut self) {

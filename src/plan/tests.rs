@@ -656,6 +656,25 @@ fn orphans_of_the_model_go_and_one_offs_stay_until_they_end() {
 }
 
 #[test]
+fn ended_containers_that_were_asked_to_go_go_and_are_not_made_again() {
+    let mut world = World::new()
+        .service("web", |service| service.replicas = 1)
+        .container("web", 1, unchanged)
+        .container("web", 2, exited(1, 60))
+        .container("job", 1, exited(3, 60))
+        .container("back", 1, unchanged)
+        .service("back", unchanged);
+    let ids: Vec<String> = world.observed.containers.keys().cloned().collect();
+    for id in ids {
+        world.desired.removals.insert(id, false);
+    }
+    assert_snapshot!(world.plan(), @r"
+      1. remove container shop-job-1: it was asked to go
+      2. remove container shop-web-2: it was asked to go
+    ");
+}
+
+#[test]
 fn down_takes_dependents_first_and_then_what_they_stood_on() {
     let mut world = World::new()
         .service("db", unchanged)

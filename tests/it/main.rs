@@ -10,6 +10,7 @@ mod config;
 mod dependencies;
 mod files;
 mod foreground;
+mod hands_stopped;
 mod harness;
 mod inside;
 mod interrupted;

@@ -54,7 +54,11 @@ impl<E: Engine> Reconciler<E> {
             _ => None,
         };
         match command {
-            Command::Kill { signal, .. } => self.kill(&goal, signal),
+            Command::Kill {
+                signal,
+                remove_orphans,
+                ..
+            } => self.kill(&goal, signal, remove_orphans),
             Command::Run(one_off) => self.wait_one_off(*one_off, events.clone()),
             Command::RemoveOneOff { id } => self.remove_one_off(&id),
             _ => {}
@@ -90,12 +94,15 @@ impl<E: Engine> Reconciler<E> {
         Ok(())
     }
 
-    pub(super) fn kill(&mut self, goal: &Goal, signal: i32) {
+    /// Signals what runs, one-off containers too. What the stack file has no more is left out unless
+    /// it is named or `orphans` are wanted.
+    pub(super) fn kill(&mut self, goal: &Goal, signal: i32, orphans: bool) {
         for container in self.observed.containers.values() {
-            if container.is_up()
-                && !container.record.one_off
-                && goal.concerns(&container.record.service)
-            {
+            let service = self.desired.services.get(&container.record.service);
+            let spared = service.is_some_and(|service| service.orphan)
+                && goal.services.is_empty()
+                && !orphans;
+            if container.is_up() && !spared && goal.concerns(&container.record.service) {
                 self.audience.killing(&container.record.name);
                 match self.engine.signal(container, signal) {
                     Ok(()) => self.audience.killed(&container.record.name),
