@@ -12,6 +12,7 @@ mod attach;
 mod build;
 mod build_drive;
 mod build_phase;
+mod cascade;
 mod choice;
 mod completions;
 mod config;
@@ -53,6 +54,7 @@ mod start;
 mod stop;
 mod time;
 mod up;
+mod up_choices;
 mod version;
 
 use std::process::ExitCode;
