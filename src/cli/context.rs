@@ -76,10 +76,13 @@ impl Context {
         self.progress
     }
 
-    /// A variable of the environment that says yes.
-    pub(crate) fn env_flag(&self, name: &str) -> bool {
-        let value = self.source.env(name);
-        value.is_some_and(|value| matches!(value.as_str(), "1" | "true" | "TRUE" | "yes" | "on"))
+    /// Whether keys can be read and something be drawn for them.
+    pub(crate) fn can_have_menu(&self) -> bool {
+        let is_plain = matches!(
+            self.progress,
+            ProgressMode::Plain | ProgressMode::Json | ProgressMode::Quiet
+        );
+        self.terminal.interactive && self.terminal.live && !is_plain
     }
 
     /// The name of the project that was given, by flag or environment.
@@ -206,6 +209,14 @@ impl Context {
             false => Ok(()),
         }
     }
+}
+
+/// Whether the value of a variable says yes, as Docker Compose reads them.
+pub(crate) fn says_yes(value: &str) -> bool {
+    matches!(
+        value.to_lowercase().as_str(),
+        "1" | "t" | "true" | "y" | "yes" | "on"
+    )
 }
 
 /// The flag, else the variable, else the default.

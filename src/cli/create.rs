@@ -17,6 +17,7 @@ pub(crate) struct Create {
 impl Create {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
+        self.shared.check()?;
         let loaded = context.load(Warnings::Shown)?;
         let traits = Traits {
             no_start: true,

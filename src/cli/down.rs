@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::choice::timeout;
 use super::context::Context;
-use super::drive::{drive, warn};
+use super::drive::{drive, tell_hooks, warn};
 use super::error::Result;
 use super::image::remove::{Force, remove_image};
 use super::project::Project;
@@ -61,6 +61,7 @@ impl Down {
         let nothing = observed.containers.is_empty() && !owned && project.desired.is_none();
         let images = self.images(&project, observed.containers.values());
         if !nothing {
+            tell_hooks(context, &project)?;
             let command = Command::Down {
                 volumes: self.volumes,
                 timeout: timeout(self.timeout),

@@ -1,5 +1,6 @@
 //! Hands a command to the project's supervisor and shows what comes of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use tokio::runtime::{Builder, Runtime};
 use super::context::Context;
 use super::error::{Error, Result};
 use super::plan;
-use crate::control::{Client, Command, Event, Events};
+use super::project::Project;
+use crate::compose::model::{Hook, ServiceName};
+use crate::control::{Client, Command, Event, Events, ProgressState, pre_stop};
 use crate::ui::{Paint, Progress, Style, Terminal};
 
 /// Gives the command, shows its progress, and returns when it has been carried out. With
@@ -46,16 +49,65 @@ pub(crate) fn drive_within(
     let mut progress = context.progress(title);
     block_on(async {
         let mut events = client.command(command).await?;
-        let done = to_done(&mut events, &mut progress, context.terminal.stderr);
-        match tokio::time::timeout(timeout, done).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(format!(
-                "project {project} was not ready within {} s",
-                timeout.as_secs()
-            ))
-            .hint("see `stack ps -a` and `stack logs`; what was started goes on")),
+        let mut waits = Waits::default();
+        let done = follow(
+            &mut events,
+            &mut progress,
+            (context.terminal.stderr, &mut waits),
+        );
+        if let Ok(result) = tokio::time::timeout(timeout, done).await {
+            return result;
         }
+        let message = match waits.0.is_empty() {
+            true => format!("application not healthy after {}s", timeout.as_secs()),
+            false => "timeout waiting for dependencies".to_owned(),
+        };
+        Err(Error::new(message)
+            .hint("see `stack ps -a` and `stack logs`; what was started goes on"))
     })
+}
+
+/// Lets the supervisor know what today's stack file has to run before containers are stopped, where
+/// that is another thing than at the last command.
+pub(crate) fn tell_hooks(context: &Context, project: &Project) -> Result<()> {
+    let (Some(loaded), Some(desired)) = (&project.loaded, &project.desired) else {
+        return Ok(());
+    };
+    let today = pre_stop(&loaded.stack);
+    let same = desired.services.keys().all(|name| {
+        let of = |all: &BTreeMap<ServiceName, Vec<Hook>>| all.get(name).cloned();
+        of(&today).unwrap_or_default() == of(&desired.pre_stop).unwrap_or_default()
+    });
+    if same || context.global.dry_run {
+        return Ok(());
+    }
+    context.require_root()?;
+    let client = Client::new(&context.paths, &project.name);
+    let command = Command::Note { pre_stop: today };
+    block_on(async {
+        let mut events = client.command(&command).await?;
+        to_done(&mut events, &mut Progress::Quiet, context.terminal.stderr).await
+    })
+}
+
+/// Containers that others wait for before they start.
+#[derive(Debug, Default)]
+struct Waits(BTreeSet<String>);
+
+impl Waits {
+    fn hear(&mut self, event: &Event) {
+        let Event::Progress(change) = event else {
+            return;
+        };
+        let for_others = change
+            .detail
+            .as_ref()
+            .is_some_and(|detail| detail.starts_with("for "));
+        match change.state == ProgressState::Waiting && for_others {
+            true => drop(self.0.insert(change.name.clone())),
+            false => drop(self.0.remove(&change.name)),
+        }
+    }
 }
 
 /// Shows a command's events up to the last.
@@ -64,10 +116,19 @@ pub(crate) async fn to_done(
     progress: &mut Progress,
     paint: Paint,
 ) -> Result<()> {
+    follow(events, progress, (paint, &mut Waits::default())).await
+}
+
+async fn follow(
+    events: &mut Events,
+    progress: &mut Progress,
+    (paint, waits): (Paint, &mut Waits),
+) -> Result<()> {
     loop {
         let Some(event) = next(events, progress).await? else {
             return Err(broken_off());
         };
+        waits.hear(&event);
         if let Some(result) = show(&event, progress, paint) {
             progress.finish();
             return result;
@@ -101,7 +162,11 @@ pub(crate) fn show(event: &Event, progress: &mut Progress, paint: Paint) -> Opti
         Event::Warning { message } => progress.above(|| warn(message, paint)),
         Event::Done { errors } if errors.is_empty() => return Some(Ok(())),
         Event::Done { errors } => return Some(Err(Error::several(errors.clone()))),
-        Event::Accepted | Event::Exited { .. } | Event::Started { .. } | Event::OneOff { .. } => {}
+        Event::Accepted
+        | Event::Exited { .. }
+        | Event::Started { .. }
+        | Event::Output { .. }
+        | Event::OneOff { .. } => {}
     }
     None
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::io::unix::AsyncFd;
 
 use super::error::{Error, Result};
-use crate::runtime::log::{Follower, LogWatch, Range, WatchId};
+use crate::runtime::log::{Follower, Line, LogWatch, Range, Stream, WatchId};
 use crate::sys::async_fd::readable;
 use crate::ui::log_view::SourceId;
 use crate::ui::{LogOptions, LogView};
@@ -157,6 +157,19 @@ impl FollowedLogs {
     pub(crate) fn status(&mut self, name: &str, message: &str) -> Result<()> {
         let source = self.view.add(name);
         self.view.status(source, message)?;
+        Ok(self.view.flush()?)
+    }
+
+    /// Shows a line that a command wrote which runs in a container beside its program.
+    pub(crate) fn hook(&mut self, name: &str, text: &str) -> Result<()> {
+        let source = self.view.add(&format!("{name} ->"));
+        let line = Line {
+            time: &Timestamp::now().to_string(),
+            stream: Stream::Stdout,
+            partial: false,
+            text: text.as_bytes(),
+        };
+        self.view.line(source, &line)?;
         Ok(self.view.flush()?)
     }
 

@@ -9,11 +9,14 @@
 //! the start and whenever the supervisor has gone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::cascade::Cascade;
+pub(crate) use super::cascade::OnExit;
 use super::containers::strip_project;
 use super::context::Context;
 use super::drive::{block_on, broken_off, pause, show};
@@ -24,7 +27,7 @@ use crate::compose::model::ServiceName;
 use crate::control::{Client, Command, Event, Events};
 use crate::engine::native::observe;
 use crate::plan::{ObservedContainer, Phase, container_name};
-use crate::ui::{LogOptions, Progress, Terminal};
+use crate::ui::{LogOptions, Progress};
 
 /// Time between two looks at the machine while no supervisor answers.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -37,27 +40,24 @@ pub(crate) struct Foreground {
     pub(crate) selection: Selection,
     /// The command that does it.
     pub(crate) command: Command,
-    /// Services whose output is shown and whose end is waited for.
+    /// Services whose output is shown.
     pub(crate) attached: BTreeSet<ServiceName>,
+    /// Services whose end is waited for.
+    pub(crate) watched: BTreeSet<ServiceName>,
+    /// Services that an interruption stops.
+    pub(crate) stopped: Vec<ServiceName>,
     /// What the end of a container means for the others.
     pub(crate) on_exit: OnExit,
     /// The service whose exit code becomes ours.
     pub(crate) exit_code_from: Option<ServiceName>,
     /// Time that containers are given to stop.
     pub(crate) timeout: Option<Duration>,
+    /// Longest time that services wait for what they need.
+    pub(crate) limit: Option<Duration>,
     /// How output is shown.
     pub(crate) log: LogOptions,
-}
-
-/// What the end of a container means for the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OnExit {
-    /// Nothing.
-    GoOn,
-    /// All are stopped.
-    Abort,
-    /// All are stopped when it failed.
-    AbortOnFailure,
+    /// Keys do something.
+    pub(crate) menu: bool,
 }
 
 /// Brings services up and stays with them.
@@ -96,8 +96,11 @@ struct Session<'a> {
     running: BTreeMap<String, ServiceName>,
     /// Containers whose end has been shown.
     shown: BTreeSet<String>,
-    exit_code: Option<i32>,
+    cascade: Cascade,
+    /// An end has come that stops all.
+    must_abort: bool,
     began: Timestamp,
+    deadline: Option<Instant>,
     interrupts: u32,
 }
 
@@ -109,6 +112,7 @@ enum Woken {
     Interrupt,
     Frame,
     LookAgain,
+    TimeIsUp,
 }
 
 impl<'a> Session<'a> {
@@ -132,9 +136,12 @@ impl<'a> Session<'a> {
         names.iter().for_each(|name| logs.announce(name));
         let mut progress = context.progress("up");
         if !names.is_empty() {
-            progress.note(&format!("Attaching to {}", names.join(", ")));
+            let text = format!("Attaching to {}\n", names.join(", "));
+            progress.above(|| std::io::stdout().write_all(text.as_bytes()))?;
         }
         Ok(Self {
+            cascade: Cascade::new(what.on_exit, what.exit_code_from.clone()),
+            deadline: what.limit.map(|limit| Instant::now() + limit),
             client: Client::new(&context.paths, &what.project),
             progress,
             context,
@@ -143,7 +150,7 @@ impl<'a> Session<'a> {
             stage: Stage::Starting,
             running: BTreeMap::new(),
             shown: BTreeSet::new(),
-            exit_code: None,
+            must_abort: false,
             began,
             interrupts: 0,
         })
@@ -179,8 +186,9 @@ impl<'a> Session<'a> {
                 Woken::Logs => self.pump()?,
                 Woken::Frame => self.progress.tick(),
                 Woken::Interrupt => self.interrupted(&mut answer).await?,
+                Woken::TimeIsUp => return Err(Error::new("timeout waiting for dependencies")),
             }
-            if self.stage == Stage::Running && self.must_abort() {
+            if self.must_abort && !matches!(self.stage, Stage::Stopping(_)) {
                 self.say("Aborting on container exit...");
                 self.stage = Stage::Stopping(Reason::Aborted);
                 self.progress.begin("stop");
@@ -201,6 +209,8 @@ impl<'a> Session<'a> {
     ) -> Result<Woken> {
         let frame = self.progress.frame();
         let look = (events.is_none() && answer.is_none()).then_some(LOOK_AGAIN);
+        let deadline = self.deadline.filter(|_| self.stage == Stage::Starting);
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         Ok(tokio::select! {
             biased;
             () = signals.next() => Woken::Interrupt,
@@ -209,6 +219,7 @@ impl<'a> Session<'a> {
             ready = self.logs.ready() => { ready?; Woken::Logs }
             () = pause(frame) => Woken::Frame,
             () = pause(look) => Woken::LookAgain,
+            () = pause(left) => Woken::TimeIsUp,
         })
     }
 
@@ -236,19 +247,33 @@ impl<'a> Session<'a> {
                 number,
                 name,
                 ..
-            } if self.what.attached.contains(service) => {
-                self.shown.remove(name);
-                self.running.insert(name.clone(), service.clone());
-                self.follow(service, *number, name)?;
+            } => {
+                if self.what.watched.contains(service) {
+                    self.shown.remove(name);
+                    self.running.insert(name.clone(), service.clone());
+                }
+                if self.what.attached.contains(service) {
+                    self.follow(service, *number, name)?;
+                }
             }
             Event::Exited {
                 service,
                 name,
                 code,
                 restarts,
-            } if self.what.attached.contains(service) => {
+                one_off: false,
+            } if self.what.watched.contains(service) => {
                 let (service, name) = (service.clone(), name.clone());
                 self.ended(&service, &name, (*code, *restarts))?;
+            }
+            Event::Output {
+                service,
+                name,
+                line,
+            } if self.what.attached.contains(service) => {
+                let short = strip_project(name, &self.what.project).to_owned();
+                let logs = &mut self.logs;
+                self.progress.above(|| logs.hook(&short, line))?;
             }
             _ => {}
         }
@@ -280,56 +305,29 @@ impl<'a> Session<'a> {
         let short = strip_project(name, &self.what.project).to_owned();
         let logs = &mut self.logs;
         self.progress.above(|| logs.status(&short, &message))?;
-        if !restarts {
-            self.count(service, code);
-        }
+        self.must_abort |= self.cascade.ended(service, code);
         Ok(())
-    }
-
-    /// Remembers the exit code that becomes ours: that of the service that was named, else the first
-    /// when the first end stops all.
-    fn count(&mut self, service: &ServiceName, code: i32) {
-        let counts = match (&self.what.exit_code_from, self.what.on_exit) {
-            (Some(named), _) => named == service,
-            (None, OnExit::Abort) => true,
-            (None, OnExit::AbortOnFailure) => code != 0,
-            (None, OnExit::GoOn) => false,
-        };
-        if counts && self.exit_code.is_none() {
-            self.exit_code = Some(code);
-        }
-    }
-
-    fn must_abort(&self) -> bool {
-        match self.what.on_exit {
-            OnExit::GoOn => false,
-            OnExit::Abort => !self.shown.is_empty(),
-            OnExit::AbortOnFailure => self.exit_code.is_some_and(|code| code != 0),
-        }
     }
 
     /// Looks at the machine: what runs is followed, what has ended since the beginning is shown.
     fn look(&mut self, report: Report) -> Result<()> {
         let observed = observe(&self.context.paths, Some(&self.what.project))?;
-        let attached = |container: &&ObservedContainer| {
-            !container.record.one_off && self.what.attached.contains(&container.record.service)
-        };
-        let containers: Vec<ObservedContainer> = observed
-            .containers
-            .values()
-            .filter(attached)
-            .cloned()
-            .collect();
+        let replicas = observed.containers.into_values();
         let mut still = BTreeMap::new();
-        for container in &containers {
+        for container in replicas.filter(|container| !container.record.one_off) {
             let record = &container.record;
-            self.follow(&record.service, record.number, &record.name)?;
+            if self.what.attached.contains(&record.service) {
+                self.follow(&record.service, record.number, &record.name)?;
+            }
+            if !self.what.watched.contains(&record.service) {
+                continue;
+            }
             match &container.phase {
                 Phase::Running { .. } | Phase::Paused { .. } => {
                     still.insert(record.name.clone(), record.service.clone());
                 }
                 Phase::Exited(exit) if report == Report::Ends => {
-                    let restarts = self.will_restart(container);
+                    let restarts = self.will_restart(&container);
                     if restarts {
                         still.insert(record.name.clone(), record.service.clone());
                     } else if exit.finished_at >= self.began {
@@ -358,23 +356,20 @@ impl<'a> Session<'a> {
     }
 
     fn say(&mut self, text: &str) {
-        let logs = &mut self.logs;
-        self.progress.above(|| {
-            // What cannot be written now will fail again, and be reported, with the next line.
-            let _ = logs.flush();
-            Terminal::say(text);
-        });
+        // What cannot be written now will fail again, and be reported, with the next line.
+        let _ = self.logs.flush();
+        self.progress.stopping(text);
     }
 
     async fn interrupted(&mut self, answer: &mut Option<Events>) -> Result<()> {
         self.interrupts += 1;
         let command = match self.interrupts {
             1 => {
-                self.say("Gracefully stopping... (press Ctrl+C again to force)");
+                self.say("Gracefully Stopping... press Ctrl+C again to force");
                 self.stop_command()
             }
             2 => Command::Kill {
-                services: self.what.selection.services.clone(),
+                services: self.what.stopped.clone(),
                 signal: 9,
                 remove_orphans: false,
             },
@@ -388,7 +383,7 @@ impl<'a> Session<'a> {
 
     fn stop_command(&self) -> Command {
         Command::Stop {
-            services: self.what.selection.services.clone(),
+            services: self.what.stopped.clone(),
             timeout: self.what.timeout,
         }
     }
@@ -405,8 +400,8 @@ impl<'a> Session<'a> {
         if self.stage == Stage::Stopping(Reason::Interrupted) {
             return Err(Error::interrupted());
         }
-        match self.exit_code {
-            None | Some(0) => Ok(()),
+        match self.cascade.code() {
+            None => Ok(()),
             Some(code) => Err(Error::program_ended(code)),
         }
     }

@@ -32,7 +32,10 @@ impl Kill {
         let signal = choice::signal(&self.signal)?;
         let project = Project::find(context)?;
         let services = project.named(&self.services)?;
-        let remove_orphans = self.remove_orphans || context.env_flag("COMPOSE_REMOVE_ORPHANS");
+        let remove_orphans = self.remove_orphans
+            || context
+                .env("COMPOSE_REMOVE_ORPHANS")
+                .is_some_and(|value| super::context::says_yes(&value));
         let observed = observe(&context.paths, Some(&project.name))?;
         let wanted = |container: &ObservedContainer| {
             let named = services.is_empty() || services.contains(&container.record.service);

@@ -13,6 +13,7 @@ mod build;
 mod build_drive;
 mod build_phase;
 mod builder;
+mod cascade;
 mod choice;
 mod cleaning;
 mod completions;
@@ -61,6 +62,7 @@ mod start;
 mod stop;
 mod time;
 mod up;
+mod up_choices;
 mod version;
 mod wait;
 

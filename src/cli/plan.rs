@@ -33,6 +33,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
+        self.shared.check()?;
         let loaded = context.load(Warnings::Shown)?;
         let traits = Traits {
             no_deps: self.no_deps,

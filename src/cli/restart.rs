@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::choice::timeout;
 use super::context::Context;
-use super::drive::{drive, warn};
+use super::drive::{drive, tell_hooks, warn};
 use super::error::Result;
 use super::project::Project;
 use crate::compose::model::ServiceName;
@@ -41,6 +41,7 @@ impl Restart {
             );
             warn(&message, context.terminal.stderr);
         }
+        tell_hooks(context, &project)?;
         let command = Command::Restart {
             services,
             timeout: timeout(self.timeout),

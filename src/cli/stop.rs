@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::choice::timeout;
 use super::context::Context;
-use super::drive::drive;
+use super::drive::{drive, tell_hooks};
 use super::error::Result;
 use super::project::Project;
 use crate::control::Command;
@@ -28,6 +28,7 @@ impl Stop {
         if project.desired.is_none() {
             return Ok(());
         }
+        tell_hooks(context, &project)?;
         let command = Command::Stop {
             services,
             timeout: timeout(self.timeout),

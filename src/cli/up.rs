@@ -1,7 +1,5 @@
 //! `stack up`.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 use indexmap::IndexMap;
 
@@ -11,48 +9,49 @@ use super::choice::timeout;
 use super::context::{Context, Warnings};
 use super::drive::{drive_within, warn};
 use super::error::{Error, Result};
-use super::foreground::{self, Foreground, OnExit};
+use super::foreground::{self, Foreground};
 use super::image_phase::{Failures, Pull, Wanted, ensure};
 use super::plan;
 use super::project::{Dependencies, Selection, select};
+use super::up_choices::{selected, watched};
 use crate::compose::Loaded;
-use crate::compose::model::{ServiceName, Stack};
+use crate::compose::model::{Service, ServiceName, Stack};
 use crate::control::{Command, Recreate, Up as UpCommand};
-use crate::engine::native::observe;
+use crate::engine::native::{HOOK_LABEL, observe};
 use crate::ui::{LogOptions, ProgressMode};
 
 /// Flags of `up`.
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     #[command(flatten)]
-    pub(crate) shared: Shared,
+    pub(super) shared: Shared,
     /// Run in the background.
     #[arg(short, long)]
-    detach: bool,
+    pub(super) detach: bool,
     /// Wait until all services run or are healthy; implies --detach.
     #[arg(long)]
-    wait: bool,
-    /// Longest time to wait, in seconds.
-    #[arg(long, value_name = "SECONDS", requires = "wait")]
+    pub(super) wait: bool,
+    /// Longest time to wait for services, in seconds.
+    #[arg(long, value_name = "SECONDS")]
     wait_timeout: Option<u64>,
     /// Stop everything as soon as one container ends.
-    #[arg(long, conflicts_with = "detach")]
-    abort_on_container_exit: bool,
+    #[arg(long)]
+    pub(super) abort_on_container_exit: bool,
     /// Stop everything as soon as one container fails.
-    #[arg(long, conflicts_with_all = ["detach", "abort_on_container_exit"])]
-    abort_on_container_failure: bool,
+    #[arg(long)]
+    pub(super) abort_on_container_failure: bool,
     /// End with the exit code of this service; implies --abort-on-container-exit.
-    #[arg(long, value_name = "SERVICE", conflicts_with = "detach")]
-    exit_code_from: Option<String>,
+    #[arg(long, value_name = "SERVICE")]
+    pub(super) exit_code_from: Option<String>,
     /// Show the output of these services only.
     #[arg(long, value_name = "SERVICE")]
-    attach: Vec<String>,
+    pub(super) attach: Vec<String>,
     /// Show the output of the services that the named ones need, too.
     #[arg(long)]
-    attach_dependencies: bool,
+    pub(super) attach_dependencies: bool,
     /// Do not show the output of these services.
     #[arg(long, value_name = "SERVICE")]
-    no_attach: Vec<String>,
+    pub(super) no_attach: Vec<String>,
     /// Show output without colours.
     #[arg(long)]
     no_color: bool,
@@ -71,18 +70,25 @@ pub(crate) struct Up {
     /// Time that containers are given to stop, in seconds.
     #[arg(short, long, value_name = "SECONDS", allow_negative_numbers = true)]
     timeout: Option<i64>,
-    /// Replace containers of dependencies even if they are up to date (not supported yet).
+    /// Replace containers of dependencies even if they are up to date.
     #[arg(long)]
-    always_recreate_deps: bool,
-    /// Give containers new volumes without a name, instead of those of the old ones (not supported yet).
+    pub(super) always_recreate_deps: bool,
+    /// Give containers new volumes without a name, instead of those of the old ones.
     #[arg(short = 'V', long)]
-    renew_anon_volumes: bool,
+    pub(super) renew_anon_volumes: bool,
     /// Watch files and update containers (not supported yet).
     #[arg(short, long)]
-    watch: bool,
-    /// A menu for the keyboard (not supported yet).
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    menu: Option<bool>,
+    pub(super) watch: bool,
+    /// Keys that do something while output is shown on a terminal: `d` leaves the services running,
+    /// `w` watches files. Given by COMPOSE_MENU, too; on by default.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub(super) menu: Option<bool>,
 }
 
 /// Flags that `up`, `create` and `plan` have in common.
@@ -95,7 +101,7 @@ pub(crate) struct Shared {
     #[arg(long, value_name = "SERVICE=NUM")]
     pub(crate) scale: Vec<String>,
     /// Replace containers even if they are up to date.
-    #[arg(long, conflicts_with = "no_recreate")]
+    #[arg(long)]
     pub(crate) force_recreate: bool,
     /// Leave existing containers as they are, even if they are out of date.
     #[arg(long)]
@@ -110,13 +116,13 @@ pub(crate) struct Shared {
     #[arg(long)]
     pub(crate) quiet_pull: bool,
     /// Build images first, also those that are here.
-    #[arg(long, conflicts_with = "no_build")]
+    #[arg(long)]
     pub(crate) build: bool,
     /// Do not build images.
     #[arg(long)]
     pub(crate) no_build: bool,
     /// Build without showing it.
-    #[arg(long, hide = true)]
+    #[arg(long)]
     pub(crate) quiet_build: bool,
     /// Answer yes to all questions; there are none.
     #[arg(short, long)]
@@ -132,6 +138,10 @@ pub(crate) struct Traits {
     pub(crate) no_start: bool,
     /// Wait for health.
     pub(crate) wait: bool,
+    /// Replace dependencies, too.
+    pub(crate) recreate_dependencies: bool,
+    /// Replace containers, and give the new ones new volumes without a name.
+    pub(crate) renew_volumes: bool,
     /// `--timeout`.
     pub(crate) timeout: Option<i64>,
     /// Nothing is done: no image is fetched.
@@ -152,111 +162,97 @@ pub(crate) struct Prepared {
 impl Up {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        refuse(&[
-            ("--always-recreate-deps", self.always_recreate_deps),
-            ("--renew-anon-volumes", self.renew_anon_volumes),
-            ("--watch", self.watch),
-            ("--menu", self.menu == Some(true)),
-        ])?;
+        self.check()?;
+        refuse(&[("--watch", self.watch)])?;
         let traits = Traits {
             no_deps: self.no_deps,
             no_start: self.no_start,
             wait: self.wait,
+            recreate_dependencies: self.always_recreate_deps,
+            renew_volumes: self.renew_anon_volumes,
             timeout: self.timeout,
             dry_run: context.global.dry_run,
         };
-        let in_background = self.detach || self.wait || self.no_start || context.global.dry_run;
+        let in_background = self.detach || self.wait || self.no_start;
         let loaded = context.load(Warnings::Shown)?;
+        let limit = self.wait_timeout.filter(|seconds| *seconds > 0);
+        let limit = limit.map(std::time::Duration::from_secs);
+        if context.global.dry_run && !in_background {
+            // As Docker Compose: what follows the making of containers is left out.
+            let traits = Traits {
+                no_start: true,
+                ..traits
+            };
+            let prepared = self.shared.prepare(context, &loaded, traits)?;
+            drive_within(context, &prepared.project, &prepared.command, ("up", None))?;
+            let what = "interactive run is not supported in dry-run mode";
+            println!("end of 'compose up' output, {what}");
+            return Ok(());
+        }
         let prepared = self.shared.prepare(context, &loaded, traits)?;
         if in_background {
-            let limit = self.wait_timeout.filter(|seconds| *seconds > 0);
-            let limit = limit.map(std::time::Duration::from_secs);
             let project = &prepared.project;
             return drive_within(context, project, &prepared.command, ("up", limit));
         }
-        self.in_foreground(context, prepared)
+        self.in_foreground(context, prepared, limit)
     }
 
-    fn in_foreground(self, context: &Context, prepared: Prepared) -> Result<()> {
+    fn in_foreground(
+        self,
+        context: &Context,
+        prepared: Prepared,
+        limit: Option<std::time::Duration>,
+    ) -> Result<()> {
         let attached = self.attached(&prepared.selection)?;
         let exit_code_from = match &self.exit_code_from {
             Some(name) => Some(selected(&prepared.selection, name)?),
             None => None,
         };
-        let on_exit = match (
-            self.abort_on_container_exit,
-            self.abort_on_container_failure,
-        ) {
-            (true, _) => OnExit::Abort,
-            (_, true) => OnExit::AbortOnFailure,
-            _ if exit_code_from.is_some() => OnExit::Abort,
-            _ => OnExit::GoOn,
-        };
         let paint = match self.no_color {
             true => crate::ui::Paint::Off,
             false => context.terminal.stdout,
         };
+        let named: Vec<ServiceName> = self.shared.services.iter().map(ServiceName::new).collect();
         foreground::run(
             context,
             Foreground {
                 project: prepared.project,
+                watched: watched(&named, &attached, &prepared.selection),
+                stopped: match named.is_empty() {
+                    true => prepared.selection.services.clone(),
+                    false => named,
+                },
                 selection: prepared.selection,
                 command: prepared.command,
                 attached,
-                on_exit,
+                on_exit: self.on_exit(),
                 exit_code_from,
                 timeout: timeout(self.timeout),
+                limit,
                 log: LogOptions {
                     prefix: !self.no_log_prefix,
                     timestamps: self.timestamps,
                     paint,
                 },
+                menu: self.menu(context),
             },
         )
     }
-
-    /// The services whose output is shown.
-    fn attached(&self, selection: &Selection) -> Result<BTreeSet<ServiceName>> {
-        for name in self.attach.iter().chain(&self.no_attach) {
-            selected(selection, name)?;
-        }
-        let named = &self.shared.services;
-        let shown = |name: &ServiceName| {
-            let is_in = |list: &[String]| list.iter().any(|other| other == name.as_str());
-            let wanted = match (self.attach.is_empty(), named.is_empty()) {
-                (false, _) => is_in(&self.attach),
-                (true, false) => is_in(named) || self.attach_dependencies,
-                (true, true) => true,
-            };
-            let attach = selection
-                .stack
-                .services
-                .get(name)
-                .is_some_and(|service| service.attach);
-            wanted && !is_in(&self.no_attach) && (attach || is_in(&self.attach))
-        };
-        Ok(selection
-            .services
-            .iter()
-            .filter(|name| shown(name))
-            .cloned()
-            .collect())
-    }
-}
-
-fn selected(selection: &Selection, name: &str) -> Result<ServiceName> {
-    let found = selection
-        .services
-        .iter()
-        .find(|known| known.as_str() == name);
-    found.cloned().ok_or_else(|| {
-        Error::new(format!(
-            "no such service: {name} is not among the selected ones"
-        ))
-    })
 }
 
 impl Shared {
+    /// Refuses flags that cannot be had together.
+    pub(super) fn check(&self) -> Result<()> {
+        let message = match () {
+            () if self.build && self.no_build => "--build and --no-build are incompatible",
+            () if self.force_recreate && self.no_recreate => {
+                "--force-recreate and --no-recreate are incompatible"
+            }
+            () => return Ok(()),
+        };
+        Err(Error::new(message))
+    }
+
     /// Selects the services, makes sure of their images and puts the command together.
     pub(crate) fn prepare(
         &self,
@@ -273,8 +269,14 @@ impl Shared {
         context.review(loaded, &selection.stack, &selection.services)?;
         let scale = scale(&self.scale, &selection.stack)?;
         let project = selection.stack.name.to_string();
-        let remove_orphans = self.remove_orphans || context.env_flag("COMPOSE_REMOVE_ORPHANS");
-        if !remove_orphans && !context.env_flag("COMPOSE_IGNORE_ORPHANS") {
+        let flag = |name: &str| flag_of(context, loaded, name);
+        let remove_orphans = self.remove_orphans || flag("COMPOSE_REMOVE_ORPHANS");
+        let ignore_orphans = flag("COMPOSE_IGNORE_ORPHANS");
+        if remove_orphans && ignore_orphans {
+            let message = "cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans";
+            return Err(Error::new(message));
+        }
+        if !remove_orphans && !ignore_orphans {
             warn_of_orphans(context, &selection.stack)?;
         }
         let image_ids = if traits.dry_run {
@@ -290,20 +292,40 @@ impl Shared {
                 (&selection.stack, &selection.services),
                 (When::of(self.build, self.no_build), mode),
             )?;
+            let with_steps = with_step_images(&selection);
+            let (stack, services) = match &with_steps {
+                Some((stack, services)) => (stack, services),
+                None => (&selection.stack, &selection.services),
+            };
             let wanted = Wanted {
-                stack: &selection.stack,
-                services: &selection.services,
+                stack,
+                services,
                 positions: Some(&loaded.positions),
                 pull: self.pull,
                 failures: Failures::Fatal,
                 quiet: self.quiet_pull,
             };
-            ensure(context, &wanted)?
+            let mut ids = ensure(context, &wanted)?;
+            ids.retain(|name, _| selection.services.contains(name));
+            ids
         };
-        let recreate = match (self.force_recreate, self.no_recreate) {
+        let recreate = match (
+            self.force_recreate || traits.renew_volumes,
+            self.no_recreate,
+        ) {
             (true, _) => Recreate::All,
             (_, true) => Recreate::None,
             _ => Recreate::OutOfDate,
+        };
+        let is_named = |name: &&ServiceName| self.services.iter().any(|text| text == name.as_str());
+        let dependencies = match self.services.is_empty() {
+            true => Vec::new(),
+            false => selection
+                .services
+                .iter()
+                .filter(|name| !is_named(name))
+                .cloned()
+                .collect(),
         };
         let command = Command::Up(Box::new(UpCommand {
             stack: selection.stack.clone(),
@@ -311,6 +333,9 @@ impl Shared {
             image_ids,
             scale,
             recreate,
+            dependencies,
+            recreate_dependencies: traits.recreate_dependencies,
+            renew_volumes: traits.renew_volumes,
             no_start: traits.no_start,
             no_deps: traits.no_deps,
             remove_orphans,
@@ -325,6 +350,36 @@ impl Shared {
     }
 }
 
+/// The selection with a service more for each image of a step before a start; `None` without any.
+fn with_step_images(selection: &Selection) -> Option<(Stack, Vec<ServiceName>)> {
+    let mut steps = IndexMap::new();
+    for name in &selection.services {
+        let Some(service) = selection.stack.services.get(name) else {
+            continue;
+        };
+        for (index, step) in service.pre_start.iter().enumerate() {
+            if step.image.is_some() && step.image != service.image {
+                let model = Service {
+                    image: step.image.clone(),
+                    pull_policy: service.pull_policy,
+                    platform: service.platform.clone(),
+                    ..Service::default()
+                };
+                let name = format!("{name} pre_start[{index}]");
+                steps.insert(ServiceName::new(name), model);
+            }
+        }
+    }
+    if steps.is_empty() {
+        return None;
+    }
+    let mut services = selection.services.clone();
+    services.extend(steps.keys().cloned());
+    let mut stack = selection.stack.clone();
+    stack.services.extend(steps);
+    Some((stack, services))
+}
+
 /// Reads `--scale SERVICE=NUM`.
 fn scale(texts: &[String], stack: &Stack) -> Result<IndexMap<ServiceName, u32>> {
     let mut scale = IndexMap::new();
@@ -333,12 +388,14 @@ fn scale(texts: &[String], stack: &Stack) -> Result<IndexMap<ServiceName, u32>> 
             .split_once('=')
             .and_then(|(name, number)| Some((name, number.parse::<u32>().ok()?)));
         let Some((name, number)) = parsed else {
-            return Err(Error::new(format!("`{text}` is no scale"))
-                .hint("write it as SERVICE=NUMBER, for example `--scale web=3`"));
+            return Err(Error::new(format!(
+                "invalid --scale option \"{text}\". Should be SERVICE=NUM"
+            ))
+            .hint("the number is 0 or more, for example `--scale web=3`"));
         };
         let Some((name, service)) = stack.services.get_key_value(name) else {
             return Err(Error::new(format!(
-                "no such service: {name} (in `--scale {text}`)"
+                "no such service: {name}: not found (in `--scale {text}`)"
             )));
         };
         if service.container_name.is_some() && number > 1 {
@@ -352,31 +409,40 @@ fn scale(texts: &[String], stack: &Stack) -> Result<IndexMap<ServiceName, u32>> 
     Ok(scale)
 }
 
+/// A variable that says yes, of the environment or of the project's `.env`.
+fn flag_of(context: &Context, loaded: &Loaded, name: &str) -> bool {
+    let value = context.env(name);
+    let value = value.or_else(|| loaded.variables.get(name).cloned());
+    value.is_some_and(|value| super::context::says_yes(&value))
+}
+
 /// Says which containers belong to services that the stack file does not have, in Docker Compose's
-/// words. The list of recorded services is looked at first: it is one file.
+/// words; ended ones of `run` among them. The list of recorded services is looked at first: it is
+/// one file.
 fn warn_of_orphans(context: &Context, stack: &Stack) -> Result<()> {
     let project = stack.name.as_str();
-    let Some(desired) = context.desired(project)? else {
-        return Ok(());
-    };
-    let known = |name: &ServiceName| {
-        stack.services.contains_key(name) || stack.disabled_services.contains_key(name)
-    };
-    if desired.services.keys().all(known) {
+    if context.desired(project)?.is_none() {
         return Ok(());
     }
     let observed = observe(&context.paths, Some(project))?;
+    let known = |name: &ServiceName| {
+        stack.services.contains_key(name) || stack.disabled_services.contains_key(name)
+    };
     let mut orphans: Vec<&str> = observed
         .containers
         .values()
-        .filter(|container| !container.record.one_off && !known(&container.record.service))
+        .filter(|container| !container.record.labels.contains_key(HOOK_LABEL))
+        .filter(|container| match container.record.one_off {
+            true => matches!(container.phase, crate::plan::Phase::Exited(_)),
+            false => !known(&container.record.service),
+        })
         .map(|container| container.record.name.as_str())
         .collect();
     orphans.sort_unstable();
     if !orphans.is_empty() {
         let message = format!(
-            "Found orphan containers ([{}]) for this project. If you removed or renamed this service in your stack file, you can run this command with the --remove-orphans flag to clean it up.",
-            orphans.join(" ")
+            "Found orphan containers ({}) for this project. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.",
+            orphans.join(", ")
         );
         warn(&message, context.terminal.stderr);
     }
@@ -386,7 +452,7 @@ fn warn_of_orphans(context: &Context, stack: &Stack) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::model::{ProjectName, Service};
+    use crate::compose::model::ProjectName;
 
     fn stack() -> Stack {
         let mut services = IndexMap::new();
@@ -417,9 +483,9 @@ mod tests {
         let good = scale(&["web=3".to_owned(), "db=1".to_owned()], &stack()).unwrap();
         assert_eq!(good.values().copied().collect::<Vec<_>>(), [3, 1]);
         for (text, word) in [
-            ("web", "is no scale"),
-            ("web=-1", "is no scale"),
-            ("web=x", "is no scale"),
+            ("web", "invalid --scale option"),
+            ("web=-1", "invalid --scale option"),
+            ("web=x", "invalid --scale option"),
             ("wep=2", "no such service: wep"),
             ("db=2", "container_name"),
         ] {

@@ -1,13 +1,13 @@
 //! What a person asks of a project, and what that makes of the desired state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::compose::model::{Service, ServiceName, Stack};
+use crate::compose::model::{Hook, Service, ServiceName, Stack};
 use crate::plan::{Desired, DesiredService, Down, Run, service_hash};
 
 /// What a person asks of a project.
@@ -59,6 +59,11 @@ pub enum Command {
         /// Only these services' containers; empty = the whole project.
         services: Vec<ServiceName>,
     },
+    /// Note what runs in containers before they are stopped, for the next command that stops some.
+    Note {
+        /// `pre_stop` of the services of today's stack file.
+        pre_stop: BTreeMap<ServiceName, Vec<Hook>>,
+    },
     /// Make a one-off container of a service and start it.
     Run(Box<OneOff>),
     /// Remove a container that was made by `Run`, stopping it first.
@@ -93,8 +98,17 @@ pub struct Up {
     pub image_ids: IndexMap<ServiceName, String>,
     /// Replicas that the command line asked for.
     pub scale: IndexMap<ServiceName, u32>,
-    /// Which existing containers are replaced.
+    /// Which existing containers are replaced, of services that are not only dependencies.
     pub recreate: Recreate,
+    /// Services that are brought up only because others need them.
+    #[serde(default)]
+    pub dependencies: Vec<ServiceName>,
+    /// Containers of those are replaced even if they are up to date.
+    #[serde(default)]
+    pub recreate_dependencies: bool,
+    /// New containers do not take over volumes without a name.
+    #[serde(default)]
+    pub renew_volumes: bool,
     /// Make containers, but do not start them.
     pub no_start: bool,
     /// Do not wait for dependencies.
@@ -184,6 +198,7 @@ impl Command {
                 services,
             } => down(desired, services, (*volumes, *timeout)),
             Self::Run(one_off) => desired.adopt(&one_off.stack),
+            Self::Note { pre_stop } => desired.pre_stop.clone_from(pre_stop),
             Self::RemoveOneOff { .. } => {}
         }
     }
@@ -198,7 +213,7 @@ impl Command {
             | Self::Kill { services, .. }
             | Self::Down { services, .. } => services,
             Self::Remove(removal) => &removal.services,
-            Self::Run(_) | Self::RemoveOneOff { .. } => &[],
+            Self::Note { .. } | Self::Run(_) | Self::RemoveOneOff { .. } => &[],
         }
     }
 }
@@ -228,6 +243,14 @@ impl Removal {
 }
 
 impl Up {
+    /// Whether containers of a service are replaced even if they are up to date.
+    fn recreates(&self, name: &ServiceName) -> bool {
+        match self.dependencies.contains(name) {
+            true => self.recreate_dependencies,
+            false => self.recreate == Recreate::All,
+        }
+    }
+
     fn apply(&self, desired: &mut Desired, now: Timestamp) {
         desired.adopt(&self.stack);
         let named: BTreeSet<&ServiceName> = self.services.iter().collect();
@@ -237,10 +260,12 @@ impl Up {
         };
         if self.remove_orphans {
             desired.services.retain(|name, _| known(name));
+            desired.clear_one_offs_before = Some(now);
         }
         for (name, service) in &mut desired.services {
             service.orphan = !known(name);
         }
+        desired.pre_stop = pre_stop(&self.stack);
         let mut services = IndexMap::with_capacity(self.stack.services.len());
         for (name, model) in self
             .stack
@@ -265,9 +290,13 @@ impl Up {
                     run,
                     since: now,
                     restart_before: old.as_ref().and_then(|old| old.restart_before),
-                    recreate_before: match self.recreate {
-                        Recreate::All => Some(now),
-                        _ => old.as_ref().and_then(|old| old.recreate_before),
+                    recreate_before: match self.recreates(name) {
+                        true => Some(now),
+                        false => old.as_ref().and_then(|old| old.recreate_before),
+                    },
+                    renew_before: match self.renew_volumes {
+                        true => Some(now),
+                        false => old.as_ref().and_then(|old| old.renew_before),
                     },
                     no_recreate: self.recreate == Recreate::None,
                     timeout,
@@ -283,6 +312,14 @@ impl Up {
         services.extend(std::mem::take(&mut desired.services));
         desired.services = services;
     }
+}
+
+/// What runs in the containers of a stack's services before they are stopped.
+pub fn pre_stop(stack: &Stack) -> BTreeMap<ServiceName, Vec<Hook>> {
+    let services = stack.services.iter().chain(&stack.disabled_services);
+    services
+        .map(|(name, service)| (name.clone(), service.pre_stop.clone()))
+        .collect()
 }
 
 fn each(
@@ -389,6 +426,9 @@ mod tests {
             image_ids: IndexMap::new(),
             scale: IndexMap::new(),
             recreate: Recreate::OutOfDate,
+            dependencies: Vec::new(),
+            recreate_dependencies: false,
+            renew_volumes: false,
             no_start: false,
             no_deps: false,
             remove_orphans: false,
@@ -436,6 +476,24 @@ mod tests {
             summary(&desired),
             "a Running x1 since 1; b Running x3 since 2"
         );
+    }
+
+    #[test]
+    fn what_is_recreated_is_what_was_named_or_what_it_needs() {
+        let recreated = |recreate, recreate_dependencies| {
+            let mut up = up(stack(&["web", "db"]), &["web", "db"]);
+            up.dependencies = vec![name("db")];
+            (up.recreate, up.recreate_dependencies) = (recreate, recreate_dependencies);
+            let desired = after(&[(1, Command::Up(Box::new(up)))]);
+            let services = desired.services.iter();
+            let fresh = services.filter(|(_, service)| service.recreate_before.is_some());
+            fresh.map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(recreated(Recreate::OutOfDate, false), none);
+        assert_eq!(recreated(Recreate::All, false), ["web"]);
+        assert_eq!(recreated(Recreate::OutOfDate, true), ["db"]);
+        assert_eq!(recreated(Recreate::All, true), ["web", "db"]);
     }
 
     #[test]

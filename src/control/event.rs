@@ -27,6 +27,9 @@ pub enum Event {
         code: i32,
         /// Its restart policy starts it again.
         restarts: bool,
+        /// It was made by `run`.
+        #[serde(default)]
+        one_off: bool,
     },
     /// A container's program was started.
     Started {
@@ -38,6 +41,15 @@ pub enum Event {
         name: String,
         /// Its id.
         id: String,
+    },
+    /// A command of the stack file that runs in a container (`post_start`, `pre_stop`) wrote a line.
+    Output {
+        /// The container's service.
+        service: ServiceName,
+        /// The container's name.
+        name: String,
+        /// The line.
+        line: String,
     },
     /// The answer to `Run`: the container that was made.
     OneOff {

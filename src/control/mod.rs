@@ -19,5 +19,5 @@ pub mod supervisor;
 mod verdict;
 
 pub use client::{Client, ClientError, Events, supervisor_arguments};
-pub use command::{Command, OneOff, Recreate, Removal, Up};
+pub use command::{Command, OneOff, Recreate, Removal, Up, pre_stop};
 pub use event::{Event, Kind, Progress, ProgressState};

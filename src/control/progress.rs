@@ -93,7 +93,7 @@ impl Audience {
 
     /// A program ended.
     pub(super) fn exited(&mut self, record: &ContainerRecord, exit: &Exit, restarts: bool) {
-        if self.waits_for(&record.name) {
+        if self.waits_for(&record.name) && !restarts {
             let state = if exit.code == 0 {
                 ProgressState::Exited
             } else {
@@ -106,6 +106,7 @@ impl Audience {
             name: record.name.clone(),
             code: exit.code,
             restarts,
+            one_off: record.one_off,
         });
     }
 

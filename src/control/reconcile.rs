@@ -9,7 +9,7 @@
 
 mod commands;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::health::{self, Prober};
 use super::progress::{Audience, after, before};
 use super::verdict::Goal;
 use super::{Event, OneOff};
-use crate::engine::{Applied, Engine, EngineError};
+use crate::engine::{Applied, Engine, EngineError, Note};
 use crate::plan::{
     Cause, Desired, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure, Run, Step, Then,
     plan, policy_restarts,
@@ -50,6 +50,8 @@ pub(super) struct Reconciler<E> {
     probers: HashMap<String, AbortHandle>,
     health_sender: mpsc::UnboundedSender<HealthReport>,
     health: mpsc::UnboundedReceiver<HealthReport>,
+    /// What the engine says of operations that are underway.
+    notes: mpsc::UnboundedReceiver<Note>,
     commands: Vec<Underway>,
     /// One-off containers that have not all they need, and where their events go.
     waiting: Vec<(OneOff, mpsc::UnboundedSender<Event>)>,
@@ -66,6 +68,10 @@ struct Underway {
     /// The one-off container that is to go, for [`Kind::Removal`].
     one_off: Option<String>,
     events: mpsc::UnboundedSender<Event>,
+    /// What has failed since it was given, also what is over by now.
+    errors: BTreeSet<String>,
+    /// What it was warned of.
+    warned: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,6 +82,8 @@ enum Kind {
     ConvergeUp,
     /// Done when the project is gone.
     Down,
+    /// Done at once.
+    Note,
     /// Done when a one-off container has been started.
     OneOff,
     /// Done when a one-off container is gone, however the rest of the project is.
@@ -119,6 +127,8 @@ impl<E: Engine> Reconciler<E> {
         let api = api::serve(&socket, sender.clone())
             .map_err(|error| StateError::io("listen on", &socket, error))?;
         ready();
+        let (note_sender, notes) = mpsc::unbounded_channel();
+        engine.report_to(note_sender);
         let desired =
             read_json(&desired_path(paths, project))?.unwrap_or_else(|| Desired::new(project));
         let mut reconciler = Self {
@@ -132,6 +142,7 @@ impl<E: Engine> Reconciler<E> {
             probers: HashMap::new(),
             health_sender,
             health,
+            notes,
             commands: Vec::new(),
             waiting: Vec::new(),
             audience: Audience::default(),
@@ -151,6 +162,7 @@ impl<E: Engine> Reconciler<E> {
     /// Runs until there is nothing left to look after.
     pub(super) async fn run(mut self) -> Result<(), EngineError> {
         let mut linger = FIRST_COMMAND;
+        self.hear_first_command().await;
         loop {
             let plan = self.advance();
             self.begin_one_offs(&plan);
@@ -169,12 +181,27 @@ impl<E: Engine> Reconciler<E> {
             while let Ok(message) = self.inbox.try_recv() {
                 self.receive(message);
             }
+            // Before the operation's end: what it has said of itself on the way.
+            while let Ok(note) = self.notes.try_recv() {
+                self.note(note);
+            }
             while let Some(report) = self.tasks.try_join_next() {
                 self.take(report);
             }
             while let Ok(report) = self.health.try_recv() {
                 self.probed(report);
             }
+        }
+    }
+
+    /// Where nothing runs, nothing is urgent, and whoever started the supervisor may want another
+    /// thing than what was wanted last: starting what is to be stopped would run its commands, too.
+    async fn hear_first_command(&mut self) {
+        let mut containers = self.observed.containers.values();
+        if !containers.any(ObservedContainer::is_up)
+            && let Ok(Some(message)) = tokio::time::timeout(FIRST_COMMAND, self.inbox.recv()).await
+        {
+            self.receive(message);
         }
     }
 
@@ -192,6 +219,7 @@ impl<E: Engine> Reconciler<E> {
             Some(message) = self.inbox.recv() => self.receive(message),
             Some(report) = self.tasks.join_next(), if !self.tasks.is_empty() => self.take(report),
             Some(report) = self.health.recv() => self.probed(report),
+            Some(note) = self.notes.recv() => self.note(note),
             () = timer => {}
         }
     }
@@ -267,10 +295,63 @@ impl<E: Engine> Reconciler<E> {
         }
     }
 
+    /// Takes in what an operation says on its way.
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Started(container) => self.announce_start(&container),
+            Note::Container(container) => {
+                let id = container.record.id.clone();
+                self.observed.containers.insert(id, container);
+            }
+            Note::ContainerGone(id) => drop(self.observed.containers.remove(&id)),
+            Note::Output {
+                service,
+                name,
+                line,
+            } => self.audience.announce(&Event::Output {
+                service,
+                name,
+                line,
+            }),
+        }
+    }
+
+    fn announce_start(&mut self, container: &ObservedContainer) {
+        let record = &container.record;
+        self.audience.announce(&Event::Started {
+            service: record.service.clone(),
+            number: record.number,
+            name: record.name.clone(),
+            id: record.id.clone(),
+        });
+    }
+
+    /// An operation on a subject failed: it is not tried again before the next command.
+    fn failed(&mut self, step: &Step, error: &EngineError) {
+        let subject = step.op.subject().1.to_owned();
+        let message = format!("{} {subject}: {}", failed_verb(&step.op), error.story());
+        tracing::warn!(op = %step.op, error = message, "failed");
+        self.audience.fail(step, &message);
+        for command in &mut self.commands {
+            command.errors.insert(message.clone());
+        }
+        let at = Timestamp::now();
+        self.observed
+            .failures
+            .insert(subject, RecordedFailure { at, message });
+    }
+
     fn applied(&mut self, step: Step, result: Result<Applied, EngineError>) {
         let subject = step.op.subject().1.to_owned();
         self.busy.remove(&subject);
+        while let Ok(note) = self.notes.try_recv() {
+            self.note(note);
+        }
         match result {
+            Ok(Applied::Unready(container, error)) => {
+                self.failed(&step, &error);
+                self.observe(Applied::Container(container), &step);
+            }
             Ok(applied) => {
                 if let Some(progress) = after(&step) {
                     self.audience.tell(progress);
@@ -279,13 +360,7 @@ impl<E: Engine> Reconciler<E> {
             }
             Err(EngineError::CutShort) => self.look_again(&step),
             Err(error) => {
-                let message = format!("{} {subject}: {}", failed_verb(&step.op), error.story());
-                tracing::warn!(op = %step.op, error = message, "failed");
-                self.audience.fail(&step, &message);
-                let at = Timestamp::now();
-                self.observed
-                    .failures
-                    .insert(subject, RecordedFailure { at, message });
+                self.failed(&step, &error);
                 self.look_again(&step);
             }
         }
@@ -305,15 +380,12 @@ impl<E: Engine> Reconciler<E> {
                     .containers
                     .insert(container.record.id.clone(), (*container).clone());
                 if started {
-                    self.audience.announce(&Event::Started {
-                        service: container.record.service.clone(),
-                        number: container.record.number,
-                        name: container.record.name.clone(),
-                        id: container.record.id.clone(),
-                    });
+                    self.announce_start(&container);
                     self.look_after(*container);
                 }
             }
+            // Taken apart before.
+            Applied::Unready(..) => {}
             Applied::ContainerGone(id) => {
                 self.observed.containers.remove(&id);
                 if self.desired.removals.contains_key(&id) {
@@ -406,6 +478,10 @@ impl<E: Engine> Reconciler<E> {
                 });
             tracing::info!(container = record.name, "{exit}");
             self.audience.exited(record, exit, restarts);
+            if restarts {
+                // A command that failed in the run that is over says nothing of the next.
+                self.observed.failures.remove(&record.name);
+            }
         }
         self.observed.containers.insert(id.to_owned(), container);
     }

@@ -70,7 +70,11 @@ pub(super) fn verdict(
         .iter()
         .filter(|problem| problem.fatal && goal.concerns(&problem.service));
     for problem in fatal {
-        if !errors.contains(&problem.message) {
+        // What fails because of what was said already is no news.
+        if !errors
+            .iter()
+            .any(|error| problem.message.ends_with(error.as_str()))
+        {
             errors.push(problem.message.clone());
         }
     }

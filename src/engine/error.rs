@@ -120,6 +120,19 @@ pub enum EngineError {
         /// The service or container.
         owner: String,
     },
+    /// A command of the stack file (`post_start`, `pre_stop`) failed.
+    #[error("{service} hook exited with status {status}{output}")]
+    Hook {
+        /// The service.
+        service: String,
+        /// Its exit code.
+        status: i32,
+        /// `: ` and what it wrote last, or nothing.
+        output: String,
+    },
+    /// The container ended before a command could run in it. (In the words that scripts look for.)
+    #[error("Error response from daemon: container {0} is not running")]
+    HookNotRunning(String),
     /// The container's program could not be started.
     #[error("{}", .0.error)]
     Start(crate::runtime::protocol::Failure),

@@ -13,14 +13,17 @@ pub use error::EngineError;
 use std::future::Future;
 use std::sync::Arc;
 
+use crate::compose::model::ServiceName;
 use crate::plan::{Desired, Observed, ObservedContainer, ObservedNetwork, Op};
 use crate::state::records::{ContainerStatus, ProbeRecord};
 
 /// What an operation made of its subject.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Applied {
     /// A container is now like this.
     Container(Box<ObservedContainer>),
+    /// A container runs, but what was to follow its start has failed.
+    Unready(Box<ObservedContainer>, EngineError),
     /// A container is gone.
     ContainerGone(String),
     /// A network is now like this.
@@ -33,11 +36,34 @@ pub enum Applied {
     VolumeGone(String),
 }
 
+/// What becomes known while an operation is being done.
+#[derive(Debug)]
+pub enum Note {
+    /// The program of the operation's subject runs; more is to follow before it is done.
+    Started(ObservedContainer),
+    /// A container beside the subject is like this.
+    Container(ObservedContainer),
+    /// A container beside the subject is gone.
+    ContainerGone(String),
+    /// A command of the stack file (`post_start`, `pre_stop`) wrote a line.
+    Output {
+        /// The service of the container.
+        service: ServiceName,
+        /// The name of the container.
+        name: String,
+        /// The line.
+        line: String,
+    },
+}
+
 /// Something that can run containers for one project.
 pub trait Engine: Send + Sync + 'static {
     /// Looks at everything of the project, cleans up what died alone, and takes charge of what
     /// runs.
     fn observe(&self) -> Result<Observed, EngineError>;
+
+    /// Says where notes are to go; the first call counts.
+    fn report_to(&self, notes: tokio::sync::mpsc::UnboundedSender<Note>);
 
     /// Looks at one container.
     fn look(&self, id: &str) -> Result<Option<ObservedContainer>, EngineError>;

@@ -21,8 +21,37 @@ pub enum DependencyState {
     Failed(String),
 }
 
-/// Judges one dependency.
+/// Judges one dependency. A failure is a whole sentence, in Docker Compose's words.
 pub(super) fn dependency_state(
+    name: &ServiceName,
+    condition: Condition,
+    desired: &Desired,
+    observed: &Observed,
+) -> DependencyState {
+    match service_state(name, condition, desired, observed) {
+        DependencyState::Failed(reason) if condition == Condition::ServiceCompletedSuccessfully => {
+            DependencyState::Failed(format!("service \"{name}\" {reason}"))
+        }
+        DependencyState::Failed(reason) => {
+            DependencyState::Failed(format!("dependency failed to start: {reason}"))
+        }
+        state => state,
+    }
+}
+
+/// What is said of a dependency that failed and that its dependent can do without.
+pub(super) fn optional(name: &ServiceName, message: &str) -> String {
+    let service = format!("service \"{name}\" ");
+    match message.strip_prefix(&service) {
+        Some(rest) => format!("optional dependency \"{name}\" {rest}"),
+        None => {
+            let reason = message.trim_start_matches("dependency failed to start: ");
+            format!("optional dependency \"{name}\" failed to start: {reason}")
+        }
+    }
+}
+
+fn service_state(
     name: &ServiceName,
     condition: Condition,
     desired: &Desired,
@@ -40,17 +69,18 @@ pub(super) fn dependency_state(
     }
     let mut verdict = DependencyState::Met;
     for slot in slots {
-        let state = match slot.current {
-            Some(container) => replica_state(container, dependency, condition),
-            None => match observed
+        let failure = match slot.current {
+            Some(container) => observed.failures.get(&container.record.name),
+            None => observed
                 .failures
-                .get(&replica_name(desired, name, slot.number))
-            {
-                Some(failure) if failure.at >= dependency.since => {
-                    DependencyState::Failed(failure.message.clone())
-                }
-                _ => DependencyState::Pending,
-            },
+                .get(&replica_name(desired, name, slot.number)),
+        };
+        let failure = failure.filter(|failure| failure.at >= dependency.since);
+        let state = match (failure, slot.current) {
+            // It may run all the same: what was to follow its start failed.
+            (Some(failure), _) => DependencyState::Failed(failure.message.clone()),
+            (None, Some(container)) => replica_state(container, dependency, condition),
+            (None, None) => DependencyState::Pending,
         };
         match state {
             DependencyState::Failed(_) => return state,
@@ -90,10 +120,7 @@ pub fn readiness(
             state = DependencyState::Failed(problem.message.clone());
         }
         match state {
-            DependencyState::Failed(reason) if edge.required => {
-                let message = format!("dependency {dependency} failed: {reason}");
-                return DependencyState::Failed(message);
-            }
+            DependencyState::Failed(_) if edge.required => return state,
             DependencyState::Pending => verdict = DependencyState::Pending,
             DependencyState::Met | DependencyState::Failed(_) => {}
         }
@@ -186,7 +213,7 @@ fn running_state(container: &ObservedContainer, condition: Condition) -> Depende
             DependencyState::Failed(format!("container {name} is unhealthy"))
         }
         (Condition::ServiceHealthy, None) => {
-            DependencyState::Failed(format!("container {name} has no health check to wait for"))
+            DependencyState::Failed(format!("container {name} has no healthcheck configured"))
         }
     }
 }
@@ -198,17 +225,44 @@ fn exited_state(
     condition: Condition,
 ) -> DependencyState {
     let name = &container.record.name;
-    if starts_again(container, exit, dependency) {
+    if is_asked_for(container, exit, dependency) {
         return DependencyState::Pending;
     }
     if dependency.run == Run::Stopped {
         return DependencyState::Failed(format!("container {name} is stopped"));
     }
+    let restarts = starts_again(container, exit, dependency);
+    let runs = exit.error.is_none();
     match condition {
-        Condition::ServiceStarted if exit.error.is_none() => DependencyState::Met,
-        Condition::ServiceCompletedSuccessfully if exit.code == 0 => DependencyState::Met,
+        Condition::ServiceStarted if restarts => DependencyState::Pending,
+        Condition::ServiceStarted if runs => DependencyState::Met,
+        Condition::ServiceCompletedSuccessfully if exit.code == 0 && runs => DependencyState::Met,
+        Condition::ServiceHealthy if restarts && !gives_up(container) => DependencyState::Pending,
+        Condition::ServiceHealthy if restarts => DependencyState::Failed(format!(
+            "container {name} is unhealthy: it {exit}, and again after {} restarts",
+            container.status.restart_count
+        )),
+        Condition::ServiceCompletedSuccessfully if restarts => DependencyState::Pending,
+        Condition::ServiceCompletedSuccessfully if runs => {
+            DependencyState::Failed(format!("didn't complete successfully: exit {}", exit.code))
+        }
+        Condition::ServiceCompletedSuccessfully => {
+            DependencyState::Failed(format!("didn't complete successfully: it {exit}"))
+        }
         _ => DependencyState::Failed(format!("container {name} {exit}")),
     }
+}
+
+/// Whether nobody should wait any longer for the health of a program that ends again and again: an
+/// end is a probe that failed, and a health check says how many of those it takes. (In Docker the
+/// first end makes a container unhealthy.)
+fn gives_up(container: &ObservedContainer) -> bool {
+    let retries = container
+        .record
+        .health
+        .as_ref()
+        .map_or(1, |health| health.retries);
+    container.status.restart_count.saturating_add(1) >= retries
 }
 
 /// Whether an ended container of a service that is to run will be started again.
@@ -217,17 +271,23 @@ pub(super) fn starts_again(
     exit: &Exit,
     desired: &DesiredService,
 ) -> bool {
+    is_asked_for(container, exit, desired)
+        || desired.run == Run::Running
+            && policy_restarts(
+                &desired.service.restart,
+                exit,
+                container.status.restart_count,
+            )
+}
+
+/// Whether a command wants it started again, whatever its policy.
+fn is_asked_for(container: &ObservedContainer, exit: &Exit, desired: &DesiredService) -> bool {
     desired.run == Run::Running
         && (container.status.interrupted
             || exit.finished_at < desired.since
             || desired
                 .restart_before
-                .is_some_and(|before| exit.started_at.is_none_or(|started| started < before))
-            || policy_restarts(
-                &desired.service.restart,
-                exit,
-                container.status.restart_count,
-            ))
+                .is_some_and(|before| exit.started_at.is_none_or(|started| started < before)))
 }
 
 /// Whether a restart policy starts a program again that ended by itself.

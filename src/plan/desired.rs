@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::compose::model::{
-    FileObject, FileSource, Network, NetworkKey, Service, ServiceName, Stack, Volume, VolumeKey,
+    FileObject, FileSource, Hook, Network, NetworkKey, Service, ServiceName, Stack, Volume,
+    VolumeKey,
 };
 
 /// What one project is to look like: kept on disk, so that a supervisor that dies is followed by
@@ -36,6 +37,13 @@ pub struct Desired {
     /// Secrets of the model.
     #[serde(default)]
     pub secrets: IndexMap<String, FileObject>,
+    /// What runs in a container before it is stopped, as the stack file of the last command had it;
+    /// services that are not here: as the container was made.
+    #[serde(default)]
+    pub pre_stop: BTreeMap<ServiceName, Vec<Hook>>,
+    /// One-off containers that ended before this go, too (`--remove-orphans`).
+    #[serde(default)]
+    pub clear_one_offs_before: Option<Timestamp>,
     /// The project is to go away.
     pub down: Option<Down>,
     /// Ids of ended containers that are to be removed, and whether their volumes without a name go too.
@@ -66,6 +74,9 @@ pub struct DesiredService {
     pub restart_before: Option<Timestamp>,
     /// Containers made before this are replaced.
     pub recreate_before: Option<Timestamp>,
+    /// Containers made before this do not hand on their volumes without a name.
+    #[serde(default)]
+    pub renew_before: Option<Timestamp>,
     /// Leave containers as they are although the configuration is another one (`--no-recreate`).
     pub no_recreate: bool,
     /// Time that its containers are given to stop, when the command said one.
@@ -109,6 +120,8 @@ impl Desired {
             volumes: IndexMap::new(),
             configs: IndexMap::new(),
             secrets: IndexMap::new(),
+            pre_stop: BTreeMap::new(),
+            clear_one_offs_before: None,
             down: None,
             removals: BTreeMap::new(),
             one_offs: Vec::new(),

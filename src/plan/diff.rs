@@ -9,7 +9,7 @@ use crate::compose::model::{
     MountSource, NetworkKey, RestartPolicy, Service, ServiceName, ServiceNetwork, VolumeKey,
 };
 
-use super::dependency::{dependency_state, policy_restarts};
+use super::dependency::{dependency_state, optional, policy_restarts};
 use super::desired::network_hash;
 use super::replicas::{Replicas, Slot, replicas};
 use super::{
@@ -111,13 +111,8 @@ impl<'a> Planner<'a> {
             if self.is_removed(container) {
                 self.removal(container);
             } else if record.one_off {
-                if record.auto_remove && matches!(container.phase, Phase::Exited(_)) {
-                    self.remove(
-                        container,
-                        &Cause::OneOffEnded,
-                        AnonymousVolumes::Removed,
-                        Vec::new(),
-                    );
+                if let Some(cause) = self.one_off_end(container) {
+                    self.remove(container, &cause, AnonymousVolumes::Removed, Vec::new());
                 }
             } else if !self.desired.services.contains_key(&record.service) {
                 self.stop_and_remove(container, &Cause::Orphan, None);
@@ -170,6 +165,21 @@ impl<'a> Planner<'a> {
             _ => AnonymousVolumes::Kept,
         };
         self.remove(container, &Cause::RemoveRequested, volumes, Vec::new());
+    }
+
+    /// Why a one-off container goes, when it does.
+    fn one_off_end(&self, container: &ObservedContainer) -> Option<Cause> {
+        let Phase::Exited(exit) = &container.phase else {
+            return None;
+        };
+        let cleared = self
+            .desired
+            .clear_one_offs_before
+            .is_some_and(|before| exit.finished_at < before);
+        match container.record.auto_remove {
+            true => Some(Cause::OneOffEnded),
+            false => cleared.then_some(Cause::Orphan),
+        }
     }
 
     fn needed_networks(&mut self) {
@@ -581,7 +591,10 @@ impl<'a> Planner<'a> {
                     condition: edge.condition,
                 }),
                 DependencyState::Failed(reason) => {
-                    let message = format!("dependency {dependency} of {name} failed: {reason}");
+                    let message = match edge.required {
+                        true => reason,
+                        false => optional(dependency, &reason),
+                    };
                     self.plan.problems.push(Problem {
                         service: name.clone(),
                         message,

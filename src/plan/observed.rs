@@ -105,7 +105,7 @@ impl fmt::Display for Exit {
                 signal: Some(signal),
                 ..
             } => write!(f, "was ended by signal {signal}"),
-            _ => write!(f, "exited with {}", self.code),
+            _ => write!(f, "exited ({})", self.code),
         }
     }
 }

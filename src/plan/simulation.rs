@@ -89,6 +89,7 @@ impl Machine {
                     since: now,
                     restart_before: None,
                     recreate_before: None,
+                    renew_before: None,
                     no_recreate: false,
                     timeout: None,
                     orphan: false,

@@ -56,6 +56,7 @@ impl World {
             since: at(50),
             restart_before: None,
             recreate_before: None,
+            renew_before: None,
             no_recreate: false,
             timeout: None,
             orphan: false,
@@ -351,7 +352,7 @@ fn a_dependent_waits_and_is_told_when_waiting_is_in_vain() {
     };
     assert_snapshot!(states(HealthStatus::Starting).plan(), @"  1. start container shop-web-1: it has not been started [after db healthy]");
     assert_snapshot!(states(HealthStatus::Healthy).plan(), @"  1. start container shop-web-1: it has not been started");
-    assert_snapshot!(states(HealthStatus::Unhealthy).plan(), @"  ! web: dependency db of web failed: container shop-db-1 is unhealthy");
+    assert_snapshot!(states(HealthStatus::Unhealthy).plan(), @"  ! web: dependency failed to start: container shop-db-1 is unhealthy");
 }
 
 #[test]
@@ -368,10 +369,10 @@ fn completion_is_exit_code_zero() {
             .plan()
     };
     assert_snapshot!(states(0, 60), @"  1. start container shop-web-1: it has not been started");
-    assert_snapshot!(states(3, 60), @"  ! web: dependency job of web failed: container shop-job-1 exited with 3");
+    assert_snapshot!(states(3, 60), @r#"  ! web: service "job" didn't complete successfully: exit 3"#);
     // It ended before the last `up`: it runs again, and only then does its end count.
     assert_snapshot!(states(0, 40), @"
-      1. start container shop-job-1: it exited with 0
+      1. start container shop-job-1: it exited (0)
       2. start container shop-web-1: it has not been started [after job completed]
     ");
 }
@@ -386,10 +387,70 @@ fn an_optional_dependency_may_fail() {
         })
         .container("job", 1, exited(3, 60))
         .container("web", 1, |container| container.phase = Phase::Created);
-    assert_snapshot!(world.plan(), @"
+    assert_snapshot!(world.plan(), @r#"
       1. start container shop-web-1: it has not been started
-      ! web: dependency job of web failed: container shop-job-1 exited with 3
-    ");
+      ! web: optional dependency "job" failed to start: container shop-job-1 exited (3)
+    "#);
+}
+
+#[test]
+fn a_dependency_that_ends_again_and_again_is_not_waited_for_without_end() {
+    let waiting = |policy: RestartPolicy, condition, code, restarts| {
+        let world = World::new()
+            .service("db", |service| service.service.restart = policy)
+            .service("web", depends_on("db", condition))
+            .container("db", 1, |container| {
+                healthy(HealthStatus::Starting)(container);
+                exited(code, 60)(container);
+                container.status.restart_count = restarts;
+            })
+            .container("web", 1, |container| container.phase = Phase::Created);
+        let plan = plan(&world.desired, &world.observed, at(world.now));
+        match (plan.problems.first(), plan.steps.last()) {
+            (Some(problem), _) => problem.message.clone(),
+            (None, Some(step)) if step.after.is_empty() => "starts".to_owned(),
+            _ => "waits".to_owned(),
+        }
+    };
+    let always = || RestartPolicy::Always;
+    let twice = || RestartPolicy::OnFailure {
+        max_attempts: Some(2),
+        delay: None,
+        window: None,
+    };
+    let unhealthy = "dependency failed to start: container shop-db-1 is unhealthy: it exited (1), and again after 2 restarts";
+    let exited = "dependency failed to start: container shop-db-1 exited (1)";
+    let failed = "service \"db\" didn't complete successfully: exit 1";
+    use Condition::{ServiceCompletedSuccessfully, ServiceHealthy, ServiceStarted};
+    for (policy, condition, code, restarts, expected) in [
+        // The health check has three tries.
+        (always(), ServiceHealthy, 1, 0, "waits"),
+        (always(), ServiceHealthy, 1, 1, "waits"),
+        (always(), ServiceHealthy, 1, 2, unhealthy),
+        (
+            RestartPolicy::UnlessStopped,
+            ServiceHealthy,
+            1,
+            2,
+            unhealthy,
+        ),
+        (twice(), ServiceHealthy, 1, 1, "waits"),
+        (twice(), ServiceHealthy, 1, 2, exited),
+        (RestartPolicy::No, ServiceHealthy, 1, 0, exited),
+        // A job may be tried as often as its policy says; its success counts once it is there.
+        (always(), ServiceCompletedSuccessfully, 1, 9, "waits"),
+        (always(), ServiceCompletedSuccessfully, 0, 0, "starts"),
+        (twice(), ServiceCompletedSuccessfully, 1, 2, failed),
+        (always(), ServiceStarted, 1, 9, "waits"),
+        (twice(), ServiceStarted, 1, 2, "starts"),
+    ] {
+        let text = format!("{policy:?} {condition:?} {code} {restarts}");
+        assert_eq!(
+            waiting(policy, condition, code, restarts),
+            expected,
+            "{text}"
+        );
+    }
 }
 
 #[test]

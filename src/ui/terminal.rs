@@ -65,6 +65,8 @@ pub(crate) struct Terminal {
     pub(crate) stderr: Paint,
     /// Lines on standard error can be drawn over.
     pub(crate) live: bool,
+    /// A person sits at keyboard and screen: standard input and output are terminals.
+    pub(crate) interactive: bool,
 }
 
 /// The facts that [`Terminal::decide`] goes by.
@@ -74,6 +76,8 @@ pub(crate) struct Facts {
     pub(crate) stdout_tty: bool,
     /// Standard error is a terminal.
     pub(crate) stderr_tty: bool,
+    /// Standard input is a terminal.
+    pub(crate) stdin_tty: bool,
     /// `NO_COLOR` is set and not empty.
     pub(crate) no_color: bool,
     /// `TERM` is `dumb` or not set.
@@ -86,6 +90,7 @@ impl Terminal {
         let facts = Facts {
             stdout_tty: std::io::stdout().is_terminal(),
             stderr_tty: std::io::stderr().is_terminal(),
+            stdin_tty: std::io::stdin().is_terminal(),
             no_color: env("NO_COLOR").is_some_and(|value| !value.is_empty()),
             dumb: env("TERM").is_none_or(|term| term == "dumb" || term.is_empty()),
         };
@@ -104,6 +109,7 @@ impl Terminal {
             stdout: paint(facts.stdout_tty),
             stderr: paint(facts.stderr_tty),
             live: facts.stderr_tty && !facts.dumb && ansi != Ansi::Never,
+            interactive: facts.stdin_tty && facts.stdout_tty,
         }
     }
 

@@ -15,6 +15,30 @@ use crate::plan::{
 };
 use crate::state::{StateError, remove_dir, write_json};
 
+impl Underway {
+    /// Says once what stands in the way and can be done without.
+    fn warn(&mut self, plan: &Plan) {
+        if self.kind != Kind::ConvergeUp {
+            return;
+        }
+        let mild = plan.problems.iter().filter(|problem| !problem.fatal);
+        for problem in mild.filter(|problem| self.goal.concerns(&problem.service)) {
+            if self.warned.insert(problem.message.clone()) {
+                let message = problem.message.clone();
+                let _ = self.events.send(Event::Warning { message });
+            }
+        }
+    }
+
+    /// These errors and those of its time that nothing tells of any more.
+    fn errors_with(&mut self, mut errors: Vec<String>) -> Vec<String> {
+        let over = std::mem::take(&mut self.errors).into_iter();
+        let over: Vec<String> = over.filter(|error| !errors.contains(error)).collect();
+        errors.extend(over);
+        errors
+    }
+}
+
 impl<E: Engine> Reconciler<E> {
     /// Writes down what a command asks for. From then on it happens.
     pub(super) fn command(
@@ -29,7 +53,9 @@ impl<E: Engine> Reconciler<E> {
             self.save(&desired)?;
             self.desired = Arc::new(desired);
         }
-        self.observed.failures.clear();
+        if !matches!(command, Command::Note { .. }) {
+            self.observed.failures.clear();
+        }
         self.look_up_images()?;
         let _ = events.send(Event::Accepted);
         self.audience.join(events.clone());
@@ -45,6 +71,7 @@ impl<E: Engine> Reconciler<E> {
         let kind = match &command {
             Command::Up(_) => Kind::ConvergeUp,
             Command::Down { services, .. } if services.is_empty() => Kind::Down,
+            Command::Note { .. } => Kind::Note,
             Command::Run(_) => Kind::OneOff,
             Command::RemoveOneOff { .. } => Kind::Removal,
             _ => Kind::Converge,
@@ -68,6 +95,8 @@ impl<E: Engine> Reconciler<E> {
             kind,
             one_off,
             events: events.clone(),
+            errors: BTreeSet::new(),
+            warned: BTreeSet::new(),
         });
         Ok(())
     }
@@ -264,14 +293,16 @@ impl<E: Engine> Reconciler<E> {
     pub(super) async fn finish_commands(&mut self, plan: &Plan) -> Result<(), EngineError> {
         let busy: BTreeSet<String> = self.busy.keys().cloned().collect();
         let mut left = Vec::new();
-        for command in std::mem::take(&mut self.commands) {
+        for mut command in std::mem::take(&mut self.commands) {
+            command.warn(plan);
             let errors = match command.kind {
+                Kind::Note => Some(Vec::new()),
                 Kind::OneOff => None,
                 Kind::Removal => self.removal(command.one_off.as_deref()),
                 Kind::Down if !self.busy.is_empty() => None,
                 _ => match verdict(&command.goal, plan, (&self.desired, &self.observed), &busy) {
                     Verdict::Underway => None,
-                    Verdict::Done(errors) => Some(errors),
+                    Verdict::Done(errors) => Some(command.errors_with(errors)),
                 },
             };
             match errors {

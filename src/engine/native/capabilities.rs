@@ -78,12 +78,6 @@ static TABLE: &[Capability] = &[
     any("services.*.develop", Later),
     any("services.*.external_links", Later),
     any(
-        "services.*.pre_start",
-        Missing("its steps would be left out"),
-    ),
-    any("services.*.post_start", Later),
-    any("services.*.pre_stop", Later),
-    any(
         "services.*.provider",
         Missing("the service is not a container"),
     ),

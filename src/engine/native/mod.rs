@@ -9,6 +9,7 @@ mod config;
 mod create;
 mod files;
 mod guest;
+mod hooks;
 mod labels;
 mod leases;
 mod network;
@@ -16,6 +17,7 @@ mod observe;
 mod pidfd;
 mod settle;
 mod start;
+mod steps;
 mod stop;
 mod template;
 mod volume;
@@ -23,15 +25,17 @@ mod watch;
 
 pub(crate) use guest::{GuestEndpoint, GuestNetwork};
 pub use observe::{networks, observe, observe_container, projects};
+pub(crate) use steps::HOOK_LABEL;
 pub use template::parse_signal;
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::compose::model::ServiceName;
 use crate::control::OneOff;
@@ -50,7 +54,7 @@ use self::create::{NewContainer, OneOffTraits};
 use self::start::{Begin, BoundPort};
 use self::stop::StopStep;
 use self::watch::Link;
-use super::{Applied, Engine, EngineError};
+use super::{Applied, Engine, EngineError, Note};
 
 /// How often leases on networks of other projects are looked at for new names.
 const FOREIGN_NAMES: Duration = Duration::from_millis(500);
@@ -67,6 +71,8 @@ pub struct Native {
     dns: DnsServer,
     live: Mutex<HashMap<String, Live>>,
     images: Mutex<HashMap<String, Arc<Image>>>,
+    steps: steps::Steps,
+    notes: OnceLock<UnboundedSender<Note>>,
 }
 
 /// What shims are started from: this program on a read-only mount of its own, which no container
@@ -140,6 +146,8 @@ impl Native {
             dns: DnsServer::new(),
             live: Mutex::new(HashMap::new()),
             images: Mutex::new(HashMap::new()),
+            steps: steps::Steps::default(),
+            notes: OnceLock::new(),
         })
     }
 
@@ -200,6 +208,11 @@ impl Native {
             Some(id) => observe::container_record(&self.paths, id)?
                 // Docker: a volume without a name belongs to the image that declared it.
                 .filter(|old| old.image_id == image.id.to_string())
+                .filter(|old| {
+                    wanted
+                        .renew_before
+                        .is_none_or(|before| old.created >= before)
+                })
                 .map_or_else(BTreeMap::new, |old| old.anonymous_volumes),
             None => BTreeMap::new(),
         };
@@ -309,9 +322,12 @@ impl Native {
     async fn stop(
         self: &Arc<Self>,
         container: ObservedContainer,
-        timeout: Option<Duration>,
-        then: Then,
+        (timeout, then): (Option<Duration>, Then),
+        desired: &Desired,
     ) -> Result<Applied, EngineError> {
+        if container.is_up() {
+            self.pre_stop(&container, desired).await?;
+        }
         if then == Then::StartAgain {
             let mut status = observe::container_status(&self.paths, &container.record.id)?;
             status.interrupted = true;
@@ -337,6 +353,25 @@ impl Native {
             None => return Ok(Applied::ContainerGone(container.record.id.clone())),
         };
         Ok(Applied::Container(Box::new(found)))
+    }
+
+    /// Starts a container of a service: what is to come before, the program, what is to follow.
+    async fn start_replica(
+        self: &Arc<Self>,
+        container: ObservedContainer,
+        desired: &Arc<Desired>,
+    ) -> Result<Applied, EngineError> {
+        self.pre_start(&container, desired).await?;
+        let by_policy = container.status.restart_count > 0;
+        let started = self.start_and_watch(container, Begin::AtOnce).await?;
+        if by_policy || started.record.template.post_start.is_empty() {
+            return Ok(Applied::Container(Box::new(started)));
+        }
+        self.note(Note::Started(started.clone()));
+        Ok(match self.post_start(&started).await {
+            Ok(()) => Applied::Container(Box::new(started)),
+            Err(error) => Applied::Unready(Box::new(started), error),
+        })
     }
 
     async fn start_and_watch(
@@ -390,6 +425,10 @@ impl Engine for Native {
         self.sweep(&observed)?;
         self.refresh_names();
         Ok(observed)
+    }
+
+    fn report_to(&self, notes: UnboundedSender<Note>) {
+        let _ = self.notes.set(notes);
     }
 
     fn look(&self, id: &str) -> Result<Option<ObservedContainer>, EngineError> {
@@ -471,12 +510,11 @@ impl Engine for Native {
                 })
                 .await
             }
-            (Op::StartContainer { .. }, Some(container)) => self
-                .start_and_watch(container, Begin::AtOnce)
-                .await
-                .map(|started| Applied::Container(Box::new(started))),
+            (Op::StartContainer { .. }, Some(container)) => {
+                self.start_replica(container, &desired).await
+            }
             (Op::StopContainer { timeout, then, .. }, Some(container)) => {
-                self.stop(container, timeout, then).await
+                self.stop(container, (timeout, then), &desired).await
             }
             (Op::RemoveContainer { volumes, .. }, Some(container)) => {
                 blocking(move || {

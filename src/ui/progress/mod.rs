@@ -138,6 +138,16 @@ impl Progress {
         }
     }
 
+    /// Says that all is being stopped, and why.
+    pub(crate) fn stopping(&mut self, why: &str) {
+        match self {
+            Self::Live(_) => self.note(why),
+            Self::Plain => Terminal::say(&plain::stopping(why)),
+            Self::Json => Terminal::say(&plain::json_stopping(why)),
+            Self::Quiet => {}
+        }
+    }
+
     /// What follows goes under another title.
     pub(crate) fn begin(&mut self, title: &str) {
         if let Self::Live(live) = self {

@@ -5,32 +5,35 @@ use serde::Serialize;
 use crate::control::{Progress, ProgressState};
 use crate::ui::text::one_line;
 
-/// `Container shop-web-1 Started`, and what went wrong when something did.
+/// ` Container shop-web-1 Started `, and what went wrong when something did: byte for byte as Docker
+/// Compose writes it, blanks at both ends.
 pub(super) fn line(change: &Progress) -> String {
-    let line = format!(
-        "{} {} {}",
-        change.kind,
-        one_line(&change.name),
-        change.state
-    );
-    match (&change.detail, change.state) {
-        (Some(detail), ProgressState::Error) => format!("{line}: {}", one_line(detail)),
+    let detail = match (&change.detail, change.state) {
+        (Some(detail), ProgressState::Error) => one_line(detail),
         // Scripts look for these lines as Docker Compose has them: no reason is added.
-        _ => line,
-    }
+        _ => "".into(),
+    };
+    let (kind, name, state) = (change.kind, one_line(&change.name), change.state);
+    format!(" {kind} {name} {state} {detail}")
+}
+
+/// All is being stopped, and why.
+pub(super) fn stopping(why: &str) -> String {
+    format!(" Compose Stopping {why}")
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    id: String,
+    status: &'static str,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a str>,
 }
 
 /// The same as Docker Compose's `--progress json` has it.
 pub(super) fn json(change: &Progress) -> String {
-    #[derive(Serialize)]
-    struct Message<'a> {
-        id: String,
-        status: &'static str,
-        text: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        details: Option<&'a str>,
-    }
-    let message = Message {
+    to_text(&Message {
         id: format!("{} {}", change.kind, change.name),
         status: match change.state {
             ProgressState::Error => "Error",
@@ -39,8 +42,21 @@ pub(super) fn json(change: &Progress) -> String {
         },
         text: change.state.to_string(),
         details: change.detail.as_deref(),
-    };
-    serde_json::to_string(&message).unwrap_or_default()
+    })
+}
+
+/// The same for the stop of all.
+pub(super) fn json_stopping(why: &str) -> String {
+    to_text(&Message {
+        id: "Compose".to_owned(),
+        status: "Working",
+        text: ProgressState::Stopping.to_string(),
+        details: Some(why),
+    })
+}
+
+fn to_text(message: &Message<'_>) -> String {
+    serde_json::to_string(message).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -61,18 +77,18 @@ mod tests {
     fn lines_are_those_of_docker_compose() {
         assert_eq!(
             line(&change(ProgressState::Started, None)),
-            "Container shop-web-1 Started"
+            " Container shop-web-1 Started "
         );
         assert_eq!(
-            line(&change(ProgressState::Starting, Some("it exited with 3"))),
-            "Container shop-web-1 Starting"
+            line(&change(ProgressState::Starting, Some("it exited (3)"))),
+            " Container shop-web-1 Starting "
         );
         assert_eq!(
             line(&change(
                 ProgressState::Error,
                 Some("port 80 is\x1b[2J held")
             )),
-            "Container shop-web-1 Error: port 80 is\\u{1b}[2J held"
+            " Container shop-web-1 Error port 80 is\\u{1b}[2J held"
         );
     }
 
