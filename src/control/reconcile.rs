@@ -121,6 +121,7 @@ impl<E: Engine> Reconciler<E> {
         ready();
         let desired =
             read_json(&desired_path(paths, project))?.unwrap_or_else(|| Desired::new(project));
+        engine.heed(&desired);
         let mut reconciler = Self {
             paths: paths.clone(),
             project: project.to_owned(),

@@ -604,7 +604,11 @@ impl<'a> Planner<'a> {
     ) {
         let mut after = Vec::new();
         if container.is_up() {
-            let op = stop_op(container, timeout, Then::StayDown);
+            let then = match cause {
+                Cause::ScaledDown { to: 1.. } => Then::GiveWay,
+                _ => Then::StayDown,
+            };
+            let op = stop_op(container, timeout, then);
             after.push(After::Step(self.plan.push(op, cause.clone(), Vec::new())));
         }
         self.remove(container, cause, AnonymousVolumes::Removed, after);

@@ -156,6 +156,9 @@ pub enum Then {
     StartAgain,
     /// It is to stay as it is, or to go.
     StayDown,
+    /// Others go on in its place: what is new goes to them first, and what it has open is given
+    /// time to end.
+    GiveWay,
 }
 
 /// What becomes of the volumes without a name when their container is removed.

@@ -14,6 +14,7 @@ mod leases;
 mod network;
 mod observe;
 mod pidfd;
+mod ports;
 mod settle;
 mod start;
 mod stop;
@@ -47,7 +48,8 @@ use crate::state::records::{ContainerStatus, ProbeRecord};
 use crate::state::{Paths, StateError, empty_gone, read_json, retire_dir, write_json};
 
 use self::create::{NewContainer, OneOffTraits};
-use self::start::{Begin, BoundPort};
+use self::ports::Ports;
+use self::start::Begin;
 use self::stop::StopStep;
 use self::watch::Link;
 use super::{Applied, Engine, EngineError};
@@ -66,6 +68,7 @@ pub struct Native {
     address_pools: Option<String>,
     dns: DnsServer,
     live: Mutex<HashMap<String, Live>>,
+    ports: Ports,
     images: Mutex<HashMap<String, Arc<Image>>>,
 }
 
@@ -99,8 +102,8 @@ impl ShimExecutable {
 #[derive(Debug)]
 struct Live {
     link: Arc<Link>,
-    #[expect(dead_code, reason = "held: a port is free again when this is dropped")]
-    ports: Vec<BoundPort>,
+    /// It gives way to others: its names lead to them already.
+    leaving: bool,
     container: ObservedContainer,
 }
 
@@ -139,6 +142,7 @@ impl Native {
             address_pools,
             dns: DnsServer::new(),
             live: Mutex::new(HashMap::new()),
+            ports: Ports::default(),
             images: Mutex::new(HashMap::new()),
         })
     }
@@ -319,6 +323,15 @@ impl Native {
         }
         let ended = self.wait_ended(&container.record.id);
         tokio::pin!(ended);
+        if then == Then::GiveWay {
+            let patience = timeout.unwrap_or(container.record.stop_grace);
+            tokio::select! {
+                () = self.drain(&container, patience) => {}
+                () = &mut ended => {}
+            }
+        } else {
+            self.lead_elsewhere(&container);
+        }
         let step = self.begin_stop(&container, timeout)?;
         let in_time = match step {
             StopStep::Wait(grace) => tokio::time::timeout(grace, &mut ended).await.is_ok(),
@@ -339,6 +352,14 @@ impl Native {
         Ok(Applied::Container(Box::new(found)))
     }
 
+    /// A container stops at once: where others are behind its ports, they get what is new.
+    fn lead_elsewhere(&self, container: &ObservedContainer) {
+        if let Err(error) = self.ports.leave(&container.record.id) {
+            let container = &container.record.name;
+            tracing::warn!(container, %error, "cannot lead its ports elsewhere");
+        }
+    }
+
     async fn start_and_watch(
         self: &Arc<Self>,
         container: ObservedContainer,
@@ -354,6 +375,7 @@ impl Engine for Native {
     fn observe(&self) -> Result<Observed, EngineError> {
         let mut observed = observe(&self.paths, Some(&self.project))?;
         self.live().clear();
+        self.ports.clear();
         let up: Vec<ObservedContainer> = observed
             .containers
             .values()
@@ -365,10 +387,12 @@ impl Engine for Native {
             if let Err(error) = self.adopt(container) {
                 tracing::warn!(container = id, %error, "its shim does not answer: it is ended");
                 let record = observed.containers[&id].record.clone();
+                self.give_ports_back(&record);
                 let settled = self.settle(&record)?;
                 observed.containers.insert(id, settled);
             }
         }
+        self.ports.refresh_all()?;
         let dead: Vec<_> = observed
             .containers
             .values()
@@ -390,6 +414,12 @@ impl Engine for Native {
         self.sweep(&observed)?;
         self.refresh_names();
         Ok(observed)
+    }
+
+    fn heed(&self, desired: &Desired) {
+        if let Err(error) = self.ports.heed(desired) {
+            tracing::warn!(%error, "cannot lead ports as the number of replicas wants it");
+        }
     }
 
     fn look(&self, id: &str) -> Result<Option<ObservedContainer>, EngineError> {
@@ -555,6 +585,9 @@ impl Engine for Native {
     }
 
     fn save_status(&self, id: &str, status: &ContainerStatus) -> Result<(), EngineError> {
+        if let Some(health) = &status.health {
+            self.ports.health(id, Some(health.status))?;
+        }
         Ok(write_json(
             &self.paths.container(id).join("status.json"),
             status,

@@ -5,9 +5,14 @@
 //! port. Those reach a socket of the host, and this is it. It also makes other programs see that the
 //! port is taken, and this program see who has it.
 //!
-//! Invariant: as long as a [`Published`] lives, nobody else can bind its port, whether or not its
-//! container runs.
+//! Behind a port can be several containers. Each connection goes to the one that has the fewest, of
+//! those that admit any; one that refuses is passed over; with none that admits but one that will,
+//! it waits.
+//!
+//! Invariant: as long as a [`Published`] lives, or anybody has a copy of its sockets
+//! ([`Published::copies`]), nobody else can bind its port, whether or not its containers run.
 
+mod backends;
 mod bind;
 mod holder;
 mod tcp;
@@ -17,14 +22,17 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
 use super::Protocol;
+use backends::Backends;
+pub use backends::{Admits, Backend};
 use bind::Socket;
-pub use holder::Holder;
+pub use bind::local_address;
+pub use holder::{Holder, established};
 
 /// Which port of the host is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +55,14 @@ pub enum PortError {
         address: SocketAddr,
         /// Who has it, when that can be found out.
         holder: Option<Holder>,
+    },
+    /// Another service of the project has it.
+    #[error("port {port} is published by service {service} already")]
+    Ours {
+        /// The port.
+        port: u16,
+        /// The service.
+        service: String,
     },
     /// Nothing free in the range.
     #[error("all {protocol} ports from {} to {} are in use", range.start(), range.end())]
@@ -82,42 +98,13 @@ impl fmt::Display for Held<'_> {
     }
 }
 
-/// Where connections go, in turn.
-#[derive(Debug, Default)]
-struct Backends {
-    addresses: RwLock<Vec<SocketAddr>>,
-    next: AtomicUsize,
-}
-
-impl Backends {
-    fn set(&self, addresses: Vec<SocketAddr>) {
-        *self
-            .addresses
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = addresses;
-    }
-
-    /// All of them, beginning with whose turn it is.
-    fn in_turn(&self) -> Vec<SocketAddr> {
-        let mut addresses = self
-            .addresses
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if !addresses.is_empty() {
-            let turn = self.next.fetch_add(1, Ordering::Relaxed) % addresses.len();
-            addresses.rotate_left(turn);
-        }
-        addresses
-    }
-}
-
 /// A port of the host that is ours until this is dropped; with it end all connections that it
 /// carries.
 #[derive(Debug)]
 pub struct Published {
     protocol: Protocol,
     port: u16,
+    copies: Vec<OwnedFd>,
     /// Sockets that are not served yet.
     waiting: Mutex<Vec<Socket>>,
     backends: Arc<Backends>,
@@ -132,13 +119,39 @@ impl Published {
         port: HostPort,
     ) -> Result<Published, PortError> {
         let (port, sockets) = bind::bind(protocol, host_ip, port)?;
-        Ok(Published {
+        Ok(Self::holding(protocol, port, sockets))
+    }
+
+    /// Goes on with sockets that were bound before, by whomever: copies of those of an earlier
+    /// holder. Connections that came in meanwhile wait in them.
+    pub fn take_over(
+        protocol: Protocol,
+        port: u16,
+        sockets: Vec<OwnedFd>,
+    ) -> io::Result<Published> {
+        let sockets = sockets
+            .into_iter()
+            .map(|socket| bind::adopt(protocol, socket))
+            .collect::<io::Result<_>>()?;
+        Ok(Self::holding(protocol, port, sockets))
+    }
+
+    fn holding(protocol: Protocol, port: u16, sockets: Vec<Socket>) -> Published {
+        // Without a copy (a shortage of descriptors) the port is as safe as its holder's process.
+        let copies = sockets.iter().filter_map(|s| s.copy().ok()).collect();
+        Published {
             protocol,
             port,
+            copies,
             waiting: Mutex::new(sockets),
             backends: Arc::default(),
             token: CancellationToken::new(),
-        })
+        }
+    }
+
+    /// Copies of the sockets: whoever has them keeps the port open when this process is gone.
+    pub fn copies(&self) -> &[OwnedFd] {
+        &self.copies
     }
 
     /// The port that was taken.
@@ -151,10 +164,9 @@ impl Published {
         self.protocol
     }
 
-    /// Where new connections go, in turn; with none they are reset. The first call starts serving on
-    /// the tokio runtime that it is made on, and fails when there is none; until then connections
-    /// wait.
-    pub fn set_backends(&self, backends: Vec<SocketAddr>) -> io::Result<()> {
+    /// Where new connections go; with none they are reset. The first call starts serving on the tokio
+    /// runtime that it is made on, and fails when there is none; until then connections wait.
+    pub fn set_backends(&self, backends: Vec<Backend>) -> io::Result<()> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if !waiting.is_empty() {
             tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
@@ -168,6 +180,15 @@ impl Published {
             }
         }
         Ok(())
+    }
+
+    /// Waits until none of the connections that are carried is to this container.
+    pub fn idle(&self, address: SocketAddr) -> impl Future<Output = ()> + Send + use<> {
+        let backends = Arc::clone(&self.backends);
+        async move {
+            let done = || (backends.open(address) == 0).then_some(());
+            backends.until(done).await;
+        }
     }
 }
 

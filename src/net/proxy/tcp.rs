@@ -1,7 +1,8 @@
 //! Carries connections, without their bytes passing through this process's memory.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,14 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Backends;
+use super::backends::{Backends, Choice, Ticket};
 
 /// Connections at a time; each takes up to six descriptors.
 const MOST_CONNECTIONS: usize = 2048;
 /// How long a container may take to accept.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection waits for a container that is not ready yet, when there is no other.
+const HOLD: Duration = Duration::from_secs(10);
 /// Pause after a failure to accept, which is a shortage that does not pass at once.
 const SHORTAGE: Duration = Duration::from_millis(100);
 /// Bytes between the two sockets of one direction.
@@ -51,11 +54,11 @@ async fn accept(listener: TcpListener, backends: Arc<Backends>, token: Cancellat
             tokio::time::sleep(SHORTAGE).await;
             continue;
         };
-        let backends = backends.in_turn();
+        let backends = Arc::clone(&backends);
         tokio::spawn(token.clone().run_until_cancelled_owned(async move {
             let _permit = permit;
             match connect(&backends).await {
-                Some(server) => carry(&client, &server).await,
+                Some((server, _ticket)) => carry(&client, &server).await,
                 // As if nobody listened.
                 None => reset(&client),
             }
@@ -63,14 +66,31 @@ async fn accept(listener: TcpListener, backends: Arc<Backends>, token: Cancellat
     }
 }
 
-/// The first backend that accepts.
-async fn connect(backends: &[SocketAddr]) -> Option<TcpStream> {
-    for &backend in backends {
-        if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(backend)).await {
-            return Some(stream);
+/// A connection to the first container that accepts, in the order of who has the least to do.
+async fn connect(backends: &Arc<Backends>) -> Option<(TcpStream, Ticket)> {
+    let mut tried = BTreeSet::new();
+    loop {
+        let ticket = match backends.choose(&tried) {
+            Choice::Use(ticket) => ticket,
+            Choice::Wait => timeout(HOLD, somebody(backends)).await.ok()??,
+            Choice::Nobody => return None,
+        };
+        if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(ticket.address)).await {
+            return Some((stream, ticket));
         }
+        tried.insert(ticket.address);
     }
-    None
+}
+
+/// Waits for a container that takes connections; `None` when none will.
+async fn somebody(backends: &Arc<Backends>) -> Option<Ticket> {
+    let none = BTreeSet::new();
+    let look = || match backends.choose(&none) {
+        Choice::Use(ticket) => Some(Some(ticket)),
+        Choice::Wait => None,
+        Choice::Nobody => Some(None),
+    };
+    backends.until(look).await
 }
 
 /// Makes the end of a connection a reset instead of an orderly one.

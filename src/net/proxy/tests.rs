@@ -12,9 +12,13 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+fn ready(addresses: &[SocketAddr]) -> Vec<Backend> {
+    addresses.iter().copied().map(Backend::ready).collect()
+}
+
 fn published(protocol: Protocol, backends: Vec<SocketAddr>) -> Published {
     let published = Published::bind(protocol, None, HostPort::Any).unwrap();
-    published.set_backends(backends).unwrap();
+    published.set_backends(ready(&backends)).unwrap();
     published
 }
 
@@ -112,7 +116,9 @@ async fn a_port_without_a_running_container_is_kept_and_resets_its_callers() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     let other = Published::bind(Protocol::Tcp, None, HostPort::Fixed(published.port()));
     assert!(matches!(other, Err(PortError::Taken { .. })), "{other:?}");
-    published.set_backends(vec![echo("back").await]).unwrap();
+    published
+        .set_backends(ready(&[echo("back").await]))
+        .unwrap();
     assert_eq!(say(address, b"").await.unwrap(), b"back");
 }
 
@@ -177,8 +183,100 @@ async fn a_caller_is_led_to_the_new_container_when_the_backend_changes() {
     let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     client.connect((LOCALHOST, published.port())).await.unwrap();
     assert_eq!(say_udp(&client, b"1").await, b"a1");
-    published.set_backends(vec![udp_echo("b").await]).unwrap();
+    published
+        .set_backends(ready(&[udp_echo("b").await]))
+        .unwrap();
     assert_eq!(say_udp(&client, b"2").await, b"b2");
+}
+
+#[tokio::test]
+async fn connections_go_where_the_fewest_are() {
+    let published = published(Protocol::Tcp, vec![echo("a").await, echo("b").await]);
+    let address = SocketAddr::new(LOCALHOST, published.port());
+    // Held open: whoever has them is not asked next.
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(TcpStream::connect(address).await.unwrap());
+    }
+    let mut answers = Vec::new();
+    for mut stream in held {
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answers.push(answer);
+    }
+    answers.sort();
+    assert_eq!(answers, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_connection_waits_for_a_container_that_is_about_to_be_ready() {
+    let published = Published::bind(Protocol::Tcp, Some(LOCALHOST), HostPort::Any).unwrap();
+    let echo = echo("late").await;
+    let soon = Backend {
+        address: echo,
+        admits: Admits::Soon,
+    };
+    published.set_backends(vec![soon]).unwrap();
+    let address = SocketAddr::new(LOCALHOST, published.port());
+    let answer = tokio::spawn(async move { say(address, b"").await });
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert!(!answer.is_finished());
+    published.set_backends(ready(&[echo])).unwrap();
+    assert_eq!(answer.await.unwrap().unwrap(), b"late");
+}
+
+#[tokio::test]
+async fn a_container_that_admits_none_keeps_the_connections_that_it_has() {
+    let old = echo("old").await;
+    let published = published(Protocol::Tcp, vec![old]);
+    let address = SocketAddr::new(LOCALHOST, published.port());
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"x").await.unwrap();
+    // Until the connection is carried.
+    let open = || (published.backends.open(old) == 1).then_some(());
+    let opened = timeout(PATIENCE, async {
+        while open().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    opened.await.expect("it is counted");
+    let leaving = Backend {
+        address: old,
+        admits: Admits::None,
+    };
+    let new = Backend::ready(echo("new").await);
+    published.set_backends(vec![leaving, new]).unwrap();
+    assert_eq!(say(address, b"").await.unwrap(), b"new");
+    let idle = published.idle(old);
+    tokio::pin!(idle);
+    assert!(timeout(Duration::from_millis(20), &mut idle).await.is_err());
+    client.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"oldx");
+    timeout(PATIENCE, idle).await.expect("it has none left");
+}
+
+#[tokio::test]
+async fn whoever_has_copies_of_the_sockets_goes_on_with_what_waits_in_them() {
+    let published = Published::bind(Protocol::Tcp, None, HostPort::Any).unwrap();
+    let port = published.port();
+    let copies: Vec<_> = published
+        .copies()
+        .iter()
+        .map(|copy| copy.try_clone().unwrap())
+        .collect();
+    drop(published);
+    for copy in &copies {
+        let (protocol, address) = local_address(copy).unwrap();
+        assert_eq!((protocol, address.port()), (Protocol::Tcp, port));
+    }
+    let answer = tokio::spawn(async move { say(SocketAddr::new(LOCALHOST, port), b"").await });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let next = Published::take_over(Protocol::Tcp, port, copies).unwrap();
+    next.set_backends(ready(&[echo("next").await])).unwrap();
+    assert_eq!(answer.await.unwrap().unwrap(), b"next");
 }
 
 #[test]
