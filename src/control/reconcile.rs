@@ -8,6 +8,7 @@
 //! own that report back; nothing else is remembered between two plans than which subjects are busy.
 
 mod commands;
+mod turns;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::plan::{
     Cause, Desired, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure, Run, Step, Then,
     plan, policy_restarts,
 };
-use crate::state::records::HealthState;
+use crate::state::records::{HealthState, HealthStatus};
 use crate::state::{Paths, StateError, read_json};
 
 /// Commands that may wait in line.
@@ -156,7 +157,9 @@ impl<E: Engine> Reconciler<E> {
             let plan = self.advance();
             self.begin_one_offs(&plan);
             self.finish_commands(&plan).await?;
-            let due = plan.steps.iter().filter_map(|step| step.not_before).min();
+            let watched = plan.watches.iter().filter_map(|watch| watch.until);
+            let due = plan.steps.iter().filter_map(|step| step.not_before);
+            let due = due.chain(watched).min();
             if self.is_idle(&plan) {
                 let waited = tokio::time::timeout(linger, self.next_event(None)).await;
                 if waited.is_err() && !self.leave().await? {
@@ -199,7 +202,11 @@ impl<E: Engine> Reconciler<E> {
 
     /// Plans, and starts what is ready.
     fn advance(&mut self) -> Plan {
-        let plan = plan(&self.desired, &self.observed, Timestamp::now());
+        let mut plan = plan(&self.desired, &self.observed, Timestamp::now());
+        // What has become of an update is written down before anything follows from it.
+        while !plan.turns.is_empty() && self.take_turns(&plan.turns) {
+            plan = crate::plan::plan(&self.desired, &self.observed, Timestamp::now());
+        }
         self.tell_waiting(&plan);
         for step in &plan.steps {
             let subject = step.op.subject().1;
@@ -219,6 +226,7 @@ impl<E: Engine> Reconciler<E> {
         let mut container = match &step.op {
             Op::StartContainer { id: Some(id), .. }
             | Op::StopContainer { id, .. }
+            | Op::RenameContainer { id, .. }
             | Op::RemoveContainer { id, .. } => self.observed.containers.get(id).cloned(),
             _ => None,
         };
@@ -333,6 +341,7 @@ impl<E: Engine> Reconciler<E> {
         let id = match &step.op {
             Op::StartContainer { id: Some(id), .. }
             | Op::StopContainer { id, .. }
+            | Op::RenameContainer { id, .. }
             | Op::RemoveContainer { id, .. } => id,
             _ => return,
         };
@@ -422,6 +431,9 @@ impl<E: Engine> Reconciler<E> {
         container.status.health = Some(report.state);
         let now = container.health();
         let changed = before != now;
+        if changed && now == Some(HealthStatus::Healthy) {
+            container.status.ready_since = Some(Timestamp::now());
+        }
         if (changed || report.regular)
             && let Err(error) = self.engine.save_status(&report.id, &container.status)
         {
@@ -514,6 +526,7 @@ fn failed_verb(op: &Op) -> &'static str {
         Op::CreateContainer { .. } => "cannot create container",
         Op::StartContainer { .. } => "cannot start container",
         Op::StopContainer { .. } => "cannot stop container",
+        Op::RenameContainer { .. } => "cannot rename container",
         Op::RemoveContainer { .. } => "cannot remove container",
     }
 }

@@ -15,6 +15,7 @@ mod network;
 mod observe;
 mod pidfd;
 mod ports;
+mod rename;
 mod settle;
 mod start;
 mod stop;
@@ -508,6 +509,13 @@ impl Engine for Native {
             (Op::StopContainer { timeout, then, .. }, Some(container)) => {
                 self.stop(container, timeout, then).await
             }
+            (Op::RenameContainer { to, .. }, Some(container)) => {
+                blocking(move || {
+                    self.rename(&container, &to)
+                        .map(|renamed| Applied::Container(Box::new(renamed)))
+                })
+                .await
+            }
             (Op::RemoveContainer { volumes, .. }, Some(container)) => {
                 blocking(move || {
                     self.remove_container(&container, volumes)?;
@@ -517,7 +525,10 @@ impl Engine for Native {
             }
             // The container went away between plan and operation: the next plan knows.
             (
-                Op::StartContainer { .. } | Op::StopContainer { .. } | Op::RemoveContainer { .. },
+                Op::StartContainer { .. }
+                | Op::StopContainer { .. }
+                | Op::RenameContainer { .. }
+                | Op::RemoveContainer { .. },
                 None,
             ) => Err(EngineError::CutShort),
         }
@@ -549,7 +560,12 @@ impl Engine for Native {
         self.watch(&container).await;
         let id = container.record.id.clone();
         let engine = Arc::clone(&self);
-        let settled = blocking(move || engine.settle(&container.record)).await;
+        let settled = blocking(move || {
+            // It may have been given another name since it was started.
+            let found = observe::container_record(&engine.paths, &container.record.id)?;
+            engine.settle(found.as_ref().unwrap_or(&container.record))
+        });
+        let settled = settled.await;
         // Only now may others believe that it has ended: everything it had is free again.
         self.forget(&id);
         settled

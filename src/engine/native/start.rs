@@ -63,6 +63,7 @@ impl Native {
             endpoints: Vec::new(),
             ports: Vec::new(),
             health: None,
+            ready_since: None,
             interrupted: false,
             ..container.status.clone()
         };

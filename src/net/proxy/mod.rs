@@ -16,6 +16,7 @@ mod backends;
 mod bind;
 mod holder;
 mod tcp;
+mod thread;
 mod udp;
 
 use std::fmt;
@@ -24,6 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,7 @@ pub use backends::{Admits, Backend};
 use bind::Socket;
 pub use bind::local_address;
 pub use holder::{Holder, established};
+pub use thread::ProxyThread;
 
 /// Which port of the host is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +101,14 @@ impl fmt::Display for Held<'_> {
     }
 }
 
+/// The sign that a socket is still open, one for each that is served.
+type Alive = Arc<()>;
+
+/// How long the end of a port's sockets is waited for: they belong to a thread that is busy with
+/// others.
+const PATIENCE: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_micros(50);
+
 /// A port of the host that is ours until this is dropped; with it end all connections that it
 /// carries.
 #[derive(Debug)]
@@ -108,6 +119,7 @@ pub struct Published {
     /// Sockets that are not served yet.
     waiting: Mutex<Vec<Socket>>,
     backends: Arc<Backends>,
+    alive: Alive,
     token: CancellationToken,
 }
 
@@ -145,6 +157,7 @@ impl Published {
             copies,
             waiting: Mutex::new(sockets),
             backends: Arc::default(),
+            alive: Arc::default(),
             token: CancellationToken::new(),
         }
     }
@@ -173,13 +186,23 @@ impl Published {
         }
         self.backends.set(backends);
         for socket in waiting.drain(..) {
-            let backends = Arc::clone(&self.backends);
+            let shared = (Arc::clone(&self.backends), Arc::clone(&self.alive));
             match socket {
-                Socket::Listener(listener) => tcp::serve(listener, backends, &self.token)?,
-                Socket::Datagrams(socket) => udp::serve(socket, backends, &self.token)?,
+                Socket::Listener(listener) => tcp::serve(listener, shared, &self.token)?,
+                Socket::Datagrams(socket) => udp::serve(socket, shared, &self.token)?,
             }
         }
         Ok(())
+    }
+
+    /// Gives the port up, and waits until it is free: not on the thread that serves it.
+    pub fn close(self) {
+        let alive = Arc::clone(&self.alive);
+        drop(self);
+        let deadline = Instant::now() + PATIENCE;
+        while Arc::strong_count(&alive) > 1 && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Waits until none of the connections that are carried is to this container.

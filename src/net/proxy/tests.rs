@@ -1,7 +1,6 @@
 //! Real sockets on the host's loopback.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -9,7 +8,7 @@ use tokio::time::timeout;
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(10);
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn ready(addresses: &[SocketAddr]) -> Vec<Backend> {
@@ -60,7 +59,7 @@ async fn say(address: SocketAddr, text: &[u8]) -> io::Result<Vec<u8>> {
         stream.read_to_end(&mut answer).await?;
         Ok(answer)
     };
-    timeout(PATIENCE, conversation)
+    timeout(LONG, conversation)
         .await
         .expect("the conversation ends")
 }
@@ -68,7 +67,7 @@ async fn say(address: SocketAddr, text: &[u8]) -> io::Result<Vec<u8>> {
 async fn say_udp(from: &UdpSocket, text: &[u8]) -> Vec<u8> {
     from.send(text).await.unwrap();
     let mut buffer = [0; 64];
-    let length = timeout(PATIENCE, from.recv(&mut buffer))
+    let length = timeout(LONG, from.recv(&mut buffer))
         .await
         .expect("an answer")
         .unwrap();
@@ -129,10 +128,10 @@ async fn a_reset_of_one_side_reaches_the_other() {
     let mut client = TcpStream::connect(SocketAddr::new(LOCALHOST, published.port()))
         .await
         .unwrap();
-    let (server, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let (server, _) = timeout(LONG, listener.accept()).await.unwrap().unwrap();
     rustix::net::sockopt::set_socket_linger(&server, Some(Duration::ZERO)).unwrap();
     drop(server);
-    let outcome = timeout(PATIENCE, client.read(&mut [0; 1]))
+    let outcome = timeout(LONG, client.read(&mut [0; 1]))
         .await
         .expect("it ends");
     assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
@@ -147,7 +146,7 @@ async fn dropping_it_ends_its_connections_and_frees_the_port() {
         .unwrap();
     client.write_all(b"x").await.unwrap();
     drop(published);
-    let ended = timeout(PATIENCE, client.read(&mut [0; 1]))
+    let ended = timeout(LONG, client.read(&mut [0; 1]))
         .await
         .expect("it ends");
     assert!(matches!(ended, Ok(0) | Err(_)));
@@ -156,7 +155,24 @@ async fn dropping_it_ends_its_connections_and_frees_the_port() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, again).await.expect("the port is free");
+    timeout(LONG, again).await.expect("the port is free");
+}
+
+#[test]
+fn a_port_that_was_closed_is_free_at_once_whoever_served_it() {
+    let thread = ProxyThread::start().unwrap();
+    for _ in 0..20 {
+        let port = {
+            let _there = thread.enter();
+            let published = published(Protocol::Tcp, Vec::new());
+            let port = published.port();
+            std::net::TcpStream::connect((LOCALHOST, port)).unwrap();
+            published.close();
+            port
+        };
+        let again = Published::bind(Protocol::Tcp, None, HostPort::Fixed(port));
+        assert!(again.is_ok(), "{again:?}");
+    }
 }
 
 #[tokio::test]
@@ -235,7 +251,7 @@ async fn a_container_that_admits_none_keeps_the_connections_that_it_has() {
     client.write_all(b"x").await.unwrap();
     // Until the connection is carried.
     let open = || (published.backends.open(old) == 1).then_some(());
-    let opened = timeout(PATIENCE, async {
+    let opened = timeout(LONG, async {
         while open().is_none() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -255,7 +271,7 @@ async fn a_container_that_admits_none_keeps_the_connections_that_it_has() {
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).await.unwrap();
     assert_eq!(answer, b"oldx");
-    timeout(PATIENCE, idle).await.expect("it has none left");
+    timeout(LONG, idle).await.expect("it has none left");
 }
 
 #[tokio::test]

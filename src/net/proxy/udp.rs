@@ -16,6 +16,7 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::Alive;
 use super::backends::{Backends, Choice, Ticket};
 
 /// How long a caller may be silent before its socket is closed; Docker's proxy waits as long.
@@ -42,28 +43,38 @@ struct Towards {
 
 type Callers = Arc<Mutex<HashMap<Caller, Arc<Towards>>>>;
 
-/// Serves a socket until the token is cancelled.
+/// Serves a socket until the token is cancelled; `alive` goes after it.
 pub(super) fn serve(
     socket: StdSocket,
-    backends: Arc<Backends>,
+    (backends, alive): (Arc<Backends>, Alive),
     token: &CancellationToken,
 ) -> io::Result<()> {
-    let socket = Arc::new(UdpSocket::from_std(socket)?);
+    let port = Arc::new(Port {
+        socket: UdpSocket::from_std(socket)?,
+        _alive: alive,
+    });
     let child = token.clone();
     tokio::spawn(
         token
             .clone()
-            .run_until_cancelled_owned(receive(socket, backends, child)),
+            .run_until_cancelled_owned(receive(port, backends, child)),
     );
     Ok(())
 }
 
-async fn receive(socket: Arc<UdpSocket>, backends: Arc<Backends>, token: CancellationToken) {
+/// A socket and the sign that it is there, which is dropped after it.
+struct Port {
+    socket: UdpSocket,
+    _alive: Alive,
+}
+
+async fn receive(port: Arc<Port>, backends: Arc<Backends>, token: CancellationToken) {
+    let socket = &port.socket;
     let callers = Callers::default();
     let mut buffer = vec![0; LARGEST];
     loop {
         let received = socket
-            .async_io(Interest::READABLE, || receive_from(&socket, &mut buffer))
+            .async_io(Interest::READABLE, || receive_from(socket, &mut buffer))
             .await;
         // An error here is an ICMP message to an earlier answer of ours, or a datagram without
         // an address; neither is the next caller's fault.
@@ -80,7 +91,7 @@ async fn receive(socket: Arc<UdpSocket>, backends: Arc<Backends>, token: Cancell
                     continue;
                 }
                 lock(&callers).insert(caller, Arc::clone(&towards));
-                let session = answer(Arc::clone(&socket), Arc::clone(&towards), caller);
+                let session = answer(Arc::clone(&port), Arc::clone(&towards), caller);
                 let (all, own) = (Arc::clone(&callers), Arc::clone(&towards));
                 tokio::spawn(token.clone().run_until_cancelled_owned(async move {
                     session.await;
@@ -134,12 +145,13 @@ async fn open(backends: &Arc<Backends>) -> Option<Arc<Towards>> {
 }
 
 /// Passes the container's datagrams on until it has been silent for long, or is gone.
-async fn answer(socket: Arc<UdpSocket>, towards: Arc<Towards>, caller: Caller) {
+async fn answer(port: Arc<Port>, towards: Arc<Towards>, caller: Caller) {
+    let socket = &port.socket;
     let mut buffer = vec![0; LARGEST];
     while let Ok(Ok(length)) = timeout(IDLE, towards.socket.recv(&mut buffer)).await {
         let _ = socket
             .async_io(Interest::WRITABLE, || {
-                send_to(&socket, &buffer[..length], caller)
+                send_to(socket, &buffer[..length], caller)
             })
             .await;
     }

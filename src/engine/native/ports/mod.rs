@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::compose::model::{PortMapping, Published as WantedPort, ServiceName};
 use crate::net::firewall::{self, Change, PortRule};
-use crate::net::proxy::{Backend, HostPort, PortError, Published, local_address};
+use crate::net::proxy::{Backend, HostPort, PortError, ProxyThread, Published, local_address};
 use crate::net::{self, Protocol};
 use crate::plan::Desired;
 use crate::state::records::{ContainerRecord, HealthStatus, PortRecord};
@@ -32,6 +32,8 @@ struct Table {
     entries: Vec<Entry>,
     /// Containers that each service is to have.
     replicas: BTreeMap<ServiceName, u32>,
+    /// What carries connections, as soon as there is a port.
+    thread: Option<ProxyThread>,
 }
 
 /// One port of the host.
@@ -295,7 +297,9 @@ impl Ports {
             })
             .collect();
         // The firewall's part of what goes is given back with the rest of the container.
-        drop(gone);
+        for entry in gone {
+            entry.published.close();
+        }
         if shared {
             table.update(|_| true)
         } else {
@@ -373,6 +377,14 @@ impl Table {
 
     /// Brings firewall and proxies to what [`route()`] says.
     fn update(&mut self, concerns: impl Fn(&Entry) -> bool) -> Result<(), net::Error> {
+        if self.thread.is_none() && !self.entries.is_empty() {
+            match ProxyThread::start() {
+                Ok(thread) => self.thread = Some(thread),
+                // Then it is done where everything else is done.
+                Err(error) => tracing::warn!(%error, "no thread for published ports"),
+            }
+        }
+        let _there = self.thread.as_ref().map(ProxyThread::enter);
         let replicas = &self.replicas;
         let mut changes = Vec::new();
         let entries: Vec<&mut Entry> = self
