@@ -123,21 +123,6 @@ fn replicas(service: &Service<'_>, problems: &mut Problems) {
     if count > 10_000 {
         problems.error(span, format!("{count} containers of `{name}` are too many"));
     }
-    for port in service.items("ports") {
-        let published = port.get("published").and_then(Node::scalar_text);
-        if let Some(published) = published
-            .filter(|published| !matches!(published.as_str(), "" | "0"))
-            .filter(|published| !published.contains('-'))
-        {
-            problems
-                .warn(
-                    port.span,
-                    format!("{count} containers of `{name}` cannot all publish port {published}"),
-                )
-                .related(span, "more than one")
-                .help("give a range of host ports, or none");
-        }
-    }
 }
 
 fn health(service: &Service<'_>, tree: &Node, problems: &mut Problems) {

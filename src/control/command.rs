@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::compose::model::{Hook, Service, ServiceName, Stack};
-use crate::plan::{Desired, DesiredService, Down, Run, service_hash};
+use crate::plan::{Desired, DesiredService, Down, Run, Update, service_hash};
 
 /// What a person asks of a project.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -275,6 +275,7 @@ impl Up {
         {
             let old = desired.services.shift_remove(name);
             if named.contains(name) {
+                let known = desired.updates.shift_remove(name);
                 let (run, timeout) = (
                     if self.no_start {
                         Run::Created
@@ -304,6 +305,9 @@ impl Up {
                     no_deps: self.no_deps,
                     service: model.clone(),
                 };
+                if let Some(update) = Update::begin(&service, old.as_ref(), known) {
+                    desired.updates.insert(name.clone(), update);
+                }
                 services.insert(name.clone(), service);
             } else if let Some(old) = old {
                 services.insert(name.clone(), old);

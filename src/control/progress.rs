@@ -221,6 +221,7 @@ fn kind(op: &Op) -> Kind {
         Op::CreateContainer { .. }
         | Op::StartContainer { .. }
         | Op::StopContainer { .. }
+        | Op::RenameContainer { .. }
         | Op::RemoveContainer { .. } => Kind::Container,
     }
 }
@@ -240,6 +241,7 @@ pub(super) fn before(step: &Step) -> Option<Progress> {
             ..
         } => ProgressState::Restarting,
         Op::StopContainer { .. } => ProgressState::Stopping,
+        Op::RenameContainer { .. } => return None,
         Op::RemoveNetwork { .. } | Op::RemoveVolume { .. } | Op::RemoveContainer { .. } => {
             ProgressState::Removing
         }
@@ -262,6 +264,7 @@ pub(super) fn after(step: &Step) -> Option<Progress> {
             ..
         } => return None,
         Op::StopContainer { .. } => ProgressState::Stopped,
+        Op::RenameContainer { .. } => return None,
         Op::RemoveNetwork { .. } | Op::RemoveVolume { .. } | Op::RemoveContainer { .. } => {
             ProgressState::Removed
         }

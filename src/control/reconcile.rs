@@ -8,6 +8,7 @@
 //! own that report back; nothing else is remembered between two plans than which subjects are busy.
 
 mod commands;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::plan::{
     Cause, Desired, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure, Run, Step, Then,
     plan, policy_restarts,
 };
-use crate::state::records::HealthState;
+use crate::state::records::{HealthState, HealthStatus};
 use crate::state::{Paths, StateError, read_json};
 
 /// Commands that may wait in line.
@@ -131,6 +132,7 @@ impl<E: Engine> Reconciler<E> {
         engine.report_to(note_sender);
         let desired =
             read_json(&desired_path(paths, project))?.unwrap_or_else(|| Desired::new(project));
+        engine.heed(&desired);
         let mut reconciler = Self {
             paths: paths.clone(),
             project: project.to_owned(),
@@ -167,7 +169,9 @@ impl<E: Engine> Reconciler<E> {
             let plan = self.advance();
             self.begin_one_offs(&plan);
             self.finish_commands(&plan).await?;
-            let due = plan.steps.iter().filter_map(|step| step.not_before).min();
+            let watched = plan.watches.iter().filter_map(|watch| watch.until);
+            let due = plan.steps.iter().filter_map(|step| step.not_before);
+            let due = due.chain(watched).min();
             if self.is_idle(&plan) {
                 let waited = tokio::time::timeout(linger, self.next_event(None)).await;
                 if waited.is_err() && !self.leave().await? {
@@ -226,7 +230,11 @@ impl<E: Engine> Reconciler<E> {
 
     /// Plans, and starts what is ready.
     fn advance(&mut self) -> Plan {
-        let plan = plan(&self.desired, &self.observed, Timestamp::now());
+        let mut plan = plan(&self.desired, &self.observed, Timestamp::now());
+        // What has become of an update is written down before anything follows from it.
+        while !plan.turns.is_empty() && self.take_turns(&plan.turns) {
+            plan = crate::plan::plan(&self.desired, &self.observed, Timestamp::now());
+        }
         self.tell_waiting(&plan);
         for step in &plan.steps {
             let subject = step.op.subject().1;
@@ -246,6 +254,7 @@ impl<E: Engine> Reconciler<E> {
         let mut container = match &step.op {
             Op::StartContainer { id: Some(id), .. }
             | Op::StopContainer { id, .. }
+            | Op::RenameContainer { id, .. }
             | Op::RemoveContainer { id, .. } => self.observed.containers.get(id).cloned(),
             _ => None,
         };
@@ -404,6 +413,7 @@ impl<E: Engine> Reconciler<E> {
         let id = match &step.op {
             Op::StartContainer { id: Some(id), .. }
             | Op::StopContainer { id, .. }
+            | Op::RenameContainer { id, .. }
             | Op::RemoveContainer { id, .. } => id,
             _ => return,
         };
@@ -497,6 +507,9 @@ impl<E: Engine> Reconciler<E> {
         container.status.health = Some(report.state);
         let now = container.health();
         let changed = before != now;
+        if changed && now == Some(HealthStatus::Healthy) {
+            container.status.ready_since = Some(Timestamp::now());
+        }
         if (changed || report.regular)
             && let Err(error) = self.engine.save_status(&report.id, &container.status)
         {
@@ -589,6 +602,7 @@ fn failed_verb(op: &Op) -> &'static str {
         Op::CreateContainer { .. } => "cannot create container",
         Op::StartContainer { .. } => "cannot start container",
         Op::StopContainer { .. } => "cannot stop container",
+        Op::RenameContainer { .. } => "cannot rename container",
         Op::RemoveContainer { .. } => "cannot remove container",
     }
 }

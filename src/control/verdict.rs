@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::compose::model::ServiceName;
-use crate::plan::{After, Cause, Desired, Observed, Op, Phase, Plan, Run, Step};
+use crate::plan::{After, Cause, Desired, Observed, Op, Phase, Plan, Run, Step, Watch};
 use crate::state::records::HealthStatus;
 
 /// What a command waits for.
@@ -58,6 +58,11 @@ pub(super) fn verdict(
         if ours && !restart && (!dead[index] || busy.contains(step.op.subject().1)) {
             return Verdict::Underway;
         }
+    }
+    let awaited = |watch: &Watch| watch.awaited && goal.concerns(&watch.service);
+    // What cannot be done keeps an update from its end.
+    if plan.watches.iter().any(awaited) && !dead.contains(&true) {
+        return Verdict::Underway;
     }
     let mut errors: Vec<String> = observed
         .failures
@@ -124,7 +129,9 @@ pub(super) fn service_of(step: &Step, observed: &Observed) -> Option<ServiceName
         Op::CreateContainer { service, .. } | Op::StartContainer { service, .. } => {
             Some(service.clone())
         }
-        Op::StopContainer { id, .. } | Op::RemoveContainer { id, .. } => observed
+        Op::StopContainer { id, .. }
+        | Op::RenameContainer { id, .. }
+        | Op::RemoveContainer { id, .. } => observed
             .containers
             .get(id)
             .map(|container| container.record.service.clone()),

@@ -65,6 +65,10 @@ pub trait Engine: Send + Sync + 'static {
     /// Says where notes are to go; the first call counts.
     fn report_to(&self, notes: tokio::sync::mpsc::UnboundedSender<Note>);
 
+    /// Takes in what is to be, where that matters besides operations (how many containers are behind
+    /// a published port). Said before [`Engine::observe`] and at every change.
+    fn heed(&self, _desired: &Desired) {}
+
     /// Looks at one container.
     fn look(&self, id: &str) -> Result<Option<ObservedContainer>, EngineError>;
 

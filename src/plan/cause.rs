@@ -32,6 +32,10 @@ pub enum Cause {
     Replaces(String),
     /// Another container takes its place.
     ReplacedBy(String),
+    /// The update of its service is taken back: why.
+    RolledBack(String),
+    /// The container whose name it is to have is gone.
+    InPlace,
     /// There are more replicas than asked for.
     ScaledDown {
         /// Replicas asked for.
@@ -83,6 +87,8 @@ impl fmt::Display for Cause {
             Self::RemoveRequested => f.write_str("it was asked to go"),
             Self::Replaces(reason) => write!(f, "it takes the place of the old one: {reason}"),
             Self::ReplacedBy(reason) => write!(f, "a new one takes its place: {reason}"),
+            Self::RolledBack(reason) => write!(f, "the update is rolled back: {reason}"),
+            Self::InPlace => f.write_str("the one that it takes the place of is gone"),
             Self::ScaledDown { to: 1 } => f.write_str("only 1 replica is asked for"),
             Self::ScaledDown { to } => write!(f, "only {to} replicas are asked for"),
             Self::Orphan => f.write_str("the stack file has no such service"),

@@ -13,6 +13,8 @@ use crate::compose::model::{
     VolumeKey,
 };
 
+use super::rolling::Update;
+
 /// What one project is to look like: kept on disk, so that a supervisor that dies is followed by
 /// one that knows what this one knew.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +51,9 @@ pub struct Desired {
     /// Ids of ended containers that are to be removed, and whether their volumes without a name go too.
     #[serde(default)]
     pub removals: BTreeMap<String, bool>,
+    /// Updates of services that are not complete.
+    #[serde(default)]
+    pub updates: IndexMap<ServiceName, Update>,
     /// Models of one-off containers that wait for their networks, volumes and dependencies: a
     /// matter of those who wait now, not of what is written down.
     #[serde(skip)]
@@ -124,6 +129,7 @@ impl Desired {
             clear_one_offs_before: None,
             down: None,
             removals: BTreeMap::new(),
+            updates: IndexMap::new(),
             one_offs: Vec::new(),
         }
     }

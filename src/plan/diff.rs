@@ -11,10 +11,10 @@ use crate::compose::model::{
 
 use super::dependency::{dependency_state, optional, policy_restarts};
 use super::desired::network_hash;
-use super::replicas::{Replicas, Slot, replicas};
+use super::replicas::{Replicas, replicas};
 use super::{
     After, AnonymousVolumes, Cause, DependencyState, Desired, DesiredService, Exit, Observed,
-    ObservedContainer, Op, Phase, Plan, Problem, Run, Step, Then, container_name, down,
+    ObservedContainer, Op, Phase, Plan, Problem, Run, Step, Then, Update, down,
 };
 
 /// Compares what is to be with what is.
@@ -88,17 +88,17 @@ fn changed_networks(desired: &Desired, observed: &Observed) -> BTreeSet<String> 
         .collect()
 }
 
-struct Planner<'a> {
-    desired: &'a Desired,
-    observed: &'a Observed,
-    now: Timestamp,
-    plan: Plan,
+pub(super) struct Planner<'a> {
+    pub(super) desired: &'a Desired,
+    pub(super) observed: &'a Observed,
+    pub(super) now: Timestamp,
+    pub(super) plan: Plan,
     /// Networks by full name that are made by a step of this plan.
     networks: BTreeMap<String, usize>,
     /// Volumes by full name that are made by a step of this plan.
     volumes: BTreeMap<String, usize>,
     /// Images by reference that are fetched by a step of this plan.
-    images: BTreeMap<String, usize>,
+    pub(super) images: BTreeMap<String, usize>,
     /// Networks that must be made anew, by full name.
     changed_networks: BTreeSet<String>,
 }
@@ -289,9 +289,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let Replicas { slots, .. } = replicas(name, desired, self.observed);
-        for slot in slots {
-            self.slot(name, desired, &slot);
-        }
+        self.replace(name, desired, &slots);
     }
 
     /// An external network or volume that is not there.
@@ -333,83 +331,8 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn slot(&mut self, name: &ServiceName, desired: &DesiredService, slot: &Slot<'_>) {
-        let container = container_name(&self.desired.project, name, &desired.service, slot.number);
-        let (mut after, mut cause) = (Vec::new(), Cause::Missing);
-        if slot.current.is_none() {
-            let failure = self
-                .observed
-                .failures
-                .get(&format!("{name}.{}", slot.number));
-            if let Some(failure) = failure.filter(|failure| failure.at >= desired.since) {
-                self.problem(name, failure.message.clone());
-                return;
-            }
-            if let Some((_, reason)) = slot.outdated.first() {
-                cause = Cause::Replaces(reason.to_string());
-            }
-            after.push(self.create(name, desired, slot, cause.clone()));
-        }
-        // A new container is made before the old one is touched: when that fails, the old one still runs.
-        for (old, reason) in &slot.outdated {
-            let because = Cause::ReplacedBy(reason.to_string());
-            let mut before = after.clone();
-            if old.is_up() {
-                let op = stop_op(old, desired.timeout, Then::StayDown);
-                before = vec![After::Step(self.plan.push(op, because.clone(), before))];
-            }
-            let removed = self.remove(old, &because, AnonymousVolumes::Inherited, before);
-            after.push(After::Step(removed));
-        }
-        if desired.run != Run::Running {
-            return;
-        }
-        match slot.current {
-            Some(current) if current.is_up() => self.keep_running(name, desired, current),
-            Some(current) => self.start_again(name, desired, current, after),
-            None => self.start(
-                name,
-                desired,
-                Subject {
-                    id: None,
-                    name: container,
-                },
-                (cause, after),
-            ),
-        }
-    }
-
-    fn create(
-        &mut self,
-        name: &ServiceName,
-        desired: &DesiredService,
-        slot: &Slot<'_>,
-        cause: Cause,
-    ) -> After {
-        let mut after = Vec::new();
-        let reference = desired.service.image.clone().unwrap_or_default();
-        if !self.observed.images.contains_key(&reference) {
-            let fetched = *self.images.entry(reference.clone()).or_insert_with(|| {
-                let op = match desired.service.has_build {
-                    true => Op::BuildImage { reference },
-                    false => Op::PullImage { reference },
-                };
-                self.plan
-                    .push(op, Cause::NeededBy(name.clone()), Vec::new())
-            });
-            after.push(After::Step(fetched));
-        }
-        let op = Op::CreateContainer {
-            service: name.clone(),
-            number: slot.number,
-            name: container_name(&self.desired.project, name, &desired.service, slot.number),
-            replaces: slot.outdated.first().map(|(old, _)| old.record.id.clone()),
-        };
-        After::Step(self.plan.push(op, cause, after))
-    }
-
     /// A container that is up to date and up: restart it if something says so.
-    fn keep_running(
+    pub(super) fn keep_running(
         &mut self,
         name: &ServiceName,
         desired: &DesiredService,
@@ -461,9 +384,16 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|(_, edge)| edge.restart)
             .find_map(|(name, _)| {
-                let replaced = self.observed.of_service(name).any(|container| {
+                let new = |container: &ObservedContainer| {
                     container.record.created > started && container.started_at().is_some()
-                });
+                };
+                // Once, when the last replica has been replaced, and not for each.
+                let replaced = !self
+                    .desired
+                    .updates
+                    .get(name)
+                    .is_some_and(Update::is_underway)
+                    && self.observed.of_service(name).any(new);
                 let restarted = self
                     .desired
                     .services
@@ -475,7 +405,7 @@ impl<'a> Planner<'a> {
     }
 
     /// A container that is up to date and not up.
-    fn start_again(
+    pub(super) fn start_again(
         &mut self,
         name: &ServiceName,
         desired: &DesiredService,
@@ -536,7 +466,7 @@ impl<'a> Planner<'a> {
     }
 
     /// A start, once the resources and dependencies are there.
-    fn start(
+    pub(super) fn start(
         &mut self,
         name: &ServiceName,
         desired: &DesiredService,
@@ -617,13 +547,17 @@ impl<'a> Planner<'a> {
     ) {
         let mut after = Vec::new();
         if container.is_up() {
-            let op = stop_op(container, timeout, Then::StayDown);
+            let then = match cause {
+                Cause::ScaledDown { to: 1.. } => Then::GiveWay,
+                _ => Then::StayDown,
+            };
+            let op = stop_op(container, timeout, then);
             after.push(After::Step(self.plan.push(op, cause.clone(), Vec::new())));
         }
         self.remove(container, cause, AnonymousVolumes::Removed, after);
     }
 
-    fn remove(
+    pub(super) fn remove(
         &mut self,
         container: &ObservedContainer,
         cause: &Cause,
@@ -646,7 +580,7 @@ impl<'a> Planner<'a> {
             .find(|problem| problem.fatal && problem.service == *service)
     }
 
-    fn problem(&mut self, service: &ServiceName, message: String) {
+    pub(super) fn problem(&mut self, service: &ServiceName, message: String) {
         self.plan.problems.push(Problem {
             service: service.clone(),
             message,
@@ -656,9 +590,9 @@ impl<'a> Planner<'a> {
 }
 
 /// A container that is to be started, whether or not it exists yet.
-struct Subject {
-    id: Option<String>,
-    name: String,
+pub(super) struct Subject {
+    pub(super) id: Option<String>,
+    pub(super) name: String,
 }
 
 impl Subject {

@@ -23,6 +23,7 @@ impl fmt::Display for Op {
                 ..
             } => write!(f, "stop container {name} to start it again"),
             Self::StopContainer { name, .. } => write!(f, "stop container {name}"),
+            Self::RenameContainer { name, to, .. } => write!(f, "rename container {name} to {to}"),
             Self::RemoveContainer { name, .. } => write!(f, "remove container {name}"),
         }
     }
@@ -37,6 +38,8 @@ impl Step {
             .iter()
             .map(|after| match after {
                 After::Step(step) => format!("{}", step + 1),
+                After::Earlier { service } => format!("earlier replicas of {service}"),
+                After::Ready { name } => format!("{name} ready"),
                 After::Condition { service, condition } => {
                     let state = match condition {
                         Condition::ServiceStarted => "started",

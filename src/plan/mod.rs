@@ -14,7 +14,9 @@ mod diff;
 mod display;
 mod down;
 mod observed;
+mod replace;
 mod replicas;
+mod rolling;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -27,6 +29,7 @@ pub use desired::{
 };
 pub use diff::plan;
 pub use observed::{Exit, Observed, ObservedContainer, ObservedNetwork, Phase, RecordedFailure};
+pub use rolling::{Outcome, Revision, Turn, Update, UpdateState, Watch};
 
 use std::time::Duration;
 
@@ -41,6 +44,10 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What stands in the way of the model and will not go away by itself.
     pub problems: Vec<Problem>,
+    /// What has become of updates: to be written down before anything else is done.
+    pub turns: Vec<Turn>,
+    /// What is to be looked at again at a certain time, with nothing to do until then.
+    pub watches: Vec<Watch>,
 }
 
 /// One operation and why it is done.
@@ -61,6 +68,16 @@ pub struct Step {
 pub enum After {
     /// Another step, by its index in the plan.
     Step(usize),
+    /// Replicas of the same service, of which some must be replaced before this one.
+    Earlier {
+        /// The service.
+        service: ServiceName,
+    },
+    /// Another container must be ready to stand in.
+    Ready {
+        /// Its name.
+        name: String,
+    },
     /// A dependency.
     Condition {
         /// The service waited for.
@@ -138,6 +155,15 @@ pub enum Op {
         /// What follows.
         then: Then,
     },
+    /// Give a container the name of the one that it has taken the place of.
+    RenameContainer {
+        /// Its id.
+        id: String,
+        /// Its name until now.
+        name: String,
+        /// Its name from now on.
+        to: String,
+    },
     /// Remove a container that does not run.
     RemoveContainer {
         /// Its id.
@@ -156,6 +182,9 @@ pub enum Then {
     StartAgain,
     /// It is to stay as it is, or to go.
     StayDown,
+    /// Others go on in its place: what is new goes to them first, and what it has open is given
+    /// time to end.
+    GiveWay,
 }
 
 /// What becomes of the volumes without a name when their container is removed.
@@ -190,6 +219,7 @@ impl Op {
             Self::CreateContainer { name, .. }
             | Self::StartContainer { name, .. }
             | Self::StopContainer { name, .. }
+            | Self::RenameContainer { name, .. }
             | Self::RemoveContainer { name, .. } => ("container", name),
         }
     }

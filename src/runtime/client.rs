@@ -18,8 +18,8 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid
 use super::bundle::{Bundle, ExitRecord, RuntimeState};
 use super::packet::{self, Packet, PacketError, Wait};
 use super::protocol::{
-    AttachInput, AttachRequest, ExecRequest, Failure, Hello, MAX_PACKET, ProbeRequest, ProbeResult,
-    Reply, Request, VERSION,
+    AttachInput, AttachRequest, ExecRequest, Failure, Hello, MAX_FDS, MAX_PACKET, ProbeRequest,
+    ProbeResult, Reply, Request, VERSION,
 };
 
 /// What can go wrong between a client and a shim.
@@ -217,6 +217,19 @@ impl ShimProcess {
         }
     }
 
+    /// Gives the shim sockets to keep until the container's end, so that they survive this process.
+    /// It has them from now on, whether or not it has come to reading this.
+    pub fn hold(&self, sockets: &[BorrowedFd<'_>]) -> Result<(), ClientError> {
+        for some in sockets.chunks(MAX_FDS) {
+            let hello = Hello {
+                version: VERSION,
+                request: Request::Hold,
+            };
+            packet::send(self.connection.as_fd(), &hello, some, Wait::Never)?;
+        }
+        Ok(())
+    }
+
     /// Waits until the container exists; its program may wait for a client to attach.
     pub fn wait_created(&self, timeout: Option<Duration>) -> Result<(), ClientError> {
         match self.connection.receive(timeout)?.reply {
@@ -382,6 +395,21 @@ pub fn adopt(socket: &Path) -> Result<Adopted, ClientError> {
         }),
         Reply::Refused(failure) => Err(ClientError::Refused(failure)),
         other => Err(unexpected(&other)),
+    }
+}
+
+/// Copies of the sockets that a shim was given to keep; a shim of an earlier version has none.
+pub fn take_held(socket: &Path) -> Result<Vec<OwnedFd>, ClientError> {
+    let connection = Connection::open(socket, Request::TakeHeld, &[])?;
+    let mut held = Vec::new();
+    loop {
+        let message = connection.receive(None)?;
+        held.extend(message.fds);
+        match message.reply {
+            Reply::Held { more: true } => {}
+            Reply::Held { more: false } => return Ok(held),
+            other => return Err(unexpected(&other)),
+        }
     }
 }
 

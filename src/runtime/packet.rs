@@ -131,17 +131,20 @@ fn next_size(socket: BorrowedFd<'_>, flags: RecvFlags) -> Result<Option<usize>, 
     let mut nothing = [0; 0];
     let mut no_control = RecvAncillaryBuffer::default();
     let peek = flags | RecvFlags::PEEK | RecvFlags::TRUNC;
-    match rustix::io::retry_on_intr(|| {
-        recvmsg(
-            socket,
-            &mut [IoSliceMut::new(&mut nothing)],
-            &mut no_control,
-            peek,
-        )
-    }) {
+    let mut look = || {
+        rustix::io::retry_on_intr(|| {
+            let parts = &mut [IoSliceMut::new(&mut nothing)];
+            recvmsg(socket, parts, &mut no_control, peek)
+        })
+    };
+    let found = match look() {
+        // Closed with something of ours unread: said once, before what was sent until then.
+        Err(rustix::io::Errno::CONNRESET) => look(),
+        found => found,
+    };
+    match found {
         Ok(received) => Ok(Some(received.bytes)),
         Err(rustix::io::Errno::AGAIN) => Ok(None),
-        // Closed with something of ours unread.
         Err(rustix::io::Errno::CONNRESET) => Ok(Some(0)),
         Err(error) => Err(error.into()),
     }

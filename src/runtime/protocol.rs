@@ -18,7 +18,7 @@ pub const VERSION: u32 = 1;
 /// The largest packet; below the kernel's default socket buffer, so that a packet always fits.
 pub const MAX_PACKET: usize = 160 * 1024;
 /// The most descriptors one packet carries.
-pub const MAX_FDS: usize = 4;
+pub const MAX_FDS: usize = 32;
 /// How much of a probe's output is kept.
 pub const MAX_PROBE_OUTPUT: usize = 4096;
 
@@ -48,6 +48,12 @@ pub enum Request {
     Attach(AttachRequest),
     /// Send a signal to PID 1 of the container (through its pidfd: never to a re-used pid).
     Signal(i32),
+    /// Keep the descriptors that come with it until the end, beside those that are kept already:
+    /// sockets that must outlive whoever looks after the container. Said, as often as there are
+    /// packets, on a connection that looks after the container; not answered.
+    Hold,
+    /// Hand out copies of what is kept: answered by [`Reply::Held`].
+    TakeHeld,
 }
 
 /// A process to run beside the program.
@@ -139,6 +145,11 @@ pub enum Reply {
     },
     /// The signal has been sent.
     Signalled,
+    /// Answer to `TakeHeld`: descriptors come with it.
+    Held {
+        /// Another packet follows.
+        more: bool,
+    },
     /// The request could not be carried out.
     Refused(Failure),
 }

@@ -119,6 +119,8 @@ pub struct ContainerStatus {
     pub streak: u32,
     /// The loop stopped it in order to start it again.
     pub interrupted: bool,
+    /// Since when its check has succeeded in this run; kept when it ends.
+    pub ready_since: Option<Timestamp>,
     /// Health, for containers that have a check.
     pub health: Option<HealthState>,
     /// Its places on networks while it runs.

@@ -1,6 +1,7 @@
 //! The one integration test binary: the real program, real containers, and nothing left behind.
 
 mod bad_days;
+mod balance;
 mod beside_docker;
 mod build;
 mod build_cases;
@@ -19,6 +20,7 @@ mod network;
 mod reading;
 mod real_programs;
 mod registries;
+mod rolling;
 mod settings;
 mod shim;
 mod up_down;

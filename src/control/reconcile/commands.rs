@@ -51,6 +51,7 @@ impl<E: Engine> Reconciler<E> {
         command.apply(&mut desired, now);
         if desired != *self.desired {
             self.save(&desired)?;
+            self.engine.heed(&desired);
             self.desired = Arc::new(desired);
         }
         if !matches!(command, Command::Note { .. }) {

@@ -130,8 +130,6 @@ static TABLE: &[Capability] = &[
     any("services.*.deploy.labels", SWARM),
     any("services.*.deploy.placement", SWARM),
     any("services.*.deploy.endpoint_mode", SWARM),
-    any("services.*.deploy.update_config", Later),
-    any("services.*.deploy.rollback_config", Later),
     any("services.*.deploy.resources.reservations.devices", Later),
     any(
         "services.*.deploy.resources.reservations.generic_resources",

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::observe::objects;
 use crate::engine::EngineError;
 use crate::net::ipam::{Subnet, Want, choose_address};
-use crate::state::records::{NetworkRecord, SubnetRecord};
-use crate::state::{Paths, StateError, read_json, remove_file};
+use crate::state::records::{ContainerRecord, NetworkRecord, SubnetRecord};
+use crate::state::{Paths, StateError, read_json, remove_file, write_json};
 
 /// Content of a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,23 @@ pub(super) fn take(
             Err(error) => return Err(StateError::io("write", &path, error).into()),
         }
     }
+}
+
+/// Writes a container's new name into its lease of an address.
+pub(super) fn rename(
+    paths: &Paths,
+    network: &str,
+    address: IpAddr,
+    record: &ContainerRecord,
+) -> Result<(), StateError> {
+    let path = dir(paths, network).join(address.to_string());
+    let request = record.networks.iter().find(|r| r.network == network);
+    let lease = Lease {
+        container: record.id.clone(),
+        name: record.name.clone(),
+        names: request.map(|r| r.aliases.clone()).unwrap_or_default(),
+    };
+    write_json(&path, &lease)
 }
 
 /// Gives an address back.

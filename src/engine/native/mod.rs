@@ -15,6 +15,8 @@ mod leases;
 mod network;
 mod observe;
 mod pidfd;
+mod ports;
+mod rename;
 mod settle;
 mod start;
 mod steps;
@@ -51,7 +53,8 @@ use crate::state::records::{ContainerStatus, ProbeRecord};
 use crate::state::{Paths, StateError, empty_gone, read_json, retire_dir, write_json};
 
 use self::create::{NewContainer, OneOffTraits};
-use self::start::{Begin, BoundPort};
+use self::ports::Ports;
+use self::start::Begin;
 use self::stop::StopStep;
 use self::watch::Link;
 use super::{Applied, Engine, EngineError, Note};
@@ -70,6 +73,7 @@ pub struct Native {
     address_pools: Option<String>,
     dns: DnsServer,
     live: Mutex<HashMap<String, Live>>,
+    ports: Ports,
     images: Mutex<HashMap<String, Arc<Image>>>,
     steps: steps::Steps,
     notes: OnceLock<UnboundedSender<Note>>,
@@ -105,8 +109,8 @@ impl ShimExecutable {
 #[derive(Debug)]
 struct Live {
     link: Arc<Link>,
-    #[expect(dead_code, reason = "held: a port is free again when this is dropped")]
-    ports: Vec<BoundPort>,
+    /// It gives way to others: its names lead to them already.
+    leaving: bool,
     container: ObservedContainer,
 }
 
@@ -145,6 +149,7 @@ impl Native {
             address_pools,
             dns: DnsServer::new(),
             live: Mutex::new(HashMap::new()),
+            ports: Ports::default(),
             images: Mutex::new(HashMap::new()),
             steps: steps::Steps::default(),
             notes: OnceLock::new(),
@@ -335,6 +340,15 @@ impl Native {
         }
         let ended = self.wait_ended(&container.record.id);
         tokio::pin!(ended);
+        if then == Then::GiveWay {
+            let patience = timeout.unwrap_or(container.record.stop_grace);
+            tokio::select! {
+                () = self.drain(&container, patience) => {}
+                () = &mut ended => {}
+            }
+        } else {
+            self.lead_elsewhere(&container);
+        }
         let step = self.begin_stop(&container, timeout)?;
         let in_time = match step {
             StopStep::Wait(grace) => tokio::time::timeout(grace, &mut ended).await.is_ok(),
@@ -374,6 +388,14 @@ impl Native {
         })
     }
 
+    /// A container stops at once: where others are behind its ports, they get what is new.
+    fn lead_elsewhere(&self, container: &ObservedContainer) {
+        if let Err(error) = self.ports.leave(&container.record.id) {
+            let container = &container.record.name;
+            tracing::warn!(container, %error, "cannot lead its ports elsewhere");
+        }
+    }
+
     async fn start_and_watch(
         self: &Arc<Self>,
         container: ObservedContainer,
@@ -389,6 +411,7 @@ impl Engine for Native {
     fn observe(&self) -> Result<Observed, EngineError> {
         let mut observed = observe(&self.paths, Some(&self.project))?;
         self.live().clear();
+        self.ports.clear();
         let up: Vec<ObservedContainer> = observed
             .containers
             .values()
@@ -400,10 +423,12 @@ impl Engine for Native {
             if let Err(error) = self.adopt(container) {
                 tracing::warn!(container = id, %error, "its shim does not answer: it is ended");
                 let record = observed.containers[&id].record.clone();
+                self.give_ports_back(&record);
                 let settled = self.settle(&record)?;
                 observed.containers.insert(id, settled);
             }
         }
+        self.ports.refresh_all()?;
         let dead: Vec<_> = observed
             .containers
             .values()
@@ -429,6 +454,12 @@ impl Engine for Native {
 
     fn report_to(&self, notes: UnboundedSender<Note>) {
         let _ = self.notes.set(notes);
+    }
+
+    fn heed(&self, desired: &Desired) {
+        if let Err(error) = self.ports.heed(desired) {
+            tracing::warn!(%error, "cannot lead ports as the number of replicas wants it");
+        }
     }
 
     fn look(&self, id: &str) -> Result<Option<ObservedContainer>, EngineError> {
@@ -516,6 +547,13 @@ impl Engine for Native {
             (Op::StopContainer { timeout, then, .. }, Some(container)) => {
                 self.stop(container, (timeout, then), &desired).await
             }
+            (Op::RenameContainer { to, .. }, Some(container)) => {
+                blocking(move || {
+                    self.rename(&container, &to)
+                        .map(|renamed| Applied::Container(Box::new(renamed)))
+                })
+                .await
+            }
             (Op::RemoveContainer { volumes, .. }, Some(container)) => {
                 blocking(move || {
                     self.remove_container(&container, volumes)?;
@@ -525,7 +563,10 @@ impl Engine for Native {
             }
             // The container went away between plan and operation: the next plan knows.
             (
-                Op::StartContainer { .. } | Op::StopContainer { .. } | Op::RemoveContainer { .. },
+                Op::StartContainer { .. }
+                | Op::StopContainer { .. }
+                | Op::RenameContainer { .. }
+                | Op::RemoveContainer { .. },
                 None,
             ) => Err(EngineError::CutShort),
         }
@@ -557,7 +598,12 @@ impl Engine for Native {
         self.watch(&container).await;
         let id = container.record.id.clone();
         let engine = Arc::clone(&self);
-        let settled = blocking(move || engine.settle(&container.record)).await;
+        let settled = blocking(move || {
+            // It may have been given another name since it was started.
+            let found = observe::container_record(&engine.paths, &container.record.id)?;
+            engine.settle(found.as_ref().unwrap_or(&container.record))
+        });
+        let settled = settled.await;
         // Only now may others believe that it has ended: everything it had is free again.
         self.forget(&id);
         settled
@@ -593,6 +639,9 @@ impl Engine for Native {
     }
 
     fn save_status(&self, id: &str, status: &ContainerStatus) -> Result<(), EngineError> {
+        if let Some(health) = &status.health {
+            self.ports.health(id, Some(health.status))?;
+        }
         Ok(write_json(
             &self.paths.container(id).join("status.json"),
             status,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +18,6 @@ use crate::compose::model::{
 use crate::engine::EngineError;
 use crate::image::Image;
 use crate::net::firewall::{self, Change, PortRule};
-use crate::net::proxy::{HostPort, PortError, Published};
 use crate::net::resolv::{DnsSettings, ResolvConf, hosts_file, resolv_conf};
 use crate::net::{Endpoint, names};
 use crate::plan::{Exit, ObservedContainer, Phase};
@@ -41,14 +41,6 @@ pub(super) struct Launched {
     pub(super) shim: ShimProcess,
     /// `None` while the program waits for a client to attach.
     pub(super) started: Option<Started>,
-    pub(super) ports: Vec<BoundPort>,
-}
-
-/// A port of the host and where its connections go.
-#[derive(Debug)]
-pub(super) struct BoundPort {
-    pub(super) published: Published,
-    pub(super) backend: SocketAddr,
 }
 
 /// Whether the program waits for a client.
@@ -71,11 +63,13 @@ impl Native {
             endpoints: Vec::new(),
             ports: Vec::new(),
             health: None,
+            ready_since: None,
             interrupted: false,
             ..container.status.clone()
         };
         let result = self.start_with(container, &mut status, begin);
         if let Err(error) = &result {
+            self.give_ports_back(record);
             self.release(record, &status);
             self.record_failure(record, error)?;
         }
@@ -94,7 +88,7 @@ impl Native {
         let previous = previous_addresses(&container.status);
         let networks = self.networks_of(record)?;
         let endpoints = self.take_addresses(record, (&networks, &previous), status)?;
-        let ports = self.take_ports(record, &networks, status)?;
+        self.take_ports(record, &networks, status)?;
         let hostname = hostname(record, shared_network.as_ref());
         let context = StartContext {
             record,
@@ -109,11 +103,7 @@ impl Native {
         let dir = self.paths.container(&record.id);
         let bundle = Bundle::new(&dir);
         write_json(&dir.join("status.json"), status)?;
-        let rules = port_rules(status);
-        if !rules.is_empty() {
-            let changes: Vec<Change> = rules.into_iter().map(Change::Publish).collect();
-            firewall::apply(&changes)?;
-        }
+        self.ports.refresh(&record.id)?;
         remove_file(&bundle.exit())?;
         remove_file(&bundle.state())?;
         let shim = spawn(Spawn {
@@ -121,6 +111,10 @@ impl Native {
             bundle: &bundle,
             complaints: None,
         })?;
+        let kept = |sockets: &[BorrowedFd<'_>]| shim.hold(sockets);
+        if let Err(error) = self.ports.with_copies(&record.id, kept) {
+            tracing::warn!(container = record.name, %error, "its ports are lost with this process");
+        }
         let started = match begin {
             Begin::AtOnce => shim.wait_started(Some(START_TIMEOUT)).map(Some),
             Begin::WhenAttached => shim.wait_created(Some(START_TIMEOUT)).map(|()| None),
@@ -144,7 +138,6 @@ impl Native {
             },
             shim,
             started,
-            ports,
         })
     }
 
@@ -254,44 +247,39 @@ impl Native {
         record: &ContainerRecord,
         networks: &[NetworkRecord],
         status: &mut ContainerStatus,
-    ) -> Result<Vec<BoundPort>, EngineError> {
-        let mut ports = Vec::new();
+    ) -> Result<(), EngineError> {
         // Docker publishes through the network that gives the default route, else the first.
         let default = record
             .networks
             .iter()
             .position(|request| request.default_route)
             .unwrap_or(0);
-        if networks.is_empty() {
-            return Ok(ports);
-        }
-        let Some(address) = status
-            .endpoints
-            .get(default)
-            .and_then(|endpoint| endpoint.addresses.first())
-            .map(IpNetwork::ip)
-        else {
-            return Ok(ports);
+        let endpoint = status.endpoints.get(default);
+        let address = endpoint.and_then(|endpoint| endpoint.addresses.first());
+        let Some(address) = address.map(IpNetwork::ip).filter(|_| !networks.is_empty()) else {
+            return Ok(());
         };
         for wanted in &record.template.ports {
-            let published = bind_port(wanted).map_err(|source| EngineError::Port {
-                published: port_text(wanted),
-                container: record.name.clone(),
-                source,
-            })?;
-            status.ports.push(PortRecord {
-                protocol: wanted.protocol,
-                host_ip: wanted.host_ip,
-                host_port: published.port(),
-                target: wanted.target,
-                requested: wanted.published,
-            });
-            ports.push(BoundPort {
-                published,
-                backend: SocketAddr::new(address, wanted.target),
-            });
+            let target = SocketAddr::new(address, wanted.target);
+            let rules = |port: &PortRecord| rules_of(port, &published_addresses(status));
+            let taken = self
+                .ports
+                .take(record, (wanted, target), rules)
+                .map_err(|source| EngineError::Port {
+                    published: port_text(wanted),
+                    container: record.name.clone(),
+                    source,
+                })?;
+            status.ports.push(taken);
         }
-        Ok(ports)
+        Ok(())
+    }
+
+    /// Ports without anybody behind them are free again, others go on without this container.
+    pub(super) fn give_ports_back(&self, record: &ContainerRecord) {
+        if let Err(error) = self.ports.remove(&record.id) {
+            tracing::warn!(container = record.name, %error, "cannot lead its ports elsewhere");
+        }
     }
 
     /// `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`: files of ours that are mounted.
@@ -459,16 +447,7 @@ fn hardware_address(
     Ok(v4.map_or_else(|| names::mac_from_name(name), names::mac_from_ipv4))
 }
 
-fn bind_port(wanted: &PortMapping) -> Result<Published, PortError> {
-    let port = match wanted.published {
-        WantedPort::Any => HostPort::Any,
-        WantedPort::Port(port) => HostPort::Fixed(port),
-        WantedPort::Range(first, last) => HostPort::Range(first..=last),
-    };
-    Published::bind(protocol(wanted.protocol), wanted.host_ip, port)
-}
-
-fn protocol(protocol: Protocol) -> crate::net::Protocol {
+pub(super) fn protocol(protocol: Protocol) -> crate::net::Protocol {
     match protocol {
         Protocol::Tcp => crate::net::Protocol::Tcp,
         Protocol::Udp => crate::net::Protocol::Udp,
@@ -484,30 +463,39 @@ fn port_text(wanted: &PortMapping) -> String {
     format!("{host}:{}/{}", wanted.target, wanted.protocol)
 }
 
-/// The firewall elements of a container's published ports: those that the kernel can send on. Ports
-/// on a loopback address, and IPv6 ones of a container without IPv6, are the proxy's alone.
+/// The firewall elements of a container's published ports: those that the kernel can send on.
 pub(super) fn port_rules(status: &ContainerStatus) -> Vec<PortRule> {
-    let addresses: Vec<IpAddr> = status
+    let addresses = published_addresses(status);
+    let rules = |port| rules_of(port, &addresses);
+    status.ports.iter().flat_map(rules).collect()
+}
+
+/// The addresses at which a container is published.
+pub(super) fn published_addresses(status: &ContainerStatus) -> Vec<IpAddr> {
+    status
         .endpoints
         .iter()
         .max_by_key(|endpoint| endpoint.gateway.is_some())
         .map(|endpoint| endpoint.addresses.iter().map(IpNetwork::ip).collect())
-        .unwrap_or_default();
+        .unwrap_or_default()
+}
+
+/// The firewall elements of one port. Ports on a loopback address, and IPv6 ones of a container
+/// without IPv6, are the proxy's alone.
+pub(super) fn rules_of(port: &PortRecord, addresses: &[IpAddr]) -> Vec<PortRule> {
     let mut rules = Vec::new();
-    for port in &status.ports {
-        for address in &addresses {
-            let family_fits = port
-                .host_ip
-                .is_none_or(|host| host.is_ipv4() == address.is_ipv4());
-            if family_fits && !port.host_ip.is_some_and(|host| host.is_loopback()) {
-                rules.push(PortRule {
-                    protocol: protocol(port.protocol),
-                    host_ip: port.host_ip.filter(|host| !host.is_unspecified()),
-                    host_port: port.host_port,
-                    container_ip: *address,
-                    container_port: port.target,
-                });
-            }
+    for address in addresses {
+        let family_fits = port
+            .host_ip
+            .is_none_or(|host| host.is_ipv4() == address.is_ipv4());
+        if family_fits && !port.host_ip.is_some_and(|host| host.is_loopback()) {
+            rules.push(PortRule {
+                protocol: protocol(port.protocol),
+                host_ip: port.host_ip.filter(|host| !host.is_unspecified()),
+                host_port: port.host_port,
+                container_ip: *address,
+                container_port: port.target,
+            });
         }
     }
     rules

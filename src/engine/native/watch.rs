@@ -5,25 +5,29 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnetwork::IpNetwork;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
 use super::pidfd::PidFd;
-use super::start::{BoundPort, Launched, dns_settings, has_way_out, port_rules};
+use super::ports::has_connections;
+use super::start::{Launched, dns_settings, has_way_out, published_addresses, rules_of};
 use super::{FOREIGN_NAMES, Live, Native, leases};
 use crate::engine::EngineError;
 use crate::net::dns::{self, Client, Forward, Member, View};
-use crate::net::firewall::{self, Change};
-use crate::net::proxy::{HostPort, Published};
 use crate::net::resolv::{ResolvConf, upstreams};
 use crate::plan::ObservedContainer;
-use crate::runtime::client::{Adopted, Connection, DnsSockets, Received, ShimProcess, adopt};
+use crate::runtime::client::{
+    Adopted, Connection, DnsSockets, Received, ShimProcess, adopt, take_held,
+};
 use crate::runtime::protocol::Reply;
-use crate::state::records::PortRecord;
 use crate::sys::async_fd::readable;
 
 /// A client that asked for a one-off container has this long to attach to it.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often the connections of a container that is to go are looked at.
+const CONNECTIONS: Duration = Duration::from_millis(20);
 
 /// The connection to a shim.
 #[derive(Debug)]
@@ -71,10 +75,15 @@ impl Native {
         let container = launched.container;
         let waits = launched.started.is_none();
         let sockets = launched.started.and_then(|started| started.dns);
-        self.serve(&container, sockets, &launched.ports);
+        if let Err(error) = self.ports.running(&container.record.id, container.health()) {
+            tracing::warn!(container = container.record.name, %error, "cannot publish its ports");
+        }
+        if let Some(sockets) = sockets {
+            self.serve_names(&container, sockets);
+        }
         let live = Live {
             link: Link::new(Shim::Child(launched.shim), waits),
-            ports: launched.ports,
+            leaving: false,
             container: container.clone(),
         };
         self.live().insert(container.record.id.clone(), live);
@@ -89,73 +98,35 @@ impl Native {
             connection,
             state,
         } = adopt(&self.paths.shim_socket(&container.record.id))?;
-        let ports = self.bind_again(&container);
-        let rules: Vec<Change> = port_rules(&container.status)
-            .into_iter()
-            .map(Change::Publish)
-            .collect();
-        if !rules.is_empty() {
-            firewall::apply(&rules)?;
+        self.adopt_ports(&container);
+        if let Some(sockets) = dns {
+            self.serve_names(&container, sockets);
         }
-        self.serve(&container, dns, &ports);
         let live = Live {
             link: Link::new(Shim::Adopted(connection), state.is_none()),
-            ports,
+            leaving: false,
             container: container.clone(),
         };
         self.live().insert(container.record.id.clone(), live);
         Ok(())
     }
 
-    /// Ports that a container has published: taken again, as far as nobody else has them by now.
-    fn bind_again(&self, container: &ObservedContainer) -> Vec<BoundPort> {
-        let address = port_rules(&container.status)
-            .first()
-            .map(|rule| rule.container_ip)
-            .or_else(|| {
-                let endpoint = container
-                    .status
-                    .endpoints
-                    .iter()
-                    .max_by_key(|endpoint| endpoint.gateway.is_some())?;
-                endpoint.addresses.first().map(ipnetwork::IpNetwork::ip)
-            });
-        let Some(address) = address else {
-            return Vec::new();
+    /// Ports that a container has published: taken from its shim, which has kept them, or again, as
+    /// far as nobody else has them by now.
+    fn adopt_ports(&self, container: &ObservedContainer) {
+        let (record, status) = (&container.record, &container.status);
+        let addresses = published_addresses(status);
+        let (Some(address), false) = (addresses.first(), status.ports.is_empty()) else {
+            return;
         };
-        let bind = |port: &PortRecord| {
-            let protocol = match port.protocol {
-                crate::compose::model::Protocol::Tcp => crate::net::Protocol::Tcp,
-                crate::compose::model::Protocol::Udp => crate::net::Protocol::Udp,
-            };
-            match Published::bind(protocol, port.host_ip, HostPort::Fixed(port.host_port)) {
-                Ok(published) => Some(BoundPort {
-                    published,
-                    backend: SocketAddr::new(address, port.target),
-                }),
-                Err(error) => {
-                    tracing::warn!(container = container.record.name, %error, "a published port is lost");
-                    None
-                }
+        let mut held = take_held(&self.paths.shim_socket(&record.id)).unwrap_or_default();
+        for port in &status.ports {
+            let target = SocketAddr::new(*address, port.target);
+            let traits = (container.health(), rules_of(port, &addresses));
+            let taken = self.ports.adopt(record, (port, target), traits, &mut held);
+            if let Err(error) = taken {
+                tracing::warn!(container = record.name, %error, "a published port is lost");
             }
-        };
-        container.status.ports.iter().filter_map(bind).collect()
-    }
-
-    /// Starts the proxies and the name server of a container.
-    fn serve(
-        &self,
-        container: &ObservedContainer,
-        sockets: Option<DnsSockets>,
-        ports: &[BoundPort],
-    ) {
-        for port in ports {
-            if let Err(error) = port.published.set_backends(vec![port.backend]) {
-                tracing::warn!(container = container.record.name, %error, "cannot serve a published port");
-            }
-        }
-        if let Some(sockets) = sockets {
-            self.serve_names(container, sockets);
         }
     }
 
@@ -197,16 +168,12 @@ impl Native {
         let mut members = Vec::new();
         let mut foreign = std::collections::BTreeSet::new();
         let live = self.live();
-        for other in live.values() {
+        for other in live.values().filter(|other| !other.leaving) {
             for endpoint in &other.container.status.endpoints {
                 members.push(Member {
                     network: endpoint.network.clone(),
                     names: endpoint.names.clone(),
-                    addresses: endpoint
-                        .addresses
-                        .iter()
-                        .map(ipnetwork::IpNetwork::ip)
-                        .collect(),
+                    addresses: endpoint.addresses.iter().map(IpNetwork::ip).collect(),
                 });
                 foreign.insert(endpoint.network.clone());
             }
@@ -350,9 +317,49 @@ impl Native {
         self.dns.remove_client(id);
         let gone = self.live().remove(id);
         if let Some(live) = gone {
+            self.give_ports_back(&live.container.record);
             live.link.done.send_replace(true);
         }
         self.refresh_names();
+    }
+
+    /// Leads what is new around a container that gives way to others, and waits until it has nothing
+    /// open any more, at most for `patience`.
+    pub(super) async fn drain(&self, container: &ObservedContainer, patience: Duration) {
+        let record = &container.record;
+        if let Some(live) = self.live().get_mut(&record.id) {
+            live.leaving = true;
+        }
+        self.refresh_names();
+        let leave = match self.ports.leave(&record.id) {
+            Ok(leave) => leave,
+            Err(error) => {
+                tracing::warn!(container = record.name, %error, "cannot lead its ports elsewhere");
+                return;
+            }
+        };
+        let networks: Vec<IpNetwork> = container
+            .status
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| endpoint.addresses.iter().copied())
+            .collect();
+        let done = async {
+            leave.idle.await;
+            while let Some(pid) = container.pid()
+                && !leave.direct.is_empty()
+                && has_connections(pid, &leave.direct, &networks)
+            {
+                // The kernel tells nobody when somebody else's connection ends.
+                tokio::time::sleep(CONNECTIONS).await;
+            }
+        };
+        if tokio::time::timeout(patience, done).await.is_err() {
+            tracing::info!(
+                container = record.name,
+                "connections are still open: they end with it"
+            );
+        }
     }
 
     /// Waits until a container has ended and everything behind its end is done.

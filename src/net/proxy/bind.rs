@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind as bind_socket, listen, socket_with, sockopt as rx,
+    AddressFamily, SocketFlags, SocketType, bind as bind_socket, getsockname, listen, socket_with,
+    sockopt as rx,
 };
 
 use super::{Holder, HostPort, PortError};
@@ -20,6 +22,35 @@ const ATTEMPTS: u32 = 32;
 pub(super) enum Socket {
     Listener(TcpListener),
     Datagrams(UdpSocket),
+}
+
+impl Socket {
+    pub(super) fn copy(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Listener(listener) => listener.as_fd().try_clone_to_owned(),
+            Self::Datagrams(socket) => socket.as_fd().try_clone_to_owned(),
+        }
+    }
+}
+
+/// A socket that was bound by [`bind`], maybe in another process.
+pub(super) fn adopt(protocol: Protocol, socket: OwnedFd) -> io::Result<Socket> {
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(match protocol {
+        Protocol::Tcp => Socket::Listener(socket.into()),
+        Protocol::Udp => Socket::Datagrams(socket.into()),
+    })
+}
+
+/// What a socket is bound to; `None` for what is no socket of the Internet protocols.
+pub fn local_address(socket: impl AsFd) -> Option<(Protocol, SocketAddr)> {
+    let protocol = match rx::socket_type(&socket).ok()? {
+        SocketType::STREAM => Protocol::Tcp,
+        SocketType::DGRAM => Protocol::Udp,
+        _ => return None,
+    };
+    let address = getsockname(&socket).ok()?;
+    Some((protocol, SocketAddr::try_from(address).ok()?))
 }
 
 /// Takes a port on one address, or on all; which port it is, and the sockets that hold it.

@@ -98,7 +98,7 @@ fn inode(line: &str, protocol: Protocol, address: SocketAddr) -> Option<u64> {
     if protocol == Protocol::Tcp && *fields.get(3)? != LISTEN {
         return None;
     }
-    let ip = local_address(ip)?;
+    let ip = address_of(ip)?;
     // `::` of a socket that takes both families stands in the way of IPv4 too.
     let conflicts = ip == address.ip() || ip.is_unspecified() || address.ip().is_unspecified();
     if !conflicts {
@@ -107,8 +107,22 @@ fn inode(line: &str, protocol: Protocol, address: SocketAddr) -> Option<u64> {
     fields.get(9)?.parse().ok()
 }
 
+/// Open connections of a `/proc/net/tcp` table: own port, peer.
+pub fn established(table: &str) -> impl Iterator<Item = (u16, IpAddr)> {
+    const ESTABLISHED: &str = "01";
+    table.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (_, port) = fields.next()?.split_once(':')?;
+        let (peer, _) = fields.next()?.split_once(':')?;
+        if fields.next()? != ESTABLISHED {
+            return None;
+        }
+        Some((u16::from_str_radix(port, 16).ok()?, address_of(peer)?))
+    })
+}
+
 /// Groups of eight hexadecimal digits, each a 32-bit word as it lies in memory.
-fn local_address(text: &str) -> Option<IpAddr> {
+fn address_of(text: &str) -> Option<IpAddr> {
     let word = |at: usize| {
         Some(
             u32::from_str_radix(text.get(at..at + 8)?, 16)
@@ -149,6 +163,18 @@ mod tests {
         assert_eq!(find("10.0.0.1:8081", Protocol::Tcp), [222]);
         assert_eq!(find("10.0.0.1:8082", Protocol::Tcp), [444]);
         assert_eq!(find("127.0.0.1:8080", Protocol::Udp), [111, 333]);
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn open_connections_are_read_with_their_peers() {
+        let table = "  sl  local_address rem_address   st tx_queue\n\
+             0: 0200000A:0050 0A00A8C0:C001 01 00000000:00000000\n\
+             1: 00000000:0050 00000000:0000 0A 00000000:00000000\n\
+             2: 0000000000000000FFFF00000200000A:0051 0000000000000000FFFF00000100000A:1234 01 x\n";
+        let found: Vec<_> = established(table).collect();
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(found, [(80, ip("192.168.0.10")), (81, ip("10.0.0.1"))]);
     }
 
     #[test]

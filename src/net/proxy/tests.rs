@@ -1,7 +1,6 @@
 //! Real sockets on the host's loopback.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -9,12 +8,16 @@ use tokio::time::timeout;
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(10);
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn ready(addresses: &[SocketAddr]) -> Vec<Backend> {
+    addresses.iter().copied().map(Backend::ready).collect()
+}
 
 fn published(protocol: Protocol, backends: Vec<SocketAddr>) -> Published {
     let published = Published::bind(protocol, None, HostPort::Any).unwrap();
-    published.set_backends(backends).unwrap();
+    published.set_backends(ready(&backends)).unwrap();
     published
 }
 
@@ -56,7 +59,7 @@ async fn say(address: SocketAddr, text: &[u8]) -> io::Result<Vec<u8>> {
         stream.read_to_end(&mut answer).await?;
         Ok(answer)
     };
-    timeout(PATIENCE, conversation)
+    timeout(LONG, conversation)
         .await
         .expect("the conversation ends")
 }
@@ -64,7 +67,7 @@ async fn say(address: SocketAddr, text: &[u8]) -> io::Result<Vec<u8>> {
 async fn say_udp(from: &UdpSocket, text: &[u8]) -> Vec<u8> {
     from.send(text).await.unwrap();
     let mut buffer = [0; 64];
-    let length = timeout(PATIENCE, from.recv(&mut buffer))
+    let length = timeout(LONG, from.recv(&mut buffer))
         .await
         .expect("an answer")
         .unwrap();
@@ -112,7 +115,9 @@ async fn a_port_without_a_running_container_is_kept_and_resets_its_callers() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     let other = Published::bind(Protocol::Tcp, None, HostPort::Fixed(published.port()));
     assert!(matches!(other, Err(PortError::Taken { .. })), "{other:?}");
-    published.set_backends(vec![echo("back").await]).unwrap();
+    published
+        .set_backends(ready(&[echo("back").await]))
+        .unwrap();
     assert_eq!(say(address, b"").await.unwrap(), b"back");
 }
 
@@ -123,10 +128,10 @@ async fn a_reset_of_one_side_reaches_the_other() {
     let mut client = TcpStream::connect(SocketAddr::new(LOCALHOST, published.port()))
         .await
         .unwrap();
-    let (server, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let (server, _) = timeout(LONG, listener.accept()).await.unwrap().unwrap();
     rustix::net::sockopt::set_socket_linger(&server, Some(Duration::ZERO)).unwrap();
     drop(server);
-    let outcome = timeout(PATIENCE, client.read(&mut [0; 1]))
+    let outcome = timeout(LONG, client.read(&mut [0; 1]))
         .await
         .expect("it ends");
     assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
@@ -141,7 +146,7 @@ async fn dropping_it_ends_its_connections_and_frees_the_port() {
         .unwrap();
     client.write_all(b"x").await.unwrap();
     drop(published);
-    let ended = timeout(PATIENCE, client.read(&mut [0; 1]))
+    let ended = timeout(LONG, client.read(&mut [0; 1]))
         .await
         .expect("it ends");
     assert!(matches!(ended, Ok(0) | Err(_)));
@@ -150,7 +155,24 @@ async fn dropping_it_ends_its_connections_and_frees_the_port() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, again).await.expect("the port is free");
+    timeout(LONG, again).await.expect("the port is free");
+}
+
+#[test]
+fn a_port_that_was_closed_is_free_at_once_whoever_served_it() {
+    let thread = ProxyThread::start().unwrap();
+    for _ in 0..20 {
+        let port = {
+            let _there = thread.enter();
+            let published = published(Protocol::Tcp, Vec::new());
+            let port = published.port();
+            std::net::TcpStream::connect((LOCALHOST, port)).unwrap();
+            published.close();
+            port
+        };
+        let again = Published::bind(Protocol::Tcp, None, HostPort::Fixed(port));
+        assert!(again.is_ok(), "{again:?}");
+    }
 }
 
 #[tokio::test]
@@ -177,8 +199,100 @@ async fn a_caller_is_led_to_the_new_container_when_the_backend_changes() {
     let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     client.connect((LOCALHOST, published.port())).await.unwrap();
     assert_eq!(say_udp(&client, b"1").await, b"a1");
-    published.set_backends(vec![udp_echo("b").await]).unwrap();
+    published
+        .set_backends(ready(&[udp_echo("b").await]))
+        .unwrap();
     assert_eq!(say_udp(&client, b"2").await, b"b2");
+}
+
+#[tokio::test]
+async fn connections_go_where_the_fewest_are() {
+    let published = published(Protocol::Tcp, vec![echo("a").await, echo("b").await]);
+    let address = SocketAddr::new(LOCALHOST, published.port());
+    // Held open: whoever has them is not asked next.
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(TcpStream::connect(address).await.unwrap());
+    }
+    let mut answers = Vec::new();
+    for mut stream in held {
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answers.push(answer);
+    }
+    answers.sort();
+    assert_eq!(answers, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_connection_waits_for_a_container_that_is_about_to_be_ready() {
+    let published = Published::bind(Protocol::Tcp, Some(LOCALHOST), HostPort::Any).unwrap();
+    let echo = echo("late").await;
+    let soon = Backend {
+        address: echo,
+        admits: Admits::Soon,
+    };
+    published.set_backends(vec![soon]).unwrap();
+    let address = SocketAddr::new(LOCALHOST, published.port());
+    let answer = tokio::spawn(async move { say(address, b"").await });
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert!(!answer.is_finished());
+    published.set_backends(ready(&[echo])).unwrap();
+    assert_eq!(answer.await.unwrap().unwrap(), b"late");
+}
+
+#[tokio::test]
+async fn a_container_that_admits_none_keeps_the_connections_that_it_has() {
+    let old = echo("old").await;
+    let published = published(Protocol::Tcp, vec![old]);
+    let address = SocketAddr::new(LOCALHOST, published.port());
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"x").await.unwrap();
+    // Until the connection is carried.
+    let open = || (published.backends.open(old) == 1).then_some(());
+    let opened = timeout(LONG, async {
+        while open().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    opened.await.expect("it is counted");
+    let leaving = Backend {
+        address: old,
+        admits: Admits::None,
+    };
+    let new = Backend::ready(echo("new").await);
+    published.set_backends(vec![leaving, new]).unwrap();
+    assert_eq!(say(address, b"").await.unwrap(), b"new");
+    let idle = published.idle(old);
+    tokio::pin!(idle);
+    assert!(timeout(Duration::from_millis(20), &mut idle).await.is_err());
+    client.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"oldx");
+    timeout(LONG, idle).await.expect("it has none left");
+}
+
+#[tokio::test]
+async fn whoever_has_copies_of_the_sockets_goes_on_with_what_waits_in_them() {
+    let published = Published::bind(Protocol::Tcp, None, HostPort::Any).unwrap();
+    let port = published.port();
+    let copies: Vec<_> = published
+        .copies()
+        .iter()
+        .map(|copy| copy.try_clone().unwrap())
+        .collect();
+    drop(published);
+    for copy in &copies {
+        let (protocol, address) = local_address(copy).unwrap();
+        assert_eq!((protocol, address.port()), (Protocol::Tcp, port));
+    }
+    let answer = tokio::spawn(async move { say(SocketAddr::new(LOCALHOST, port), b"").await });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let next = Published::take_over(Protocol::Tcp, port, copies).unwrap();
+    next.set_backends(ready(&[echo("next").await])).unwrap();
+    assert_eq!(answer.await.unwrap().unwrap(), b"next");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Carries datagrams: each caller gets a socket towards the container, and answers go back from the
 //! address that the caller asked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdSocket};
 use std::os::fd::AsRawFd;
@@ -16,7 +16,8 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Backends;
+use super::Alive;
+use super::backends::{Backends, Choice, Ticket};
 
 /// How long a caller may be silent before its socket is closed; Docker's proxy waits as long.
 const IDLE: Duration = Duration::from_secs(90);
@@ -33,37 +34,53 @@ struct Caller {
     interface: u32,
 }
 
-type Callers = Arc<Mutex<HashMap<Caller, Arc<UdpSocket>>>>;
+/// A caller's way to its container.
+#[derive(Debug)]
+struct Towards {
+    socket: UdpSocket,
+    ticket: Ticket,
+}
 
-/// Serves a socket until the token is cancelled.
+type Callers = Arc<Mutex<HashMap<Caller, Arc<Towards>>>>;
+
+/// Serves a socket until the token is cancelled; `alive` goes after it.
 pub(super) fn serve(
     socket: StdSocket,
-    backends: Arc<Backends>,
+    (backends, alive): (Arc<Backends>, Alive),
     token: &CancellationToken,
 ) -> io::Result<()> {
-    let socket = Arc::new(UdpSocket::from_std(socket)?);
+    let port = Arc::new(Port {
+        socket: UdpSocket::from_std(socket)?,
+        _alive: alive,
+    });
     let child = token.clone();
     tokio::spawn(
         token
             .clone()
-            .run_until_cancelled_owned(receive(socket, backends, child)),
+            .run_until_cancelled_owned(receive(port, backends, child)),
     );
     Ok(())
 }
 
-async fn receive(socket: Arc<UdpSocket>, backends: Arc<Backends>, token: CancellationToken) {
+/// A socket and the sign that it is there, which is dropped after it.
+struct Port {
+    socket: UdpSocket,
+    _alive: Alive,
+}
+
+async fn receive(port: Arc<Port>, backends: Arc<Backends>, token: CancellationToken) {
+    let socket = &port.socket;
     let callers = Callers::default();
     let mut buffer = vec![0; LARGEST];
     loop {
         let received = socket
-            .async_io(Interest::READABLE, || receive_from(&socket, &mut buffer))
+            .async_io(Interest::READABLE, || receive_from(socket, &mut buffer))
             .await;
         // An error here is an ICMP message to an earlier answer of ours, or a datagram without
         // an address; neither is the next caller's fault.
         let Ok((length, caller)) = received else {
             continue;
         };
-        let backends = backends.in_turn();
         let towards = match known(&callers, &caller, &backends) {
             Some(towards) => towards,
             None => {
@@ -74,7 +91,7 @@ async fn receive(socket: Arc<UdpSocket>, backends: Arc<Backends>, token: Cancell
                     continue;
                 }
                 lock(&callers).insert(caller, Arc::clone(&towards));
-                let session = answer(Arc::clone(&socket), Arc::clone(&towards), caller);
+                let session = answer(Arc::clone(&port), Arc::clone(&towards), caller);
                 let (all, own) = (Arc::clone(&callers), Arc::clone(&towards));
                 tokio::spawn(token.clone().run_until_cancelled_owned(async move {
                     session.await;
@@ -83,25 +100,22 @@ async fn receive(socket: Arc<UdpSocket>, backends: Arc<Backends>, token: Cancell
                 towards
             }
         };
-        let _ = towards.send(&buffer[..length]).await;
+        let _ = towards.socket.send(&buffer[..length]).await;
     }
 }
 
-fn lock(callers: &Callers) -> std::sync::MutexGuard<'_, HashMap<Caller, Arc<UdpSocket>>> {
+fn lock(callers: &Callers) -> std::sync::MutexGuard<'_, HashMap<Caller, Arc<Towards>>> {
     callers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The caller's socket, unless it leads to a container that serves no longer.
-fn known(callers: &Callers, caller: &Caller, backends: &[SocketAddr]) -> Option<Arc<UdpSocket>> {
+/// The caller's way, unless it leads to a container that serves no longer.
+fn known(callers: &Callers, caller: &Caller, backends: &Backends) -> Option<Arc<Towards>> {
     let towards = lock(callers).get(caller).cloned()?;
-    towards
-        .peer_addr()
-        .is_ok_and(|peer| backends.contains(&peer))
-        .then_some(towards)
+    backends.admits(towards.ticket.address).then_some(towards)
 }
 
-/// Removes a caller's socket, unless another has taken its place.
-fn forget(callers: &Callers, caller: &Caller, towards: &Arc<UdpSocket>) {
+/// Removes a caller's way, unless another has taken its place.
+fn forget(callers: &Callers, caller: &Caller, towards: &Arc<Towards>) {
     let mut callers = lock(callers);
     if callers
         .get(caller)
@@ -111,29 +125,33 @@ fn forget(callers: &Callers, caller: &Caller, towards: &Arc<UdpSocket>) {
     }
 }
 
-/// A socket towards the first backend that there is a way to.
-async fn open(backends: &[SocketAddr]) -> Option<Arc<UdpSocket>> {
-    for backend in backends {
-        let any = match backend {
+/// A way to the first container that there is one to. Nobody waits for a datagram: one that comes
+/// before any container is ready is lost, as datagrams are.
+async fn open(backends: &Arc<Backends>) -> Option<Arc<Towards>> {
+    let mut tried = BTreeSet::new();
+    while let Choice::Use(ticket) = backends.choose(&tried) {
+        let any = match ticket.address {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
         if let Ok(socket) = UdpSocket::bind((any, 0)).await
-            && socket.connect(backend).await.is_ok()
+            && socket.connect(ticket.address).await.is_ok()
         {
-            return Some(Arc::new(socket));
+            return Some(Arc::new(Towards { socket, ticket }));
         }
+        tried.insert(ticket.address);
     }
     None
 }
 
 /// Passes the container's datagrams on until it has been silent for long, or is gone.
-async fn answer(socket: Arc<UdpSocket>, towards: Arc<UdpSocket>, caller: Caller) {
+async fn answer(port: Arc<Port>, towards: Arc<Towards>, caller: Caller) {
+    let socket = &port.socket;
     let mut buffer = vec![0; LARGEST];
-    while let Ok(Ok(length)) = timeout(IDLE, towards.recv(&mut buffer)).await {
+    while let Ok(Ok(length)) = timeout(IDLE, towards.socket.recv(&mut buffer)).await {
         let _ = socket
             .async_io(Interest::WRITABLE, || {
-                send_to(&socket, &buffer[..length], caller)
+                send_to(socket, &buffer[..length], caller)
             })
             .await;
     }

@@ -7,7 +7,7 @@ use rustix::net::{SocketFlags, accept_with};
 use rustix::process::geteuid;
 
 use crate::runtime::packet::{self, Packet, Wait};
-use crate::runtime::protocol::{Hello, Reply};
+use crate::runtime::protocol::{Hello, Reply, Request};
 
 /// More are turned away: every one costs a descriptor, and nobody needs so many.
 const MOST_CLIENTS: usize = 256;
@@ -94,14 +94,19 @@ impl Clients {
             .map(|client| (client.id, client.socket.as_fd()))
     }
 
-    /// What a connection says. After its first packet there is nothing more to say: only its end
-    /// matters.
+    /// What a connection says. After its first packet there is nothing more to say, unless it looks
+    /// after the container and brings something to keep: only its end matters.
     pub(super) fn hear(&self, id: u64) -> Heard {
         let Some(client) = self.list.iter().find(|client| client.id == id) else {
             return Heard::Nothing;
         };
         match packet::receive(client.socket.as_fd(), Wait::Never) {
             Ok(Packet::Message(hello, fds)) if client.role == Role::New => {
+                Heard::Request(Box::new(hello), fds)
+            }
+            Ok(Packet::Message(hello, fds))
+                if client.role == Role::Supervisor && is_hold(&hello) =>
+            {
                 Heard::Request(Box::new(hello), fds)
             }
             Ok(Packet::Nothing) => Heard::Nothing,
@@ -139,6 +144,10 @@ impl Clients {
             self.send(client.id, reply, fds);
         }
     }
+}
+
+fn is_hold(hello: &Hello) -> bool {
+    hello.request == Request::Hold
 }
 
 /// Root, or who the shim itself runs as.

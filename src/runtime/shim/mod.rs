@@ -79,6 +79,8 @@ struct Shim<'a> {
     terminal: Option<OwnedFd>,
     children: Vec<Child>,
     lost: Lost,
+    /// Sockets that are kept for whoever looks after the container.
+    held: Vec<OwnedFd>,
     ended: Option<ExitStatus>,
 }
 

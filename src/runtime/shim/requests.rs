@@ -12,7 +12,8 @@ use crate::runtime::exec::{ExecChild, ExecRequest as Start, exec};
 use crate::runtime::failure::StartError;
 use crate::runtime::log::Stream;
 use crate::runtime::protocol::{
-    AttachInput, AttachRequest, ExecRequest, Failure, Hello, ProbeRequest, Reply, Request, VERSION,
+    AttachInput, AttachRequest, ExecRequest, Failure, Hello, MAX_FDS, ProbeRequest, Reply, Request,
+    VERSION,
 };
 use crate::runtime::{protocol, pty};
 use crate::sys;
@@ -39,6 +40,14 @@ impl Shim<'_> {
             Request::Probe(request) => self.probe(id, request),
             Request::Attach(request) => return self.attach(id, request, fds),
             Request::Signal(signal) => self.signal(id, signal),
+            Request::Hold => {
+                self.held.extend(fds);
+                Ok(())
+            }
+            Request::TakeHeld => {
+                self.hand_out_held(id);
+                Ok(())
+            }
         };
         if let Err(failure) = done {
             self.refuse(id, failure);
@@ -59,6 +68,20 @@ impl Shim<'_> {
         };
         self.clients.send(id, &reply, &self.dns_sockets());
         Ok(())
+    }
+
+    fn hand_out_held(&mut self, id: u64) {
+        let mut left: Vec<BorrowedFd<'_>> = self.held.iter().map(AsFd::as_fd).collect();
+        loop {
+            let rest = left.split_off(left.len().min(MAX_FDS));
+            let more = !rest.is_empty();
+            self.clients.send(id, &Reply::Held { more }, &left);
+            if !more {
+                break;
+            }
+            left = rest;
+        }
+        self.clients.remove(id);
     }
 
     fn signal(&mut self, id: u64, signal: i32) -> Result<(), Failure> {

@@ -82,6 +82,7 @@ pub(super) fn prepare<'a>(
         terminal,
         children: Vec::new(),
         lost: Lost::new(),
+        held: Vec::new(),
         ended: None,
     })
 }

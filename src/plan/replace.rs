@@ -1,0 +1,306 @@
+//! The steps that bring the replicas of one service to what they are to be.
+
+use crate::compose::model::{ServiceName, UpdateOrder};
+
+use super::diff::{Planner, Subject, stop_op};
+use super::replicas::Slot;
+use super::rolling::{Progress, Rolling};
+use super::{
+    After, AnonymousVolumes, Cause, DesiredService, Observed, Op, Problem, Run, Then, Turn,
+    UpdateState, Watch, container_name,
+};
+
+/// Whether a replica may be worked on.
+enum Gate<'r> {
+    /// At once, and all of them.
+    Open,
+    /// It is its turn in an update.
+    Turn(&'r Rolling<'r>),
+    /// Others of its service come first.
+    Later(&'r Rolling<'r>),
+    /// Its update is paused: it stays what it is.
+    Held,
+}
+
+/// A replica that is worked on.
+struct Work<'w> {
+    name: &'w ServiceName,
+    desired: &'w DesiredService,
+    slot: &'w Slot<'w>,
+    /// The name that its container has in the end.
+    container: String,
+    /// What must have happened before it is touched.
+    before: Vec<After>,
+}
+
+impl<'a> Planner<'a> {
+    /// Replaces, makes and starts the containers of a service.
+    pub(super) fn replace(
+        &mut self,
+        name: &ServiceName,
+        desired: &DesiredService,
+        slots: &[Slot<'_>],
+    ) {
+        let rolling = Rolling::of(name, self.desired).filter(|rolling| {
+            let replaces = slots.iter().any(|slot| !slot.outdated.is_empty());
+            desired.run == Run::Running && (rolling.update.is_some() || replaces)
+        });
+        let Some(rolling) = rolling else {
+            for slot in slots {
+                self.slot((name, desired), slot, &Gate::Open);
+            }
+            return;
+        };
+        self.tell_update(name, desired, &rolling);
+        let progress = |slot: &Slot<'_>| {
+            let failure = self.failure_to_make(name, desired, slot.number);
+            rolling.progress(slot, (desired, failure), self.now)
+        };
+        let replicas: Vec<(u32, Progress)> = slots
+            .iter()
+            .map(|slot| (slot.number, progress(slot)))
+            .collect();
+        let decision = rolling.decide(&replicas, self.now);
+        if decision.watched || decision.look_again.is_some() {
+            self.plan.watches.push(Watch {
+                service: name.clone(),
+                until: decision.look_again,
+                awaited: decision.watched,
+            });
+        }
+        self.plan.turns.extend(decision.outcome.map(|outcome| Turn {
+            service: name.clone(),
+            outcome,
+        }));
+        for slot in slots {
+            let gate = match decision.go.contains(&slot.number) {
+                true => Gate::Turn(&rolling),
+                false if rolling.is_paused() => Gate::Held,
+                false => Gate::Later(&rolling),
+            };
+            self.slot((name, desired), slot, &gate);
+        }
+    }
+
+    /// What is to be said of an update that did not go well. A command after the one that asked for
+    /// it has not failed because of it.
+    fn tell_update(&mut self, name: &ServiceName, desired: &DesiredService, rolling: &Rolling<'_>) {
+        let Some(update) = rolling.update else {
+            return;
+        };
+        let message = match &update.state {
+            UpdateState::Paused { reason } => {
+                format!("the update of {name} is paused: {reason}")
+            }
+            UpdateState::RolledBack { reason, .. } => {
+                format!("the update of {name} was rolled back: {reason}")
+            }
+            UpdateState::Underway => match &update.failed_before {
+                Some(reason) => format!(
+                    "the last update of {name} to this configuration was rolled back: {reason}"
+                ),
+                None => return,
+            },
+        };
+        self.plan.problems.push(Problem {
+            service: name.clone(),
+            message,
+            fatal: !update.is_underway() && desired.since <= update.began,
+        });
+    }
+
+    /// Why the container of a replica could not be made.
+    fn failure_to_make(
+        &self,
+        name: &ServiceName,
+        desired: &DesiredService,
+        number: u32,
+    ) -> Option<&'a str> {
+        let container = container_name(&self.desired.project, name, &desired.service, number);
+        let temporary = format!("_{container}");
+        let of_it = |found: &str| found == container || found.ends_with(&temporary);
+        let observed: &'a Observed = self.observed;
+        observed
+            .failures
+            .iter()
+            .find(|(subject, failure)| of_it(subject) && failure.at >= desired.since)
+            .map(|(_, failure)| failure.message.as_str())
+    }
+
+    fn slot(
+        &mut self,
+        (name, desired): (&ServiceName, &DesiredService),
+        slot: &Slot<'_>,
+        gate: &Gate<'_>,
+    ) {
+        let container = container_name(&self.desired.project, name, &desired.service, slot.number);
+        let mut work = Work {
+            name,
+            desired,
+            slot,
+            container,
+            before: Vec::new(),
+        };
+        let starts_first = |rolling: &Rolling<'_>| {
+            rolling.config.order == UpdateOrder::StartFirst
+                && slot.outdated.iter().any(|(old, _)| old.is_up())
+        };
+        match gate {
+            Gate::Held => self.hold(&work),
+            Gate::Open => self.stop_first(&work, Then::StayDown),
+            Gate::Turn(rolling) if starts_first(rolling) => self.start_first(&work, rolling),
+            Gate::Turn(_) => self.stop_first(&work, Then::GiveWay),
+            Gate::Later(rolling) => {
+                work.before.push(After::Earlier {
+                    service: name.clone(),
+                });
+                match starts_first(rolling) {
+                    true => self.start_first(&work, rolling),
+                    false => self.stop_first(&work, Then::GiveWay),
+                }
+            }
+        }
+    }
+
+    /// The container that there is goes on as its service's policies say, be it an old one.
+    fn hold(&mut self, work: &Work<'_>) {
+        let oldest = || work.slot.outdated.first().map(|(old, _)| *old);
+        match work.slot.current.or_else(oldest) {
+            Some(current) if current.is_up() => {
+                self.keep_running(work.name, work.desired, current);
+            }
+            Some(current) => self.start_again(work.name, work.desired, current, Vec::new()),
+            None => {}
+        }
+    }
+
+    /// The old container stops before the new one starts.
+    fn stop_first(&mut self, work: &Work<'_>, then: Then) {
+        let (mut after, mut cause) = (work.before.clone(), Cause::Missing);
+        let slot = work.slot;
+        if slot.current.is_none() {
+            if let Some((_, reason)) = slot.outdated.first() {
+                cause = Cause::Replaces(self.reason(work, reason));
+            }
+            after = vec![self.create(work, &work.container, cause.clone())];
+        }
+        // A new container is made before the old one is touched: when that fails, the old one still runs.
+        for removed in self.give_way(work, &after, then) {
+            after.push(removed);
+        }
+        if work.desired.run == Run::Running {
+            self.bring_up(work, &work.container, (cause, after));
+        }
+        self.rename(work);
+    }
+
+    /// The new container is ready before the old one stops. Meanwhile it has another name, made as
+    /// Docker Compose makes it.
+    fn start_first(&mut self, work: &Work<'_>, rolling: &Rolling<'_>) {
+        let (mut after, mut cause) = (work.before.clone(), Cause::Missing);
+        let mut name = work.container.clone();
+        if let Some(current) = work.slot.current {
+            name.clone_from(&current.record.name);
+        } else if let Some((old, reason)) = work.slot.outdated.first() {
+            let id = &old.record.id;
+            name = format!("{}_{name}", id.get(..12).unwrap_or(id));
+            cause = Cause::Replaces(self.reason(work, reason));
+            after = vec![self.create(work, &name, cause.clone())];
+        }
+        self.bring_up(work, &name, (cause, after));
+        let is_ready = |current| rolling.is_ready(current, self.now);
+        let before = match work.slot.current.is_some_and(is_ready) {
+            true => work.before.clone(),
+            false => vec![After::Ready { name }],
+        };
+        self.give_way(work, &before, Then::GiveWay);
+    }
+
+    /// Stops and removes the old containers of a replica; the removals.
+    fn give_way(&mut self, work: &Work<'_>, before: &[After], then: Then) -> Vec<After> {
+        let mut removed = Vec::new();
+        for (old, reason) in &work.slot.outdated {
+            let because = Cause::ReplacedBy(self.reason(work, reason));
+            let mut before = before.to_vec();
+            if old.is_up() {
+                let op = stop_op(old, work.desired.timeout, then);
+                before = vec![After::Step(self.plan.push(op, because.clone(), before))];
+            }
+            let step = self.remove(old, &because, AnonymousVolumes::Inherited, before);
+            removed.push(After::Step(step));
+        }
+        removed
+    }
+
+    /// Starts the container of a replica, or sees that it goes on.
+    fn bring_up(&mut self, work: &Work<'_>, name: &str, (cause, after): (Cause, Vec<After>)) {
+        let (service, desired) = (work.name, work.desired);
+        match work.slot.current {
+            Some(current) if current.is_up() => self.keep_running(service, desired, current),
+            Some(current) => self.start_again(service, desired, current, after),
+            None => {
+                let subject = Subject {
+                    id: None,
+                    name: name.to_owned(),
+                };
+                self.start(service, desired, subject, (cause, after));
+            }
+        }
+    }
+
+    /// A container that stands alone has the name of its replica.
+    fn rename(&mut self, work: &Work<'_>) {
+        if let Some(current) = work.slot.current
+            && work.slot.outdated.is_empty()
+            && current.record.name != work.container
+            && current
+                .record
+                .name
+                .ends_with(&format!("_{}", work.container))
+        {
+            let op = Op::RenameContainer {
+                id: current.record.id.clone(),
+                name: current.record.name.clone(),
+                to: work.container.clone(),
+            };
+            self.plan.push(op, Cause::InPlace, Vec::new());
+        }
+    }
+
+    /// Why an old container is replaced.
+    fn reason(&self, work: &Work<'_>, reason: &Cause) -> String {
+        match self.desired.updates.get(work.name).map(|u| &u.state) {
+            Some(UpdateState::RolledBack { reason, .. }) => {
+                Cause::RolledBack(reason.clone()).to_string()
+            }
+            _ => reason.to_string(),
+        }
+    }
+
+    fn create(&mut self, work: &Work<'_>, container: &str, cause: Cause) -> After {
+        let mut after = work.before.clone();
+        let reference = work.desired.service.image.clone().unwrap_or_default();
+        if !self.observed.images.contains_key(&reference) {
+            let fetched = *self.images.entry(reference.clone()).or_insert_with(|| {
+                let op = match work.desired.service.has_build {
+                    true => Op::BuildImage { reference },
+                    false => Op::PullImage { reference },
+                };
+                self.plan
+                    .push(op, Cause::NeededBy(work.name.clone()), Vec::new())
+            });
+            after.push(After::Step(fetched));
+        }
+        let op = Op::CreateContainer {
+            service: work.name.clone(),
+            number: work.slot.number,
+            name: container.to_owned(),
+            replaces: work
+                .slot
+                .outdated
+                .first()
+                .map(|(old, _)| old.record.id.clone()),
+        };
+        After::Step(self.plan.push(op, cause, after))
+    }
+}
