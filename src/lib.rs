@@ -8,6 +8,7 @@ pub mod control;
 pub mod engine;
 pub mod graph;
 pub mod image;
+pub mod instance;
 pub mod net;
 pub mod plan;
 pub mod runtime;

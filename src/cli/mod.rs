@@ -34,6 +34,7 @@ mod image;
 mod image_phase;
 mod images;
 mod inspect;
+mod instances;
 mod kill;
 mod login;
 mod logout;

@@ -11,6 +11,7 @@ mod files;
 mod foreground;
 mod harness;
 mod inside;
+mod instances;
 mod interrupted;
 mod lifecycle;
 mod network;
