@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use indexmap::IndexMap;
 
 use super::context::Context;
 use super::error::{Error, Result};
@@ -43,6 +44,10 @@ pub(crate) struct Global {
     /// Name of the project.
     #[arg(short, long, value_name = "NAME")]
     pub(crate) project_name: Option<String>,
+    /// One of several copies of the project, with names, addresses, volumes and ports of its own;
+    /// `auto` = named after the git work tree or the directory.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
     /// Profile to switch on; can be given several times.
     #[arg(long = "profile", value_name = "PROFILE")]
     pub(crate) profiles: Vec<String>,
@@ -84,6 +89,8 @@ impl Global {
         LoadOptions {
             files: self.files.clone(),
             project_name: self.project_name.clone(),
+            instance: self.instance.clone(),
+            variables: IndexMap::new(),
             project_directory: self.project_directory.clone(),
             profiles: self.profiles.clone(),
             env_files: self.env_files.clone(),

@@ -1,7 +1,7 @@
 //! What every command has at hand: flags, environment, paths, the terminal.
 
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use clap::ValueEnum;
 use nix::unistd::geteuid;
@@ -16,6 +16,8 @@ use crate::compose::source::Source;
 use crate::compose::{Diagnostics, LoadOptions, Loaded, load};
 use crate::engine::native::capabilities;
 use crate::image::{Digest, Hold, ImageStore, Registries};
+use crate::instance::ports::Given;
+use crate::instance::{Record, ports};
 use crate::plan::Desired;
 use crate::state::{Paths, read_json};
 use crate::ui::{Progress, ProgressMode, Terminal};
@@ -35,6 +37,7 @@ pub(crate) struct Context {
     working_dir: PathBuf,
     /// Nothing of the image store is deleted meanwhile, see [`Context::hold_images`].
     held: Mutex<Option<Hold>>,
+    stdin: OnceLock<Vec<u8>>,
 }
 
 /// Whether warnings of the stack file are shown: by commands that act on what it says.
@@ -61,6 +64,7 @@ impl Context {
             progress,
             working_dir,
             held: Mutex::new(None),
+            stdin: OnceLock::new(),
             global,
             source,
         })
@@ -97,7 +101,7 @@ impl Context {
     pub(crate) fn load_options(&self) -> Result<LoadOptions> {
         let global = &self.global;
         let stdin = match global.files.iter().any(|file| file.as_os_str() == "-") {
-            true => Some(read_stdin()?),
+            true => Some(self.stdin()?),
             false => None,
         };
         Ok(LoadOptions {
@@ -106,19 +110,49 @@ impl Context {
         })
     }
 
-    /// Loads the stack file.
+    /// Loads the stack file. An instance has the ports that it was given when it was brought up.
     pub(crate) fn load(&self, warnings: Warnings) -> Result<Loaded> {
-        let mut loaded = load(&self.source, &self.load_options()?)?;
+        let mut loaded = self.load_with_ports(&[])?;
+        if loaded.instance.is_some()
+            && let Some(record) = Record::read(&self.paths, loaded.stack.name.as_str())?
+        {
+            if !record.ports.is_empty() {
+                loaded = self.load_with_ports(&record.ports)?;
+            }
+            ports::apply(&mut loaded.stack, &record.ports);
+        }
+        if warnings == Warnings::Shown {
+            self.warn(&loaded.warnings);
+        }
+        Ok(loaded)
+    }
+
+    /// Loads the stack file as it is written, with variables for the ports that an instance was given.
+    pub(crate) fn load_with_ports(&self, given: &[Given]) -> Result<Loaded> {
+        let mut options = self.load_options()?;
+        options.variables = ports::variables(given);
+        let mut loaded = load(&self.source, &options)?;
         if self.global.all_resources {
             let stack = &mut loaded.stack;
             stack.networks.append(&mut stack.unused_networks);
             stack.volumes.append(&mut stack.unused_volumes);
         }
-        measure_files(&mut loaded.stack);
-        if warnings == Warnings::Shown {
-            self.warn(&loaded.warnings);
-        }
+        measure_files(&mut loaded.stack, &self.source);
         Ok(loaded)
+    }
+
+    /// Standard input, read once.
+    fn stdin(&self) -> Result<Vec<u8>> {
+        if let Some(bytes) = self.stdin.get() {
+            return Ok(bytes.clone());
+        }
+        let bytes = read_stdin()?;
+        Ok(self.stdin.get_or_init(|| bytes).clone())
+    }
+
+    /// Where we were called.
+    pub(crate) fn working_dir(&self) -> &Path {
+        &self.working_dir
     }
 
     /// Tells what is to be known before these services of a stack are run; fails when one cannot be.
@@ -253,10 +287,10 @@ fn read_stdin() -> Result<Vec<u8>> {
 }
 
 /// Notes what is in the files that services are given: a change of it is a change of the service.
-fn measure_files(stack: &mut Stack) {
+fn measure_files(stack: &mut Stack, source: &dyn Source) {
     for object in stack.configs.values_mut().chain(stack.secrets.values_mut()) {
         if let FileSource::File(path) = &object.source {
-            let content = std::fs::read(path).ok();
+            let content = source.read(path).ok();
             object.content_hash = content.map(|content| Digest::of(&content).to_string());
         }
     }

@@ -178,6 +178,11 @@ pub(crate) fn warn(message: &str, paint: Paint) {
     Terminal::say(&format!("{head} {message}"));
 }
 
+/// Says something that is no problem.
+pub(crate) fn note(message: &str) {
+    Terminal::say(&crate::ui::text::printable(message));
+}
+
 /// The supervisor went away in the middle. What was accepted is on disk.
 pub(crate) fn broken_off() -> Error {
     Error::new("the project's supervisor ended before the command was carried out")

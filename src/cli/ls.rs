@@ -11,6 +11,7 @@ use super::containers::{Listed, listed};
 use super::context::Context;
 use super::error::{Error, Result};
 use crate::engine::native::{observe, projects};
+use crate::instance::Record;
 use crate::plan::Observed;
 use crate::ui::Table;
 
@@ -38,6 +39,28 @@ struct Row {
     name: String,
     status: String,
     config_files: String,
+    /// Of one of several copies of a project.
+    #[serde(flatten)]
+    instance: Option<Copy>,
+}
+
+/// What a copy of a project is one of.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Copy {
+    instance: String,
+    instance_of: String,
+    directory: String,
+}
+
+impl From<Record> for Copy {
+    fn from(record: Record) -> Self {
+        Self {
+            instance: record.name,
+            instance_of: record.of,
+            directory: record.working_dir.display().to_string(),
+        }
+    }
 }
 
 impl Ls {
@@ -71,6 +94,7 @@ impl Ls {
                 .map(|file| file.display().to_string())
                 .collect();
             rows.push(Row {
+                instance: Record::read(&context.paths, &name)?.map(Copy::from),
                 name,
                 status: status(&list),
                 config_files: files.join(","),
@@ -101,13 +125,28 @@ impl Ls {
         } else if self.format == Format::Json {
             writeln!(out, "{}", json_line(&rows)?)?;
         } else if self.format.write_rows(rows, &[], out)? == Written::No {
-            let mut table = Table::new(&["NAME", "STATUS", "CONFIG FILES"]);
+            // Where there is no instance the table is Docker Compose's.
+            let instances = rows.iter().any(|row| row.instance.is_some());
+            let mut head = vec!["NAME", "STATUS", "CONFIG FILES"];
+            if instances {
+                head.extend(["INSTANCE OF", "DIRECTORY"]);
+            }
+            let mut table = Table::new(&head);
             for row in rows {
-                table.row(vec![
+                let mut cells = vec![
                     row.name.clone(),
                     row.status.clone(),
                     row.config_files.clone(),
-                ]);
+                ];
+                if instances {
+                    let copy = row.instance.as_ref();
+                    cells.push(
+                        copy.map(|copy| copy.instance_of.clone())
+                            .unwrap_or_default(),
+                    );
+                    cells.push(copy.map(|copy| copy.directory.clone()).unwrap_or_default());
+                }
+                table.row(cells);
             }
             table.write(out)?;
         }

@@ -35,6 +35,7 @@ mod image;
 mod image_phase;
 mod images;
 mod inspect;
+mod instances;
 mod kill;
 mod login;
 mod logout;

@@ -3,6 +3,7 @@
 use super::choice::nearest;
 use super::context::{Context, Warnings};
 use super::error::{Error, Result};
+use super::instances::{From, project_name};
 use crate::compose::Loaded;
 use crate::compose::model::{ServiceName, Stack};
 use crate::plan::Desired;
@@ -24,10 +25,15 @@ impl Project {
     pub(crate) fn find(context: &Context) -> Result<Self> {
         let files_given = !context.global.files.is_empty();
         let (name, loaded) = match &context.global.project_name {
-            Some(name) if !files_given => (checked(name)?, None),
+            Some(name) if !files_given => {
+                (project_name(context, checked(name)?, From::Flag)?, None)
+            }
             _ => match (context.load(Warnings::Hidden), context.given_name()) {
                 (Ok(loaded), _) => (loaded.stack.name.to_string(), Some(loaded)),
-                (Err(_), Some(name)) if !files_given => (checked(&name)?, None),
+                (Err(_), Some(name)) if !files_given => {
+                    let name = checked(&name)?;
+                    (project_name(context, name, From::Environment)?, None)
+                }
                 (Err(error), _) => return Err(error),
             },
         };

@@ -11,6 +11,7 @@ use super::drive::{drive_within, warn};
 use super::error::{Error, Result};
 use super::foreground::{self, Foreground};
 use super::image_phase::{Failures, Pull, Wanted, ensure};
+use super::instances;
 use super::plan;
 use super::project::{Dependencies, Selection, select};
 use super::up_choices::{selected, watched};
@@ -264,6 +265,8 @@ impl Shared {
             true => Dependencies::LeftOut,
             false => Dependencies::Included,
         };
+        let asked = (self.services.as_slice(), dependencies);
+        let loaded = &*instances::settle(context, loaded, asked, traits.dry_run)?;
         let mut selection = select(&loaded.stack, &self.services, dependencies)?;
         name_built(&mut selection.stack);
         context.review(loaded, &selection.stack, &selection.services)?;

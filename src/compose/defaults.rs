@@ -38,6 +38,34 @@ pub(super) fn fill(tree: &mut Node, project: &str) {
     }
 }
 
+/// Gives what the file names, and makes, a name of its own: containers, networks and volumes. What is
+/// external stays what it is. The containers that have another name now: service and old name.
+pub(super) fn own_names(tree: &mut Node, own: impl Fn(&str) -> String) -> Vec<(String, String)> {
+    let names = [
+        ("services", "container_name"),
+        ("networks", "name"),
+        ("volumes", "name"),
+    ];
+    let mut renamed = Vec::new();
+    for (kind, key) in names {
+        for (owner, entry) in entries(tree, kind) {
+            if entry.node.get("external").and_then(Node::as_bool) == Some(true) {
+                continue;
+            }
+            let given = child(&mut entry.node, key).map(|node| &mut node.value);
+            if let Some(Value::Text(name)) = given
+                && !name.is_empty()
+            {
+                let old = std::mem::replace(name, own(name));
+                if kind == "services" && old != *name {
+                    renamed.push((owner.clone(), old));
+                }
+            }
+        }
+    }
+    renamed
+}
+
 fn entries<'a>(tree: &'a mut Node, key: &str) -> impl Iterator<Item = (&'a String, &'a mut Entry)> {
     tree.as_map_mut()
         .and_then(|map| map.get_mut(key))

@@ -1,5 +1,6 @@
 //! The way from files to model, as numbered phases.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +10,11 @@ use indexmap::IndexMap;
 use super::concerns::{Concern, Part};
 use super::diagnostic::{Diagnostics, Location, Problems, Sources, Span};
 use super::layers::{Documents, Loader, Scope};
-use super::model::{FileObject, NetworkKey, ProjectName, ServiceName, Stack, VolumeKey};
+use super::model::{
+    FileObject, NetworkKey, ProjectName, ServiceName, ServiceNetwork, Stack, VolumeKey,
+};
 use super::paths::Bases;
+use super::project::instance::{self, Instance};
 use super::project::{self, Variables, display_path};
 use super::source::Source;
 use super::tree::{Map, Node, Value};
@@ -23,6 +27,12 @@ pub struct LoadOptions {
     pub files: Vec<PathBuf>,
     /// Project name (`-p`).
     pub project_name: Option<String>,
+    /// Which of several copies of the project (`--instance`) instead of `STACK_INSTANCE`; `auto` =
+    /// named after the directory, empty = none. A given project name counts as it is, unless the
+    /// instance is given too.
+    pub instance: Option<String>,
+    /// Variables that the program sets; the caller's own and those of files win over them.
+    pub variables: IndexMap<String, String>,
     /// Project directory (`--project-directory`); `None` = that of the first file.
     pub project_directory: Option<PathBuf>,
     /// Active profiles (`--profile`) instead of those of `COMPOSE_PROFILES`; `*` = all.
@@ -68,6 +78,8 @@ pub struct Loaded {
     pub warnings: Diagnostics,
     /// What is to be told before a part of it is run.
     pub concerns: Vec<Concern>,
+    /// Which copy of its project the stack is; `None` = the only one.
+    pub instance: Option<Instance>,
     /// Where each part was written.
     pub positions: Positions,
     /// Variables for interpolation besides the caller's, which win over them.
@@ -152,12 +164,14 @@ pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagno
             tree,
             variables,
             concerns,
+            instance,
             variable_places,
         }) if !failed => {
             let tree = Arc::new(tree);
             Ok(Loaded {
                 stack,
                 concerns,
+                instance,
                 positions: Positions {
                     sources: Arc::clone(&diagnostics.sources),
                     tree: Arc::clone(&tree),
@@ -178,6 +192,7 @@ struct Built {
     tree: Node,
     variables: Variables,
     concerns: Vec<Concern>,
+    instance: Option<Instance>,
     variable_places: HashMap<String, Span>,
 }
 
@@ -196,9 +211,24 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
         loader.problems,
     )?;
     drop(documents);
+    let place = (name.as_str(), files.directory.as_path());
+    let instance = which_instance(source, options, place, (&variables, loader.problems))?;
+    let name = instance.as_ref().map_or(name, Instance::project);
     variables.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
-    let lookup = |variable: &str| match variable {
-        "COMPOSE_PROJECT_NAME" => Some(name.clone()),
+    if let Some(instance) = &instance {
+        variables.insert(instance::VARIABLE.to_owned(), instance.name.clone());
+    }
+    for (variable, value) in &options.variables {
+        let new = || value.clone();
+        variables.entry(variable.clone()).or_insert_with(new);
+    }
+    let asked_for_instance = Cell::new(false);
+    let lookup = |variable: &str| match (variable, &instance) {
+        ("COMPOSE_PROJECT_NAME", _) => Some(name.clone()),
+        (instance::VARIABLE, Some(instance)) => {
+            asked_for_instance.set(true);
+            Some(instance.name.clone())
+        }
         _ => project::variable(source, &variables, variable),
     };
 
@@ -235,6 +265,12 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
     if !raw {
         defaults::complete(&mut tree);
     }
+    let renamed = match &instance {
+        Some(instance) => defaults::own_names(&mut tree, |name| {
+            instance::own_name(name, instance, asked_for_instance.get())
+        }),
+        None => Vec::new(),
+    };
     if !options.skip.normalization {
         defaults::fill(&mut tree, &name);
     }
@@ -262,6 +298,7 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
             tree,
             variables,
             concerns,
+            instance,
             variable_places: std::mem::take(&mut problems.variable_places),
         });
     }
@@ -280,6 +317,7 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
     if !options.skip.model {
         running::check(&tree, &mut concerns);
         fill_stack(&mut stack, &tree, &disabled, &mut concerns);
+        keep_reachable(&mut stack, renamed);
         if !options.skip.hashes {
             fill_hashes(&mut stack, &tree);
         }
@@ -289,8 +327,27 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
         tree,
         variables,
         concerns,
+        instance,
         variable_places: std::mem::take(&mut problems.variable_places),
     })
+}
+
+/// The copy of the project that the caller asks for: by the option, or by the variable where the
+/// project's name is not given.
+fn which_instance(
+    source: &dyn Source,
+    options: &LoadOptions,
+    place: (&str, &Path),
+    (variables, problems): (&Variables, &mut Problems),
+) -> Option<Option<Instance>> {
+    let text = match (&options.instance, &options.project_name) {
+        (Some(given), _) => given.clone(),
+        (None, Some(_)) => return Some(None),
+        (None, None) => {
+            project::variable(source, variables, instance::VARIABLE).unwrap_or_default()
+        }
+    };
+    instance::found(source, &text, place, problems).ok()
 }
 
 fn say_empty(paths: &[PathBuf], options: &LoadOptions, problems: &mut Problems) {
@@ -445,6 +502,21 @@ fn fill_stack(
             false => &mut stack.unused_volumes,
         };
         list.insert(key, volume);
+    }
+}
+
+/// Others of the project go on to reach a container by the name that the file gives it.
+fn keep_reachable(stack: &mut Stack, renamed: Vec<(String, String)>) {
+    for (service, old) in renamed {
+        let list = [&mut stack.services, &mut stack.disabled_services];
+        let found = list
+            .into_iter()
+            .find_map(|list| list.get_mut(service.as_str()));
+        if let Some(ServiceNetwork::Networks(networks)) = found.map(|found| &mut found.network) {
+            for attachment in networks.values_mut() {
+                attachment.aliases.push(old.clone());
+            }
+        }
     }
 }
 

@@ -61,6 +61,7 @@ mod vocabulary;
 pub use diagnostic::{Color, Diagnostic, Diagnostics, Level, Location};
 pub use json_schema::json_schema;
 pub use load::{LoadOptions, Loaded, Positions, Skip, load};
+pub use project::instance::{BadInstance, Instance, instance};
 
 /// Reads a size in bytes (`64m`, `1gb`); `None` = it is none.
 pub fn parse_bytes(text: &str) -> Option<u64> {

@@ -14,6 +14,7 @@ mod foreground;
 mod hands_stopped;
 mod harness;
 mod inside;
+mod instances;
 mod interrupted;
 mod lifecycle;
 mod network;

@@ -1,6 +1,7 @@
 //! Which files make the project, where it lies, what it is called, and its variables.
 
 mod files;
+pub(in crate::compose) mod instance;
 mod name;
 mod variables;
 
