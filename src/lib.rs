@@ -14,3 +14,4 @@ pub mod runtime;
 pub mod state;
 mod sys;
 pub mod ui;
+pub mod watch;
