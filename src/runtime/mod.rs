@@ -31,3 +31,4 @@ mod tests;
 pub(crate) use failure::StartError;
 pub(crate) use inside::root::{Missing, Root};
 pub(crate) use inside::rootfs::{layers_at, overlay_at};
+pub(crate) use inside::user;

@@ -17,6 +17,8 @@ mod debounce;
 mod interest;
 mod links;
 mod register;
+pub mod rules;
+pub mod sync;
 mod tree;
 mod watcher;
 

@@ -16,7 +16,7 @@ pub(crate) mod root;
 pub(crate) mod rootfs;
 mod sysctl;
 mod terminal;
-mod user;
+pub(crate) mod user;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
