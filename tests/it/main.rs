@@ -16,6 +16,7 @@ mod network;
 mod reading;
 mod real_programs;
 mod registries;
+mod scenarios;
 mod settings;
 mod shim;
 mod up_down;
