@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use tar::{Builder, EntryType};
 
@@ -119,8 +120,10 @@ pub(crate) fn install(root: &Path) {
     link_store(&kept("scenario-images", make), root);
 }
 
-/// Puts them into Docker's engine.
+/// Puts those that it does not have into Docker's engine.
 pub(crate) fn load_into_docker() {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock();
     for image in images() {
         let docker = std::env::var_os("DOCKER").expect("DOCKER names the program");
         let known = Command::new(&docker)

@@ -34,6 +34,7 @@ rules! {
     (r#"^time="[^"]*" level=(warning|error|fatal) msg="(.*)"$"#, "$1: $2"),
     (r#"\\""#, "\""),
     (r"\b[0-9a-f]{64}\b", "<id>"),
+    (r"\b[0-9a-f]{12}_", "<short id>_"),
     (r"\b[0-9a-f]{12}\b", "<short id>"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?(Z|[+-]\d\d:?\d\d))?( [A-Z]{3,4})?", "<time>"),
     (r"\bLess than a second( ago)?", "<while>"),
@@ -70,8 +71,7 @@ pub(super) fn stderr(text: &str, run: &Run) -> Vec<String> {
         .lines()
         .map(|text| line(text, run))
         .map(|text| text.trim().to_owned())
-        // Ours says that an error is one, and what to do about it.
-        .filter(|text| !text.is_empty() && !text.starts_with("help: "))
+        .filter(|text| !text.is_empty() && !is_decoration(text))
         .map(|text| match text.strip_prefix("error: ") {
             Some(rest) => rest.to_owned(),
             None => text,
@@ -80,4 +80,29 @@ pub(super) fn stderr(text: &str, run: &Run) -> Vec<String> {
     lines.sort();
     lines.dedup();
     lines
+}
+
+/// What stands around the words of an error of ours: the place in the file, help, usage.
+fn is_decoration(line: &str) -> bool {
+    const BEGINNINGS: &[&str] = &[
+        "help: ",
+        "= help: ",
+        "--> ",
+        "::: ",
+        "|",
+        "For more information",
+        "Usage: ",
+        "tip: ",
+        "[possible values: ",
+    ];
+    let is_source = || {
+        let number = line.split_once(" |").map(|(number, _)| number);
+        number.is_some_and(|number| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    BEGINNINGS
+        .iter()
+        .any(|beginning| line.starts_with(beginning))
+        || is_source()
 }

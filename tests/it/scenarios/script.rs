@@ -65,6 +65,25 @@ pub(super) fn parse(text: &str) -> Result<Vec<Step>, String> {
     }
 }
 
+/// The text without the marks of these steps.
+pub(super) fn unmark(text: &str, steps: &[usize]) -> String {
+    let mut kept = Vec::new();
+    let (mut mark, mut index) = (None, 0);
+    for line in text.lines() {
+        if line.trim().starts_with("differs:") {
+            mark = Some(line);
+            continue;
+        }
+        let is_step = !line.trim().is_empty() && !line.trim().starts_with('#');
+        if is_step {
+            kept.extend(mark.take().filter(|_| !steps.contains(&index)));
+            index += 1;
+        }
+        kept.push(line);
+    }
+    kept.join("\n") + "\n"
+}
+
 impl Step {
     /// The line that stands above its answer.
     pub(super) fn title(&self) -> String {

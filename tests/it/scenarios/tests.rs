@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use super::side::Stage;
 use super::transcript::{self, Answer};
-use super::verdict::{Expected, judge};
-use super::{Scenario, directory, not_yet, play, scenarios, script};
+use super::verdict::{Expected, Verdict, judge};
+use super::{Scenario, directory, forget, not_yet, play, scenarios, script};
 
 /// How many scenarios of a family are played at once: most of their time is waiting.
 const AT_ONCE: usize = 3;
@@ -67,9 +67,16 @@ fn replay(scenario: &Scenario) -> Vec<String> {
     };
     let given = play::play(&stage, &steps);
     drop(stage);
-    if std::env::var_os("STACK_UPDATE_SCENARIOS").is_some() {
-        update_ours(scenario, &steps, &given);
+    let verdict = judged(scenario, &steps, &given);
+    if std::env::var_os("STACK_UPDATE_SCENARIOS").is_none() {
+        return verdict.problems;
     }
+    let steps = update(scenario, steps, &verdict);
+    update_ours(scenario, &steps, &given);
+    judged(scenario, &steps, &given).problems
+}
+
+fn judged(scenario: &Scenario, steps: &[script::Step], given: &[Answer]) -> Verdict {
     let (docker, ours, not_yet) = (
         answers(scenario, "expected"),
         answers(scenario, "ours"),
@@ -80,7 +87,30 @@ fn replay(scenario: &Scenario) -> Vec<String> {
         ours: &ours,
         not_yet: &not_yet,
     };
-    judge(&scenario.name, &steps, &given, &expected)
+    judge(&scenario.name, steps, given, &expected)
+}
+
+/// Forgets what is no longer different: in `NOT_YET` and, as marks, in the scenario.
+fn update(
+    scenario: &Scenario,
+    mut steps: Vec<script::Step>,
+    verdict: &Verdict,
+) -> Vec<script::Step> {
+    if !verdict.stale.is_empty() {
+        forget(&verdict.stale);
+    }
+    if !verdict.unmarked.is_empty() {
+        for index in &verdict.unmarked {
+            steps[*index].differs = None;
+        }
+        let text = scenario.read("scenario").unwrap_or_default();
+        fs::write(
+            scenario.dir.join("scenario"),
+            script::unmark(&text, &verdict.unmarked),
+        )
+        .expect("a file");
+    }
+    steps
 }
 
 fn update_ours(scenario: &Scenario, steps: &[script::Step], given: &[Answer]) {
@@ -171,12 +201,13 @@ fn record() {
         std::env::var_os("SCENARIO").is_none() && std::env::var_os("RECORD_ALL").is_none();
     let mut list = scenarios();
     list.retain(|scenario| !missing_only || !scenario.dir.join("expected").exists());
-    crate::harness::load_into_docker();
     let jobs = std::env::var("JOBS")
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(2);
     let problems = for_each(list, jobs, |scenario| {
+        // A scenario may have removed some.
+        crate::harness::load_into_docker();
         let stage = Stage::docker(scenario);
         let given = play::play(&stage, &steps(scenario));
         drop(stage);

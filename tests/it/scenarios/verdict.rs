@@ -15,72 +15,80 @@ pub(super) struct Expected<'a> {
     pub(super) not_yet: &'a BTreeMap<String, String>,
 }
 
-/// What is wrong with the answers of a scenario: for people; nothing when all is as expected.
+/// What was found in the answers of a scenario.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// What is wrong, for people; nothing when all is as expected.
+    pub(super) problems: Vec<String>,
+    /// Places of `NOT_YET` that match by now.
+    pub(super) stale: Vec<String>,
+    /// Steps that are marked as different and are not.
+    pub(super) unmarked: Vec<usize>,
+}
+
+/// Holds the answers of a scenario against what is expected.
 pub(super) fn judge(
     name: &str,
     steps: &[Step],
     answers: &[Answer],
     expected: &Expected<'_>,
-) -> Vec<String> {
+) -> Verdict {
     let titles: Vec<_> = steps.iter().map(Step::title).collect();
     let recorded: Vec<_> = expected.docker.iter().map(|answer| &answer.title).collect();
+    let mut verdict = Verdict::default();
     if !titles.iter().eq(recorded) {
-        return vec![format!(
+        verdict.problems.push(format!(
             "{name}: `expected` is about other commands than `scenario`: run generate.sh {name}"
-        )];
+        ));
+        return verdict;
     }
-    let mut problems = Vec::new();
     let mut own = expected.ours.iter();
     let mut different = BTreeSet::new();
-    for (index, ((step, answer), docker)) in
-        steps.iter().zip(answers).zip(expected.docker).enumerate()
-    {
+    let all = steps.iter().zip(answers).zip(expected.docker).enumerate();
+    for (index, ((step, answer), docker)) in all {
+        let number = index + 1;
         let wanted = match step.differs {
+            None => docker,
             Some(_) if answer == docker => {
-                problems.push(format!(
-                    "{name}:{}: no longer differs; take the mark away: $ {}",
-                    index + 1,
+                verdict.unmarked.push(index);
+                verdict.problems.push(format!(
+                    "{name}:{number}: no longer differs; take the mark away: $ {}",
                     answer.title
                 ));
                 own.next();
                 continue;
             }
-            Some(_) => own.next().filter(|own| own.title == answer.title),
-            None => Some(docker),
-        };
-        let Some(wanted) = wanted else {
-            problems.push(format!(
-                "{name}:{}: `ours` has no answer to $ {}\n{}",
-                index + 1,
-                answer.title,
-                transcript::print([answer])
-            ));
-            continue;
+            Some(_) => match own.next().filter(|own| own.title == answer.title) {
+                Some(own) => own,
+                None => {
+                    let text = transcript::print([answer]);
+                    verdict
+                        .problems
+                        .push(format!("{name}:{number}: not in `ours`:\n{text}"));
+                    continue;
+                }
+            },
         };
         for part in parts(answer, wanted) {
-            let place = format!("{name}:{}:{part}", index + 1);
+            let place = format!("{name}:{number}:{part}");
             if !expected.not_yet.contains_key(&place) {
-                problems.push(format!("{place}\n{}", difference(part, answer, wanted)));
+                let text = difference(part, answer, wanted);
+                verdict.problems.push(format!("{place}\n{text}"));
             }
             different.insert(place);
         }
     }
-    problems.extend(stale(name, &different, expected.not_yet));
-    problems
-}
-
-/// Lines of the list that are no longer true.
-fn stale(
-    name: &str,
-    different: &BTreeSet<String>,
-    not_yet: &BTreeMap<String, String>,
-) -> Vec<String> {
     let of_this = |place: &&String| place.split(':').next() == Some(name);
-    let listed = not_yet.keys().filter(of_this);
-    listed
+    let listed = expected.not_yet.keys().filter(of_this);
+    verdict.stale = listed
         .filter(|place| !different.contains(*place))
-        .map(|place| format!("{place}: matches now; take it out of NOT_YET"))
-        .collect()
+        .cloned()
+        .collect();
+    let stale = verdict.stale.iter();
+    verdict
+        .problems
+        .extend(stale.map(|place| format!("{place}: matches now; take it out of NOT_YET")));
+    verdict
 }
 
 fn parts(answer: &Answer, wanted: &Answer) -> Vec<&'static str> {
