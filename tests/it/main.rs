@@ -22,6 +22,7 @@ mod reading;
 mod real_programs;
 mod registries;
 mod rolling;
+mod scenarios;
 mod settings;
 mod shim;
 mod up_down;

@@ -17,7 +17,7 @@ use super::root::applets;
 /// - `anonymous`: `seeded` with `VOLUME /data`.
 /// - `configured`: sets what an image can set.
 pub(crate) fn install(root: &Path) {
-    link_store(&kept(), root);
+    link_store(&kept("images", make), root);
 }
 
 /// Puts the images of `examples/images` into the store below `root`, instead of what is there.
@@ -45,7 +45,7 @@ pub(crate) fn install_examples(root: &Path) {
     link_store(&kept, root);
 }
 
-fn link_store(kept: &Path, root: &Path) {
+pub(super) fn link_store(kept: &Path, root: &Path) {
     link_tree(&kept.join("images"), &root.join("images"));
     // The layers themselves are only read: one link each.
     let layers = root.join("layers");
@@ -55,26 +55,30 @@ fn link_store(kept: &Path, root: &Path) {
     }
 }
 
-/// The store that the images were made in by this very program.
-fn kept() -> PathBuf {
+/// The store that images were made in by this very program.
+pub(super) fn kept(what: &str, make: impl Fn(&Path)) -> PathBuf {
     let program = fs::metadata(env!("CARGO_BIN_EXE_stack")).expect("the program");
     let own = fs::metadata(std::env::current_exe().expect("its path")).expect("this program");
     let key = [&program, &own].map(|file| format!("{:x}.{:x}", file.mtime(), file.mtime_nsec()));
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let kept = dir.join(format!("images-{}", key.join("-")));
+    let kept = dir.join(format!("{what}-{}", key.join("-")));
     if kept.exists() {
         return kept;
     }
     fs::create_dir_all(dir).expect("a directory");
-    let lock = File::create(dir.join("images.lock")).expect("a lock");
+    let lock = File::create(dir.join(format!("{what}.lock"))).expect("a lock");
     lock.lock().expect("the lock");
     if !kept.exists() {
         for entry in fs::read_dir(dir).expect("a directory").flatten() {
-            if entry.file_name().to_string_lossy().starts_with("images-") {
+            if entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with(&format!("{what}-"))
+            {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
-        let making = dir.join("images-new");
+        let making = dir.join(format!("{what}-new"));
         make(&making);
         fs::rename(&making, &kept).expect("a new name");
     }
@@ -105,7 +109,7 @@ fn make(root: &Path) {
 }
 
 /// Runs `stack image import` with an archive.
-fn import(root: &Path, archive: &[u8], arguments: &[&str]) {
+pub(super) fn import(root: &Path, archive: &[u8], arguments: &[&str]) {
     let (name, flags) = arguments.split_last().expect("a name");
     let mut child = Command::new(env!("CARGO_BIN_EXE_stack"))
         .env("STACK_ROOT", root)
@@ -167,7 +171,7 @@ pub(crate) fn busybox() -> Vec<u8> {
 }
 
 /// Files in `/data`.
-fn seed() -> Vec<u8> {
+pub(super) fn seed() -> Vec<u8> {
     let mut archive = Builder::new(Vec::new());
     append(
         &mut archive,
@@ -185,7 +189,7 @@ fn seed() -> Vec<u8> {
     archive.into_inner().expect("memory")
 }
 
-fn append(
+pub(super) fn append(
     archive: &mut Builder<Vec<u8>>,
     (path, kind): (&str, EntryType),
     (mode, owner): (u32, u64),

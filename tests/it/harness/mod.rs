@@ -8,6 +8,7 @@ pub(crate) mod machine;
 mod output;
 mod project;
 mod root;
+mod scenario_images;
 mod terminal;
 
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ pub(crate) use images::{busybox as busybox_archive, install, install_examples};
 pub(crate) use output::Output;
 pub(crate) use project::{Row, Running, Stack, signal_to, stack};
 pub(crate) use root::Root;
+pub(crate) use scenario_images::load_into_docker;
 pub(crate) use terminal::Terminal;
 
 /// Longer than anything takes on a machine that is busy with other tests.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::output::Output;
-use super::{Terminal, eventually, images, leaks, machine};
+use super::{Terminal, eventually, images, leaks, machine, scenario_images};
 
 /// Longer than any command takes: a command that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -73,21 +73,35 @@ impl Stack {
         if !machine::is_able(programs) {
             return None;
         }
+        let project = format!("t{:08x}", fastrand::u32(..));
+        let stack = Self::in_directory("files", project);
+        images::install(&stack.root());
+        stack.file("stack.yaml", text);
+        Some(stack)
+    }
+
+    /// A project that its directory names, with the images of the scenarios and no file yet.
+    pub(crate) fn for_scenario(project: &str) -> Option<Self> {
+        if !machine::is_able(&[]) {
+            return None;
+        }
+        let stack = Self::in_directory(project, project.to_owned());
+        scenario_images::install(&stack.root());
+        Some(stack)
+    }
+
+    fn in_directory(dir: &str, project: String) -> Self {
         machine::enter_own_network();
         let root = tempfile::Builder::new().prefix("stk").tempdir();
         let root = root.expect("a temporary directory");
-        let project = format!("t{:08x}", fastrand::u32(..));
-        let dir = root.path().join("files");
+        let dir = root.path().join(dir);
         fs::create_dir(&dir).expect("a directory");
-        let stack = Self {
+        Self {
             root,
             dir,
             project,
             env: Vec::new(),
-        };
-        images::install(&stack.root());
-        stack.file("stack.yaml", text);
-        Some(stack)
+        }
     }
 
     /// Replaces the images by those of `examples/images`.
