@@ -28,6 +28,7 @@ use crate::plan::{
     Cause, Desired, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure, Run, Step, Then,
     plan, policy_restarts,
 };
+use crate::state::journal::{Entry, note};
 use crate::state::records::{HealthState, HealthStatus};
 use crate::state::{Paths, StateError, read_json};
 
@@ -521,6 +522,7 @@ impl<E: Engine> Reconciler<E> {
         if let (true, Some(status)) = (changed, now) {
             tracing::info!(container = container.record.name, ?status, "health");
             let record = Arc::clone(&container.record);
+            note(&self.paths, &Entry::of(&record, health::action(status)));
             self.audience.health(&record, status);
         }
     }
