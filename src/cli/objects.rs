@@ -1,9 +1,8 @@
 //! What `network` and `volume` have in common.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-
 use super::context::Context;
 use super::error::{Error, Result};
+use super::prompt;
 use crate::engine::native::objects::{User, Users};
 use crate::engine::native::{observe, projects};
 
@@ -47,24 +46,11 @@ pub(super) fn refuse_used<'a>(
 
 /// Asks before something is removed; `--force` says yes.
 pub(super) fn confirm(force: bool, what: &str, command: &str) -> Result<()> {
-    if force {
+    let question = format!("{what}\nAre you sure you want to continue?");
+    if force || prompt::confirm(&question)? {
         return Ok(());
     }
-    let mut err = std::io::stderr().lock();
-    write!(err, "{what}\nAre you sure you want to continue? [y/N] ")?;
-    err.flush()?;
-    let mut answer = String::new();
-    // Nobody there is no yes.
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    if read.is_ok_and(|read| read == 0) || !std::io::stdin().is_terminal() {
-        writeln!(err)?;
-    }
-    match answer.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => {
-            Err(Error::new(format!("{command} has been cancelled")).hint("`--force` does not ask"))
-        }
-    }
+    Err(Error::new(format!("{command} has been cancelled")).hint("`--force` does not ask"))
 }
 
 /// Tells the failures of a command that works on several objects: one in full, of several a line each.

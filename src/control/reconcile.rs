@@ -511,6 +511,13 @@ impl<E: Engine> Reconciler<E> {
         if changed && now == Some(HealthStatus::Healthy) {
             container.status.ready_since = Some(Timestamp::now());
         }
+        // Before it is to be seen: whoever sees it finds it in the journal.
+        if let (true, Some(status)) = (changed, now) {
+            note(
+                &self.paths,
+                &Entry::of(&container.record, health::action(status)),
+            );
+        }
         if (changed || report.regular)
             && let Err(error) = self.engine.save_status(&report.id, &container.status)
         {
@@ -522,7 +529,6 @@ impl<E: Engine> Reconciler<E> {
         if let (true, Some(status)) = (changed, now) {
             tracing::info!(container = container.record.name, ?status, "health");
             let record = Arc::clone(&container.record);
-            note(&self.paths, &Entry::of(&record, health::action(status)));
             self.audience.health(&record, status);
         }
     }

@@ -262,7 +262,9 @@ fn events_tell_what_happened_to_containers() {
         .stack(&["exec", "-T", "web", "sh", "-c", "exit 3"])
         .fails_with(3);
     stack.stack(&["restart", "web"]).succeeds();
-    assert_eq!(actions(&stack, "job"), ["create", "start", "die"]);
+    eventually("the end of the job is told", || {
+        (actions(&stack, "job") == ["create", "start", "die"]).then_some(())
+    });
     assert_eq!(
         actions(&stack, "web"),
         [
