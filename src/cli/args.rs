@@ -8,9 +8,9 @@ use indexmap::IndexMap;
 use super::context::Context;
 use super::error::{Error, Result};
 use super::{
-    build, builder, completions, config, create, df, down, env, exec, image, images, inspect, kill,
-    login, logout, logs, ls, pause, plan, ps, pull, push, restart, rm, run, scale, schema, start,
-    stop, up, version, wait,
+    build, builder, completions, config, container, create, df, down, env, events, exec, image,
+    images, inspect, kill, login, logout, logs, ls, network, pause, plan, port, ps, pull, push,
+    restart, rm, run, scale, schema, start, stats, stop, top, up, version, volume, volumes, wait,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
@@ -113,6 +113,14 @@ pub(crate) enum Command {
     Ps(ps::Ps),
     /// Show the output of containers.
     Logs(logs::Logs),
+    /// Show what happens to containers, as it happens.
+    Events(events::Events),
+    /// Show where a port of a container is published.
+    Port(port::Port),
+    /// Show the processes of containers.
+    Top(top::Top),
+    /// Show what containers use of the machine.
+    Stats(stats::Stats),
     /// Run a program in a container that runs.
     Exec(exec::Exec),
     /// Run a program in a new container of a service.
@@ -164,7 +172,18 @@ pub(crate) enum Command {
     Builder(builder::Builder),
     /// Show what everything takes of the disk.
     Df(df::Df),
-    /// Show all that is known of containers, as JSON.
+    /// List the volumes of a project.
+    Volumes(volumes::Volumes),
+    /// Work with volumes.
+    #[command(subcommand)]
+    Volume(volume::Volume),
+    /// Work with networks.
+    #[command(subcommand)]
+    Network(network::Network),
+    /// Work with single containers of any project.
+    #[command(subcommand)]
+    Container(container::Container),
+    /// Show all that is known of containers, images, networks and volumes, as JSON.
     Inspect(inspect::Inspect),
     /// List projects.
     Ls(ls::Ls),
@@ -187,6 +206,10 @@ impl Command {
             Self::Down(down) => down.run(context),
             Self::Ps(ps) => ps.run(context),
             Self::Logs(logs) => logs.run(context),
+            Self::Events(events) => events.run(context),
+            Self::Port(port) => port.run(context),
+            Self::Top(top) => top.run(context),
+            Self::Stats(stats) => stats.run(context),
             Self::Exec(exec) => exec.run(context),
             Self::Run(run) => run.run(context),
             Self::Start(start) => start.run(context),
@@ -211,6 +234,10 @@ impl Command {
             Self::Image(image) => image.run(context),
             Self::Builder(builder) => builder.run(context),
             Self::Df(df) => df.run(context),
+            Self::Volumes(volumes) => volumes.run(context),
+            Self::Volume(volume) => volume.run(context),
+            Self::Network(network) => network.run(context),
+            Self::Container(container) => container.run(context),
             Self::Inspect(inspect) => inspect.run(context),
             Self::Ls(ls) => ls.run(context),
             Self::Schema => schema::run(),

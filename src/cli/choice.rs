@@ -1,5 +1,6 @@
 //! Values that several commands take.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::str::FromStr;
 use std::time::Duration;
@@ -59,6 +60,16 @@ impl Format {
         heads: &[(&str, &str)],
         out: &mut dyn Write,
     ) -> Result<Written> {
+        self.write_labelled(rows, (heads, &|_| None), out)
+    }
+
+    /// The same of rows with labels, which a template gets one by one: `{{.Label "name"}}`.
+    pub(crate) fn write_labelled<'a>(
+        &self,
+        rows: &[impl Serialize],
+        (heads, labels): (&[(&str, &str)], LabelsOf<'a, '_>),
+        out: &mut dyn Write,
+    ) -> Result<Written> {
         let template = match self {
             Self::Table => return Ok(Written::No),
             Self::Json => {
@@ -70,8 +81,11 @@ impl Format {
             Self::Template(template) | Self::TableOf(template) => template,
         };
         let mut table: Option<Table> = None;
-        for row in rows {
-            let row = to_value(row)?;
+        for (index, row) in rows.iter().enumerate() {
+            let mut row = to_value(row)?;
+            if let Some(labels) = labels(index) {
+                row["Label"] = to_value(labels)?;
+            }
             let text = render(template, &row)?;
             if matches!(self, Self::Template(_)) {
                 writeln!(out, "{text}")?;
@@ -90,6 +104,9 @@ impl Format {
         Ok(Written::Yes)
     }
 }
+
+/// The labels of the row with this index.
+pub(crate) type LabelsOf<'a, 'f> = &'f dyn Fn(usize) -> Option<&'a BTreeMap<String, String>>;
 
 /// Whether rows were written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,16 +128,24 @@ pub(crate) fn write_documents(
             return Ok(());
         }
         Some(Format::Table) | None => {
-            let text = serde_json::to_string_pretty(&Value::Array(documents))
-                .map_err(|error| Error::new("cannot write JSON").because(error))?;
-            writeln!(out, "{text}")?;
-            return Ok(());
+            return write_indented(&Value::Array(documents), out);
         }
     };
     for document in &documents {
         writeln!(out, "{}", render(template, document)?)?;
     }
     Ok(())
+}
+
+/// A document over several lines, with Docker's four blanks.
+fn write_indented(document: &Value, out: &mut dyn Write) -> Result<()> {
+    let form = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut text = Vec::new();
+    document
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut text, form))
+        .map_err(|error| Error::new("cannot write JSON").because(error))?;
+    text.push(b'\n');
+    Ok(out.write_all(&text)?)
 }
 
 /// A row as a template sees it.
@@ -228,6 +253,29 @@ mod tests {
             error.contains("there is no field `Id`; there are ID, ServiceName"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn templates_get_labels_one_by_one() {
+        let rows = [Row {
+            id: 1,
+            service_name: "web",
+        }];
+        let labels = [("my.own-label".to_owned(), "yes".to_owned())].into();
+        let written = |format: &str| {
+            let format: Format = format.parse().unwrap();
+            let mut out = Vec::new();
+            let of = |_| Some(&labels);
+            let written = format.write_labelled(&rows, (&[], &of), &mut out);
+            written.map_err(|error| error.to_string()).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written("{{.ID}} {{.Label \"my.own-label\"}}"), "1 yes\n");
+        assert_eq!(written("json"), "{\"ID\":1,\"ServiceName\":\"web\"}\n");
+        insta::assert_snapshot!(written("table {{.ID}}\\t{{.Label \"my.own-label\"}}"), @r"
+        ID        OWN LABEL
+        1         yes
+        ");
     }
 
     #[test]

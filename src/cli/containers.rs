@@ -201,20 +201,60 @@ impl Listed {
     }
 }
 
-/// Ports as Docker's listings have them: `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp`.
+/// Ports as Docker's listings have them, those that are only announced first:
+/// `9000-9001/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`.
 pub(crate) fn ports_text(listed: &Listed) -> String {
-    let mut parts = Vec::new();
-    for publisher in publishers(listed) {
-        let (target, protocol) = (publisher.target, publisher.protocol);
-        parts.push(match publisher.published {
-            0 => format!("{target}/{protocol}"),
-            port if publisher.url.contains(':') => {
-                format!("[{}]:{port}->{target}/{protocol}", publisher.url)
+    ports_line(&publishers(listed))
+}
+
+/// Neighbours that lead to the same number, or nowhere, are put together (Docker's rule).
+fn ports_line(publishers: &[Publisher]) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut mapped: Vec<String> = Vec::new();
+    // The runs that may still grow, in the order in which they began.
+    let mut runs: Vec<(&str, &str, u16, u16)> = Vec::new();
+    for publisher in publishers {
+        let (target, protocol) = (publisher.target, publisher.protocol.as_str());
+        if publisher.published != 0 && publisher.published != target {
+            mapped.push(format!("{}->{target}/{protocol}", publisher.host_port()));
+            continue;
+        }
+        let url = publisher.url.as_str();
+        match runs
+            .iter_mut()
+            .find(|run| (run.0, run.1) == (url, protocol))
+        {
+            None => runs.push((url, protocol, target, target)),
+            Some(run) if target == run.3 => {}
+            Some(run) if Some(target) == run.3.checked_add(1) => run.3 = target,
+            Some(run) => {
+                parts.push(run_text(*run));
+                (run.2, run.3) = (target, target);
             }
-            port => format!("{}:{port}->{target}/{protocol}", publisher.url),
-        });
+        }
     }
+    parts.extend(runs.into_iter().map(run_text));
+    parts.extend(mapped);
     parts.join(", ")
+}
+
+fn run_text((url, protocol, first, last): (&str, &str, u16, u16)) -> String {
+    let ports = match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    match url {
+        "" => format!("{ports}/{protocol}"),
+        url => format!("{}:{ports}->{ports}/{protocol}", bracketed(url)),
+    }
+}
+
+/// An address as it stands before a port.
+fn bracketed(url: &str) -> String {
+    match url.contains(':') {
+        true => format!("[{url}]"),
+        false => url.to_owned(),
+    }
 }
 
 /// One address that a port is published on; `published` is 0 for a port that is only announced.
@@ -228,6 +268,13 @@ pub(crate) struct Publisher {
     pub(crate) url: String,
     /// Port on the host.
     pub(crate) published: u16,
+}
+
+impl Publisher {
+    /// `0.0.0.0:8080`, `[::]:8080`; `:0` for a port that is only announced.
+    pub(crate) fn host_port(&self) -> String {
+        format!("{}:{}", bracketed(&self.url), self.published)
+    }
 }
 
 /// The ports of a container, one entry for each address; announced ones too.
@@ -246,7 +293,8 @@ pub(crate) fn publishers(listed: &Listed) -> Vec<Publisher> {
         }));
     }
     if listed.container.is_up() {
-        for expose in &listed.record().template.expose {
+        let record = listed.record();
+        for expose in record.template.expose.iter().chain(&record.exposed) {
             let (range, protocol) = expose.split_once('/').unwrap_or((expose, "tcp"));
             for target in port_range(range) {
                 let known = publishers.iter().any(|publisher: &Publisher| {
@@ -371,6 +419,7 @@ pub(crate) mod tests {
             stop_signal: 15,
             stop_grace: Duration::from_secs(10),
             networks: Vec::new(),
+            exposed: Vec::new(),
         };
         ObservedContainer {
             record: Arc::new(record),
@@ -463,10 +512,48 @@ pub(crate) mod tests {
         let listed = one(container("web", 1, running()), State::Running);
         assert_eq!(
             ports_text(&listed),
-            "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp"
+            "9000/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp"
         );
         let listed = one(container("web", 1, exited(0)), State::Exited);
         assert_eq!(ports_text(&listed), "");
+    }
+
+    #[test]
+    fn neighbouring_ports_are_put_together() {
+        let publisher = |(target, url, published): (u16, &str, u16)| Publisher {
+            target,
+            protocol: "tcp".to_owned(),
+            url: url.to_owned(),
+            published,
+        };
+        for (ports, line) in [
+            (&[][..], ""),
+            (
+                &[(80, "", 0), (443, "", 0), (8080, "", 0)],
+                "80/tcp, 443/tcp, 8080/tcp",
+            ),
+            (&[(80, "", 0), (81, "", 0), (82, "", 0)], "80-82/tcp"),
+            (
+                &[
+                    (80, "0.0.0.0", 80),
+                    (80, "::", 80),
+                    (81, "0.0.0.0", 81),
+                    (81, "::", 81),
+                ],
+                "0.0.0.0:80-81->80-81/tcp, [::]:80-81->80-81/tcp",
+            ),
+            (
+                &[(80, "0.0.0.0", 8080), (81, "0.0.0.0", 8081)],
+                "0.0.0.0:8080->80/tcp, 0.0.0.0:8081->81/tcp",
+            ),
+            (
+                &[(80, "::1", 8080), (443, "", 0)],
+                "443/tcp, [::1]:8080->80/tcp",
+            ),
+        ] {
+            let publishers: Vec<Publisher> = ports.iter().copied().map(publisher).collect();
+            assert_eq!(ports_line(&publishers), line);
+        }
     }
 
     #[test]

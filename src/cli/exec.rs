@@ -20,6 +20,7 @@ use crate::runtime::bundle::{Bundle, ShimConfig};
 use crate::runtime::client::{ClientError, Exec as Program, ExecStdio, exec};
 use crate::runtime::protocol::{ExecRequest, TerminalSize};
 use crate::runtime::spec::{Settings, default_spec};
+use crate::state::journal::{Entry, note};
 use crate::state::read_json;
 use crate::ui::raw_mode::{RawMode, window_size};
 
@@ -83,11 +84,14 @@ impl Exec {
             !self.no_tty && !self.detach && io::stdin().is_terminal() && io::stdout().is_terminal();
         let request = self.request(context, &container, has_terminal)?;
         let socket = context.paths.shim_socket(id);
-        match (self.detach, has_terminal) {
-            (true, _) => detached(&socket, request),
+        let journal = Told::begin(context, &container, &self.command);
+        let result = match (self.detach, has_terminal) {
+            (true, _) => return detached(&socket, request),
             (_, true) => on_terminal(&socket, request),
             (_, false) => on_streams(&socket, request),
-        }
+        };
+        journal.end(&result);
+        result
     }
 
     /// The container: the one with the number, else the first that runs.
@@ -181,6 +185,46 @@ impl Exec {
         merged_environment(env, &self.env, has_terminal, |name| {
             std::env::var(name).ok()
         })
+    }
+}
+
+/// What the journal hears of a program that is run in a container.
+struct Told<'a> {
+    context: &'a Context,
+    container: &'a ObservedContainer,
+    id: String,
+}
+
+impl<'a> Told<'a> {
+    fn begin(context: &'a Context, container: &'a ObservedContainer, command: &[String]) -> Self {
+        let told = Self {
+            context,
+            container,
+            id: (0..4)
+                .map(|_| format!("{:016x}", fastrand::u64(..)))
+                .collect(),
+        };
+        // Docker: the program, a blank, its arguments.
+        let (program, arguments) = command
+            .split_first()
+            .map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+        let text = format!("{program} {}", arguments.join(" "));
+        told.note(format!("exec_create: {text}"), None);
+        told.note(format!("exec_start: {text}"), None);
+        told
+    }
+
+    fn end(&self, result: &Result<()>) {
+        let code = result.as_ref().err().map_or(0, Error::exit_code);
+        self.note("exec_die".to_owned(), Some(code));
+    }
+
+    fn note(&self, action: String, code: Option<u8>) {
+        let mut entry = Entry::of(&self.container.record, action).with("execID", &self.id);
+        if let Some(code) = code {
+            entry = entry.with("exitCode", code);
+        }
+        note(&self.context.paths, &entry);
     }
 }
 

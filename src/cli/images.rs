@@ -16,7 +16,7 @@ use crate::engine::native::observe;
 use crate::image::{Digest, Image, ImageStore, InUse, Reference};
 use crate::runtime::bundle::{Bundle, ShimConfig};
 use crate::state::read_json;
-use crate::ui::{Table, words};
+use crate::ui::{Spacing, Table, words};
 
 /// Flags of `images`.
 #[derive(Debug, Args)]
@@ -97,7 +97,7 @@ impl Images {
                 "SIZE",
                 "CREATED",
             ];
-            let mut table = Table::new(&head);
+            let mut table = Table::new(&head).spaced(Spacing::WIDE);
             for row in rows {
                 table.row(vec![
                     row.container_name.clone(),

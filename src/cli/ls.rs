@@ -13,7 +13,7 @@ use super::error::{Error, Result};
 use crate::engine::native::{observe, projects};
 use crate::instance::Record;
 use crate::plan::Observed;
-use crate::ui::Table;
+use crate::ui::{Spacing, Table};
 
 /// Flags of `ls`.
 #[derive(Debug, Args)]
@@ -83,9 +83,10 @@ impl Ls {
                 continue;
             }
             let desired = context.desired(&name)?;
-            let list = listed(&observed, desired.as_ref());
-            let runs = list.iter().any(|listed| listed.state.is_active());
-            if list.is_empty() || !(runs || self.all) {
+            let mut list = listed(&observed, desired.as_ref());
+            // Docker Compose counts what it lists.
+            list.retain(|listed| self.all || listed.state.is_active());
+            if list.is_empty() {
                 continue;
             }
             let files: Vec<String> = desired
@@ -131,7 +132,7 @@ impl Ls {
             if instances {
                 head.extend(["INSTANCE OF", "DIRECTORY"]);
             }
-            let mut table = Table::new(&head);
+            let mut table = Table::new(&head).spaced(Spacing::WIDE);
             for row in rows {
                 let mut cells = vec![
                     row.name.clone(),

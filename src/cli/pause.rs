@@ -10,6 +10,7 @@ use super::context::Context;
 use super::error::{Error, Result};
 use super::project::Project;
 use crate::plan::Phase;
+use crate::state::journal::{Entry, note};
 
 /// Flags of `pause`.
 #[derive(Debug, Args)]
@@ -72,8 +73,14 @@ fn change(context: &Context, names: &[String], to: To) -> Result<()> {
         });
         let name = &container.record.name;
         match (result, to) {
-            (Ok(()), To::Frozen) => progress.note(&format!("Container {name} Paused")),
-            (Ok(()), To::Thawed) => progress.note(&format!("Container {name} Unpaused")),
+            (Ok(()), To::Frozen) => {
+                note(&context.paths, &Entry::of(&container.record, "pause"));
+                progress.note(&format!("Container {name} Paused"));
+            }
+            (Ok(()), To::Thawed) => {
+                note(&context.paths, &Entry::of(&container.record, "unpause"));
+                progress.note(&format!("Container {name} Unpaused"));
+            }
             (Err(error), _) => errors.push(format!("container {name}: {error}")),
         }
     }

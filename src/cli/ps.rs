@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -37,8 +38,8 @@ pub(crate) struct Ps {
     #[arg(long, value_name = "FILTER")]
     filter: Vec<String>,
     /// Form of the list: `table`, `json`, a Go template, or `table` and a Go template.
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    format: Format,
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
     /// Do not shorten ids and commands.
     #[arg(long)]
     no_trunc: bool,
@@ -69,9 +70,9 @@ impl Ps {
         let mut list = containers::list(context, &project.name)?;
         list.retain(|listed| {
             let record = listed.record();
-            let by_state = match states.is_empty() {
-                true => self.all || listed.state.is_active(),
-                false => states.contains(&listed.state),
+            let by_state = match &states {
+                None => self.all || listed.state.is_active(),
+                Some(states) => states.contains(&listed.state),
             };
             by_state
                 && (services.is_empty() || services.contains(&record.service))
@@ -79,34 +80,49 @@ impl Ps {
                 && (self.orphans || known(&record.service))
         });
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-        self.print(&list, Timestamp::now(), &mut out)?;
+        let format = match &self.format {
+            Some(format) => format.clone(),
+            None => usual_format(context),
+        };
+        self.print(&list, (&format, Timestamp::now()), &mut out)?;
         Ok(out.flush()?)
     }
 
-    /// The states asked for; none = what `--all` says.
-    fn states(&self) -> Result<Vec<State>> {
+    /// The states asked for; `None` = what `--all` says.
+    fn states(&self) -> Result<Option<Vec<State>>> {
         let mut texts = self.status.clone();
         for filter in &self.filter {
-            match filter.split_once('=') {
-                Some(("status", state)) => texts.push(state.to_owned()),
-                _ => {
-                    return Err(Error::new(format!("`{filter}` is no filter"))
-                        .hint("the only one is `status=STATE`"));
+            let error = match filter.split_once('=') {
+                Some(("status", state)) => {
+                    texts.push(state.to_owned());
+                    continue;
                 }
-            }
+                Some((key, _)) => Error::new(format!("unknown filter {key}")),
+                None => Error::new("arguments to --filter should be in form KEY=VAL"),
+            };
+            return Err(error.hint("the only one is `status=STATE`"));
         }
-        let states = texts.iter().map(|text| {
+        if texts.is_empty() {
+            return Ok(None);
+        }
+        let mut states = Vec::new();
+        for text in texts.iter().filter(|text| *text != REMOVING) {
             let state = State::ALL.into_iter().find(|state| state.word() == text);
-            state.ok_or_else(|| {
+            states.push(state.ok_or_else(|| {
                 let words = State::ALL.map(State::word).join(", ");
                 Error::new(format!("`{text}` is no state of a container"))
                     .hint(format!("the states are {words}"))
-            })
-        });
-        states.collect()
+            })?);
+        }
+        Ok(Some(states))
     }
 
-    fn print(&self, list: &[Listed], now: Timestamp, out: &mut dyn Write) -> Result<()> {
+    fn print(
+        &self,
+        list: &[Listed],
+        (format, now): (&Format, Timestamp),
+        out: &mut dyn Write,
+    ) -> Result<()> {
         if self.quiet {
             for listed in list {
                 writeln!(out, "{}", listed.record().id)?;
@@ -119,9 +135,10 @@ impl Ps {
             for name in names {
                 writeln!(out, "{name}")?;
             }
-        } else if self.format != Format::Table {
+        } else if *format != Format::Table {
             let rows: Vec<Row> = list.iter().map(|listed| self.row(listed, now)).collect();
-            self.format.write_rows(&rows, &HEADS, out)?;
+            let labels = |index: usize| list.get(index).map(|one: &Listed| &one.record().labels);
+            format.write_labelled(&rows, (&HEADS, &labels), out)?;
         } else {
             let head = [
                 "NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS",
@@ -199,6 +216,25 @@ impl Ps {
     }
 }
 
+/// The form of the list where none is asked for: `psFormat` of Docker's configuration, as Docker
+/// Compose has it. One that cannot be read is none.
+fn usual_format(context: &Context) -> Format {
+    let home = || Some(format!("{}/.docker", context.env("HOME")?));
+    let dir = context.env("DOCKER_CONFIG").or_else(home);
+    let file = dir.and_then(|dir| std::fs::read(Path::new(&dir).join("config.json")).ok());
+    let config: Option<serde_json::Value> =
+        file.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let format = config
+        .as_ref()
+        .and_then(|config| config["psFormat"].as_str());
+    format
+        .and_then(|format| format.parse().ok())
+        .unwrap_or_default()
+}
+
+/// A state of Docker's that nothing is seen in here: a container goes at once.
+const REMOVING: &str = "removing";
+
 /// Columns whose heads are not their names.
 const HEADS: [(&str, &str); 3] = [
     ("ID", "CONTAINER ID"),
@@ -244,7 +280,7 @@ struct PublisherRow {
 }
 
 /// A mount in a list: a volume by its name, others by their path on the host.
-fn mount_text(mount: &crate::state::records::MountRecord) -> String {
+pub(super) fn mount_text(mount: &crate::state::records::MountRecord) -> String {
     match mount.name.is_empty() {
         true => mount.source.display().to_string(),
         false => mount.name.clone(),
@@ -252,7 +288,7 @@ fn mount_text(mount: &crate::state::records::MountRecord) -> String {
 }
 
 /// Program and arguments in quotes, twenty characters of them unless asked for all.
-fn command_text(command: &[String], whole: bool) -> String {
+pub(super) fn command_text(command: &[String], whole: bool) -> String {
     const SHOWN: usize = 20;
     let text = command.join(" ");
     let text = match whole || text.chars().count() <= SHOWN {
@@ -292,7 +328,9 @@ mod tests {
             },
         ];
         let mut out = Vec::new();
-        ps(flags).print(&list, at(65), &mut out).unwrap();
+        let ps = ps(flags);
+        let format = ps.format.clone().unwrap_or_default();
+        ps.print(&list, (&format, at(65)), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -300,7 +338,7 @@ mod tests {
     fn the_table_has_docker_compose_s_columns() {
         insta::assert_snapshot!(printed(&[]), @r#"
         NAME         IMAGE     COMMAND                  SERVICE   CREATED              STATUS                      PORTS
-        shop-web-1   nginx:1   "nginx -g daemon off;"   web       About a minute ago   Up About a minute           0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp
+        shop-web-1   nginx:1   "nginx -g daemon off;"   web       About a minute ago   Up About a minute           9000/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp
         shop-job-1   nginx:1   "nginx -g daemon off;"   job       About a minute ago   Exited (3) 55 seconds ago  
         "#);
         assert_eq!(printed(&["--services"]), "job\nweb\n");
@@ -312,7 +350,7 @@ mod tests {
     fn json_has_docker_compose_s_fields() {
         let text = printed(&["--format", "json"]);
         let first = text.lines().next().unwrap();
-        insta::assert_snapshot!(first, @r#"{"Command":"\"nginx -g daemon off;\"","CreatedAt":"2023-11-14 22:13:20 +0000 UTC","ExitCode":0,"Health":"","ID":"000000000000","Image":"nginx:1","Labels":"","LocalVolumes":"0","Mounts":"","Name":"shop-web-1","Names":"shop-web-1","Networks":"","Ports":"0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp","Project":"shop","Publishers":[{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"","TargetPort":9000,"PublishedPort":0,"Protocol":"tcp"}],"RunningFor":"About a minute ago","Service":"web","Size":"0B","State":"running","Status":"Up About a minute"}"#);
+        insta::assert_snapshot!(first, @r#"{"Command":"\"nginx -g daemon off;\"","CreatedAt":"2023-11-14 22:13:20 +0000 UTC","ExitCode":0,"Health":"","ID":"000000000000","Image":"nginx:1","Labels":"","LocalVolumes":"0","Mounts":"","Name":"shop-web-1","Names":"shop-web-1","Networks":"","Ports":"9000/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp","Project":"shop","Publishers":[{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"","TargetPort":9000,"PublishedPort":0,"Protocol":"tcp"}],"RunningFor":"About a minute ago","Service":"web","Size":"0B","State":"running","Status":"Up About a minute"}"#);
         let second: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
         assert_eq!(second["ExitCode"], 3);
         assert_eq!(second["State"], "exited");
@@ -321,7 +359,13 @@ mod tests {
     #[test]
     fn states_are_checked() {
         let states = ps(&["--status", "exited", "--filter", "status=running"]).states();
-        assert_eq!(states.unwrap(), [State::Exited, State::Running]);
+        let expected = vec![State::Exited, State::Running];
+        assert_eq!(states.unwrap(), Some(expected));
+        assert_eq!(ps(&["-a"]).states().unwrap(), None);
+        assert_eq!(
+            ps(&["--status", "removing"]).states().unwrap(),
+            Some(Vec::new())
+        );
         assert!(ps(&["--status", "gone"]).states().is_err());
         assert!(ps(&["--filter", "name=x"]).states().is_err());
     }

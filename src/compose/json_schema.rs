@@ -37,7 +37,10 @@ pub fn json_schema() -> String {
         Value::Object(definitions.into_iter().collect()),
     );
     // A value of this kind is always writable.
-    serde_json::to_string_pretty(&Value::Object(whole)).unwrap_or_default() + "\n"
+    // In an order of its own: a key that moves in the table is no change of the file.
+    let mut whole = Value::Object(whole);
+    whole.sort_all_objects();
+    serde_json::to_string_pretty(&whole).unwrap_or_default() + "\n"
 }
 
 /// Text that holds a variable: `${NAME}` or `$NAME`.

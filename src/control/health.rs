@@ -82,6 +82,15 @@ pub(super) fn initial() -> HealthState {
     }
 }
 
+/// What the journal calls a change to this.
+pub(super) fn action(status: HealthStatus) -> &'static str {
+    match status {
+        HealthStatus::Starting => "health_status: starting",
+        HealthStatus::Healthy => "health_status: healthy",
+        HealthStatus::Unhealthy => "health_status: unhealthy",
+    }
+}
+
 /// Time between probes once they are regular.
 fn regular_interval(check: &HealthRecord, elapsed: Duration) -> Duration {
     if elapsed < check.start_period {

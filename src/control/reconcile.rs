@@ -28,6 +28,7 @@ use crate::plan::{
     Cause, Desired, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure, Run, Step, Then,
     plan, policy_restarts,
 };
+use crate::state::journal::{Entry, note};
 use crate::state::records::{HealthState, HealthStatus};
 use crate::state::{Paths, StateError, read_json};
 
@@ -509,6 +510,13 @@ impl<E: Engine> Reconciler<E> {
         let changed = before != now;
         if changed && now == Some(HealthStatus::Healthy) {
             container.status.ready_since = Some(Timestamp::now());
+        }
+        // Before it is to be seen: whoever sees it finds it in the journal.
+        if let (true, Some(status)) = (changed, now) {
+            note(
+                &self.paths,
+                &Entry::of(&container.record, health::action(status)),
+            );
         }
         if (changed || report.regular)
             && let Err(error) = self.engine.save_status(&report.id, &container.status)

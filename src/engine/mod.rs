@@ -69,6 +69,10 @@ pub trait Engine: Send + Sync + 'static {
     /// a published port). Said before [`Engine::observe`] and at every change.
     fn heed(&self, _desired: &Desired) {}
 
+    /// Networks and volumes that are there now, into `observed`: people make and remove them beside
+    /// us.
+    fn look_at_objects(&self, observed: &mut Observed) -> Result<(), EngineError>;
+
     /// Looks at one container.
     fn look(&self, id: &str) -> Result<Option<ObservedContainer>, EngineError>;
 

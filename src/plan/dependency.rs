@@ -105,8 +105,7 @@ pub fn readiness(
         }
         if resource.external {
             let Resource { kind, name, .. } = resource;
-            let message = format!("{kind} {name} is declared as external, but does not exist");
-            return DependencyState::Failed(message);
+            return DependencyState::Failed(missing_external(kind, name));
         }
         verdict = DependencyState::Pending;
     }
@@ -126,6 +125,15 @@ pub fn readiness(
         }
     }
     verdict
+}
+
+/// What is said of an external network or volume that is not there, in Docker Compose's words.
+pub(super) fn missing_external(kind: &str, name: &str) -> String {
+    let what = match kind {
+        "volume" => format!("external volume {name:?} not found"),
+        kind => format!("{kind} {name} declared as external, but could not be found"),
+    };
+    format!("{what}; make it with `stack {kind} create {name}`")
 }
 
 /// A network or volume.

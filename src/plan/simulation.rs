@@ -274,6 +274,7 @@ impl Machine {
             stop_signal: 15,
             stop_grace: Duration::from_secs(1),
             networks: Vec::new(),
+            exposed: Vec::new(),
         };
         let container = ObservedContainer {
             record: Arc::new(record),

@@ -105,6 +105,7 @@ impl World {
             stop_signal: 15,
             stop_grace: Duration::from_secs(10),
             networks: Vec::new(),
+            exposed: Vec::new(),
         };
         let mut container = ObservedContainer {
             record: Arc::new(record),
@@ -676,7 +677,7 @@ fn a_missing_external_network_fails_only_its_services() {
     assert_snapshot!(world.plan(), @"
       1. create container shop-web-1: it does not exist
       2. start container shop-web-1: it does not exist [after 1]
-      ! other: network shared is declared as external, but does not exist
+      ! other: network shared declared as external, but could not be found; make it with `stack network create shared`
     ");
 }
 

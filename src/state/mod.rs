@@ -1,7 +1,7 @@
 //! Where everything lies on disk, how it is written, and who may write it.
 //!
 //! Owns the folder layout, atomic replacement, locks and the records of containers, networks,
-//! volumes and projects. Decides nothing.
+//! volumes and projects, and the journal of what happened. Decides nothing.
 //!
 //! ```text
 //! <root>/images/ layers/            the image store's own
@@ -9,6 +9,7 @@
 //!        networks/<name>/           network.json, leases/<address> (content: container id)
 //!        projects/<name>/           desired.json, logs/<service>.<n>/
 //!        containers/<id>/           container.json, status.json and the runtime's bundle
+//!        events/                    the journal of what happened to containers
 //! <run>/projects/<name>/            lock, api.sock, supervisor.log
 //!       shims/<id>.sock
 //! ```
@@ -17,6 +18,7 @@
 //! `rename`; nobody ever sees half of either.
 
 mod files;
+pub mod journal;
 mod lock;
 mod paths;
 pub mod records;

@@ -85,6 +85,11 @@ impl Paths {
         self.networks().join(name)
     }
 
+    /// The journal of what happened to containers.
+    pub fn events(&self) -> PathBuf {
+        self.root.join("events")
+    }
+
     /// All projects.
     pub fn projects(&self) -> PathBuf {
         self.root.join("projects")

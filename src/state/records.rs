@@ -56,6 +56,9 @@ pub struct ContainerRecord {
     pub stop_grace: Duration,
     /// Full names of its networks, in the order of connection, with what it asks of each.
     pub networks: Vec<NetworkRequest>,
+    /// Ports that the image announces (`80/tcp`).
+    #[serde(default)]
+    pub exposed: Vec<String>,
 }
 
 /// One mount, as listings show it.
@@ -127,6 +130,8 @@ pub struct ContainerStatus {
     pub endpoints: Vec<EndpointRecord>,
     /// Its published ports while it runs.
     pub ports: Vec<PortRecord>,
+    /// The end that was last written into the journal.
+    pub told_end: Option<Timestamp>,
     /// The addresses of its last run: it gets them again when they are free.
     pub last_addresses: Vec<IpAddr>,
 }
@@ -220,6 +225,12 @@ pub struct NetworkRecord {
     pub subnets: Vec<SubnetRecord>,
     /// No way out of it.
     pub internal: bool,
+    /// Containers of others may join it; they always may.
+    #[serde(default)]
+    pub attachable: bool,
+    /// Options of its driver, as they were given.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
     /// Largest packet.
     pub mtu: u32,
     /// All labels, ours included.

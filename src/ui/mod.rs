@@ -19,6 +19,6 @@ pub(crate) mod words;
 
 pub(crate) use log_view::{LogOptions, LogView};
 pub(crate) use progress::{Progress, ProgressMode};
-pub(crate) use table::Table;
+pub(crate) use table::{Spacing, Table};
 pub(crate) use template::{Template, TemplateError};
 pub(crate) use terminal::{Ansi, Paint, Style, Terminal};

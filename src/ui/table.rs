@@ -1,16 +1,36 @@
-//! Tables as Docker prints them: columns of at least ten characters, three spaces apart.
+//! Tables as Docker prints them: columns of a least width, some spaces apart.
 
 use std::io::{self, Write};
 
 use super::text::{one_line, width};
 
-const MIN_WIDTH: usize = 10;
-const PADDING: usize = 3;
+/// How wide the columns of a table are at least, and how far apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spacing {
+    least: usize,
+    apart: usize,
+}
+
+impl Spacing {
+    /// Docker's lists of objects.
+    pub(crate) const LIST: Self = Self {
+        least: 10,
+        apart: 3,
+    };
+    /// Docker Compose's lists of projects and of images.
+    pub(crate) const WIDE: Self = Self {
+        least: 20,
+        apart: 3,
+    };
+    /// Docker Compose's list of processes.
+    pub(crate) const NARROW: Self = Self { least: 4, apart: 2 };
+}
 
 /// A table that is being filled.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
+    spacing: Spacing,
 }
 
 impl Table {
@@ -18,7 +38,14 @@ impl Table {
     pub(crate) fn new(head: &[&str]) -> Self {
         Self {
             rows: vec![head.iter().map(|cell| (*cell).to_owned()).collect()],
+            spacing: Spacing::LIST,
         }
+    }
+
+    /// The same with columns spaced like this.
+    pub(crate) fn spaced(mut self, spacing: Spacing) -> Self {
+        self.spacing = spacing;
+        self
     }
 
     /// Adds a row.
@@ -38,7 +65,7 @@ impl Table {
             .map(|column| {
                 let widest = self.rows.iter().filter_map(|row| row.get(column));
                 let widest = widest.map(|cell| width(cell)).max().unwrap_or(0);
-                (widest + PADDING).max(MIN_WIDTH)
+                (widest + self.spacing.apart).max(self.spacing.least)
             })
             .collect();
         let mut line = String::new();
@@ -77,6 +104,14 @@ mod tests {
         NAME..............IMAGE.....PORTS
         shop-web-1........nginx.....0.0.0.0:80->80/tcp
         shop-database-1...a.b.......
+        ");
+        let mut out = Vec::new();
+        let mut processes = Table::new(&["#", "PID", "CMD"]).spaced(Spacing::NARROW);
+        processes.row(vec!["1".into(), "12".into(), "nginx".into()]);
+        processes.write(&mut out).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap().replace(' ', "."), @r"
+        #...PID..CMD
+        1...12...nginx
         ");
     }
 }

@@ -68,6 +68,29 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{text}{}", UNITS[unit])
 }
 
+/// A number of bytes with four significant digits and binary units (`1.172MiB`), as Docker's
+/// statistics have memory.
+pub(crate) fn binary_size(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    #[expect(clippy::cast_precision_loss, reason = "only four digits are shown")]
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    // 1023.96 has four digits before the point, as 1000 has.
+    let digits = [10.0, 100.0, 1000.0]
+        .iter()
+        .filter(|limit| value < **limit)
+        .count();
+    let mut text = format!("{value:.digits$}");
+    if text.contains('.') {
+        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+    }
+    format!("{text}{}", UNITS[unit])
+}
+
 /// Seconds with one digit, for the end of a line of progress (`0.3s`).
 pub(crate) fn short_seconds(duration: Duration) -> String {
     format!("{:.1}s", duration.as_secs_f64())
@@ -127,6 +150,20 @@ mod tests {
             (u64::MAX, "18.4EB"),
         ] {
             assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn binary_sizes_have_four_digits() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (672 << 10, "672KiB"),
+            (1_228_800, "1.172MiB"),
+            (25_275_949_056, "23.54GiB"),
+            (104_857, "102.4KiB"),
+        ] {
+            assert_eq!(binary_size(bytes), text);
         }
     }
 }

@@ -50,7 +50,8 @@ impl Inspect {
     }
 }
 
-fn document(image: &Image) -> Value {
+/// The document about one image.
+pub(in crate::cli) fn document(image: &Image) -> Value {
     let config = &image.config;
     let names: Vec<String> = image.references.iter().map(Reference::familiar).collect();
     let digests: std::collections::BTreeSet<String> = image

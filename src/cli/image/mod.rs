@@ -14,6 +14,8 @@ mod save;
 mod settle;
 mod tag;
 
+pub(super) use inspect::document;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::Subcommand;

@@ -56,6 +56,7 @@ impl<E: Engine> Reconciler<E> {
         }
         if !matches!(command, Command::Note { .. }) {
             self.observed.failures.clear();
+            self.engine.look_at_objects(&mut self.observed)?;
         }
         self.look_up_images()?;
         let _ = events.send(Event::Accepted);

@@ -15,6 +15,7 @@ use crate::engine::EngineError;
 use crate::image::Image;
 use crate::plan::{Desired, ObservedContainer, Phase, config_hash};
 use crate::runtime::bundle::Bundle;
+use crate::state::journal::{Entry, note};
 use crate::state::records::{ContainerRecord, ContainerStatus, MountRecord, NetworkRequest};
 use crate::state::{StateError, write_json};
 
@@ -48,9 +49,12 @@ impl Native {
         self.check_name(&new)?;
         let mut made_volumes = Vec::new();
         let result = self.create_with(desired, &new, &mut made_volumes);
-        if result.is_err() {
-            for name in made_volumes {
-                let _ = volume::remove(&self.paths, &name);
+        match &result {
+            Ok(made) => note(&self.paths, &Entry::of(&made.record, "create")),
+            Err(_) => {
+                for name in made_volumes {
+                    let _ = volume::remove(&self.paths, &name);
+                }
             }
         }
         result
@@ -119,6 +123,7 @@ impl Native {
             stop_signal: template::stop_signal(new.model, &new.image)?,
             stop_grace: template::stop_grace(new.model),
             networks: network_requests(desired, new, &id),
+            exposed: template::image_ports(&new.image),
             template: model,
             id,
         };

@@ -13,6 +13,7 @@ mod hooks;
 mod labels;
 mod leases;
 mod network;
+pub mod objects;
 mod observe;
 mod pidfd;
 mod ports;
@@ -49,6 +50,7 @@ use crate::plan::{
 use crate::runtime::cgroup::Cgroup;
 use crate::runtime::protocol::{ProbeRequest, ProbeResult};
 use crate::runtime::sealed;
+use crate::state::journal::{Entry, note};
 use crate::state::records::{ContainerStatus, ProbeRecord};
 use crate::state::{Paths, StateError, empty_gone, read_json, retire_dir, write_json};
 
@@ -288,6 +290,7 @@ impl Native {
         }
         // It is gone when it has no name any more; emptying it can wait for the disk.
         if let Some(gone) = retire_dir(bundle.dir())? {
+            note(&self.paths, &Entry::of(record, "destroy"));
             tokio::task::spawn_blocking(move || empty_gone(&gone));
         }
         if volumes == AnonymousVolumes::Removed {
@@ -357,6 +360,7 @@ impl Native {
         if !in_time {
             if matches!(step, StopStep::Wait(_)) {
                 self.send_signal(&container.record, nix::libc::SIGKILL)?;
+                self.note_signal(&container.record, nix::libc::SIGKILL);
             }
             ended.await;
         }
@@ -366,6 +370,9 @@ impl Native {
             Some(found) => found,
             None => return Ok(Applied::ContainerGone(container.record.id.clone())),
         };
+        if step != StopStep::Gone {
+            note(&self.paths, &Entry::of(&found.record, "stop"));
+        }
         Ok(Applied::Container(Box::new(found)))
     }
 
@@ -402,7 +409,13 @@ impl Native {
         begin: Begin,
     ) -> Result<ObservedContainer, EngineError> {
         let engine = Arc::clone(self);
+        let again = container.status.interrupted;
         let launched = blocking(move || engine.start(&container, begin)).await?;
+        let record = Arc::clone(&launched.container.record);
+        note(&self.paths, &Entry::of(&record, "start"));
+        if again {
+            note(&self.paths, &Entry::of(&record, "restart"));
+        }
         self.take_charge(launched)
     }
 }
@@ -460,6 +473,10 @@ impl Engine for Native {
         if let Err(error) = self.ports.heed(desired) {
             tracing::warn!(%error, "cannot lead ports as the number of replicas wants it");
         }
+    }
+
+    fn look_at_objects(&self, observed: &mut Observed) -> Result<(), EngineError> {
+        observe::look_at_objects(&self.paths, observed)
     }
 
     fn look(&self, id: &str) -> Result<Option<ObservedContainer>, EngineError> {
@@ -635,7 +652,9 @@ impl Engine for Native {
     }
 
     fn signal(&self, container: &ObservedContainer, signal: i32) -> Result<(), EngineError> {
-        self.send_signal(&container.record, signal)
+        self.send_signal(&container.record, signal)?;
+        self.note_signal(&container.record, signal);
+        Ok(())
     }
 
     fn save_status(&self, id: &str, status: &ContainerStatus) -> Result<(), EngineError> {
@@ -678,7 +697,10 @@ impl Native {
 fn needs_settling(container: &ObservedContainer, paths: &Paths) -> bool {
     let bundle = crate::runtime::bundle::Bundle::new(paths.container(&container.record.id));
     let unrecorded = bundle.state().exists() && !bundle.exit().exists();
-    unrecorded || !container.status.endpoints.is_empty() || !container.status.ports.is_empty()
+    unrecorded
+        || settle::untold_end(container).is_some()
+        || !container.status.endpoints.is_empty()
+        || !container.status.ports.is_empty()
 }
 
 /// Runs what touches disk or kernel on a thread of its own, so that both cores work and the loop

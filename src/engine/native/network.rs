@@ -130,11 +130,15 @@ fn new_record(
     if missing_v6 {
         subnets.push(plain(IpNetwork::V6(unique_local(&network.name))));
     }
-    let mut all = labels::of_object(project, &network.labels);
-    all.insert(
-        "com.docker.compose.network".to_owned(),
-        key.as_str().to_owned(),
-    );
+    let mut all = match project {
+        // Made by hand.
+        "" => network.labels.clone().into_iter().collect(),
+        project => labels::of_object(project, &network.labels),
+    };
+    if !project.is_empty() {
+        let key = key.as_str().to_owned();
+        all.insert("com.docker.compose.network".to_owned(), key);
+    }
     Ok(NetworkRecord {
         version: 1,
         id: super::new_id(),
@@ -146,6 +150,8 @@ fn new_record(
         bridge: names::bridge_name(paths.root(), &network.name),
         subnets,
         internal: network.internal,
+        attachable: network.attachable,
+        options: network.driver_opts.clone(),
         mtu: network
             .driver_opts
             .get("com.docker.network.driver.mtu")

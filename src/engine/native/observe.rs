@@ -69,19 +69,25 @@ pub fn observe(paths: &Paths, project: Option<&str>) -> Result<Observed, EngineE
             observed.containers.insert(id, container);
         }
     }
-    for record in networks(paths)? {
-        observed
-            .networks
-            .insert(record.name.clone(), observed_network(&record));
-    }
+    look_at_objects(paths, &mut observed)?;
+    Ok(observed)
+}
+
+/// Takes in all networks and volumes of the machine.
+pub(super) fn look_at_objects(paths: &Paths, observed: &mut Observed) -> Result<(), EngineError> {
+    let networks = networks(paths)?
+        .iter()
+        .map(|record| (record.name.clone(), observed_network(record)))
+        .collect();
+    let mut volumes = BTreeMap::new();
     for name in objects(&paths.volumes())? {
-        if let Some(record) =
-            read_if_whole::<VolumeRecord>(&paths.volume(&name).join("volume.json"))?
-        {
-            observed.volumes.insert(name, record.project);
+        let path = paths.volume(&name).join("volume.json");
+        if let Some(record) = read_if_whole::<VolumeRecord>(&path)? {
+            volumes.insert(name, record.project);
         }
     }
-    Ok(observed)
+    (observed.networks, observed.volumes) = (networks, volumes);
+    Ok(())
 }
 
 /// One container; `None` when it is not there or of another project.

@@ -7,6 +7,7 @@ use ipnetwork::IpNetwork;
 use super::{Native, leases, observe};
 use crate::engine::EngineError;
 use crate::plan::ObservedContainer;
+use crate::state::journal::{Entry, note};
 use crate::state::write_json;
 
 impl Native {
@@ -46,6 +47,8 @@ impl Native {
                 .endpoints
                 .clone_from(&renamed.status.endpoints);
         }
+        let entry = Entry::of(&renamed.record, "rename").with("oldName", format!("/{from}"));
+        note(&self.paths, &entry);
         self.refresh_names();
         Ok(renamed)
     }

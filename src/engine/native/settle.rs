@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use super::{Native, leases, observe};
 use crate::engine::EngineError;
 use crate::net::firewall::{self, Change};
-use crate::plan::{Observed, ObservedContainer, Phase};
+use crate::plan::{Exit, Observed, ObservedContainer, Phase};
 use crate::runtime::bundle::{Bundle, ExitRecord, RuntimeState};
 use crate::runtime::cgroup::remove_stale;
+use crate::state::journal::{Entry, note};
 use crate::state::records::{ContainerRecord, ContainerStatus};
 use crate::state::{remove_file, sweep_gone, write_json};
 
@@ -63,15 +64,35 @@ impl Native {
                 status.streak = 0;
             }
         }
-        write_json(
-            &self.paths.container(&record.id).join("status.json"),
-            &status,
-        )?;
-        Ok(ObservedContainer {
+        let mut settled = ObservedContainer {
             record: std::sync::Arc::new(record.clone()),
             status,
             phase,
-        })
+        };
+        if let Some(exit) = untold_end(&settled).cloned() {
+            self.note_end(record, &exit);
+            settled.status.told_end = Some(exit.finished_at);
+        }
+        write_json(
+            &self.paths.container(&record.id).join("status.json"),
+            &settled.status,
+        )?;
+        Ok(settled)
+    }
+
+    /// Writes an end into the journal.
+    fn note_end(&self, record: &ContainerRecord, exit: &Exit) {
+        let at = exit.finished_at;
+        if exit.oom_killed {
+            note(&self.paths, &Entry::of(record, "oom").at(at));
+        }
+        let lived = exit
+            .started_at
+            .map_or(0, |started| at.duration_since(started).as_secs().max(0));
+        let entry = Entry::of(record, "die")
+            .with("exitCode", exit.code)
+            .with("execDuration", lived);
+        note(&self.paths, &entry.at(at));
     }
 
     /// Removes what interrupted operations have left: half-removed and half-made objects, addresses
@@ -168,6 +189,15 @@ impl Native {
             }
         }
     }
+}
+
+/// The end of a program that ran, which the journal does not have yet.
+pub(super) fn untold_end(container: &ObservedContainer) -> Option<&Exit> {
+    let Phase::Exited(exit) = &container.phase else {
+        return None;
+    };
+    let told = container.status.told_end == Some(exit.finished_at);
+    (exit.started_at.is_some() && !told).then_some(exit)
 }
 
 /// How the names of directories that are being made begin.

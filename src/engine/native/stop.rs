@@ -11,6 +11,7 @@ use crate::plan::ObservedContainer;
 use crate::runtime::bundle::{Bundle, RuntimeState};
 use crate::runtime::cgroup::Cgroup;
 use crate::runtime::signal::stop_signal_reaches;
+use crate::state::journal::{Entry, note};
 use crate::state::read_json;
 use crate::state::records::ContainerRecord;
 
@@ -53,6 +54,7 @@ impl Native {
             _ => Signal::SIGKILL as i32,
         };
         send(&process, record, signal)?;
+        self.note_signal(record, signal);
         self.thaw(record);
         Ok(step)
     }
@@ -73,6 +75,12 @@ impl Native {
             }
             None => Ok(()),
         }
+    }
+
+    /// Writes into the journal that a signal was sent.
+    pub(super) fn note_signal(&self, record: &ContainerRecord, signal: i32) {
+        let entry = Entry::of(record, "kill").with("signal", signal);
+        note(&self.paths, &entry);
     }
 
     /// PID 1, held by a descriptor so that the signal cannot meet another process.

@@ -111,6 +111,22 @@ pub(super) fn image_volumes(image: &Image) -> Vec<String> {
     volumes
 }
 
+/// Ports that the image announces, with their protocol.
+pub(super) fn image_ports(image: &Image) -> Vec<String> {
+    let config = image.config.config().as_ref();
+    let ports = config.and_then(|config| config.exposed_ports().clone());
+    let mut ports: Vec<String> = ports
+        .unwrap_or_default()
+        .into_iter()
+        .map(|port| match port.contains('/') {
+            true => port,
+            false => format!("{port}/tcp"),
+        })
+        .collect();
+    ports.sort();
+    ports
+}
+
 /// The signal that asks the program to stop.
 pub(super) fn stop_signal(service: &Service, image: &Image) -> Result<i32, EngineError> {
     let of_image = image

@@ -67,7 +67,8 @@ pub(super) fn create_anonymous(paths: &Paths, project: &str) -> Result<String, E
     Ok(name)
 }
 
-fn make(paths: &Paths, record: &VolumeRecord) -> Result<(), EngineError> {
+/// Makes a volume's directory; one that is there already is left as it is.
+pub(super) fn make(paths: &Paths, record: &VolumeRecord) -> Result<(), EngineError> {
     let path = paths.volume(&record.name);
     if path.exists() {
         return Ok(());

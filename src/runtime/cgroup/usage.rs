@@ -17,6 +17,10 @@ pub struct Stats {
     pub cpu_usec: u64,
     /// Processes and threads.
     pub pids: u64,
+    /// Bytes read from block devices.
+    pub block_read: u64,
+    /// Bytes written to block devices.
+    pub block_written: u64,
 }
 
 /// v1 writes "no limit" as the largest number of whole pages.
@@ -40,7 +44,10 @@ impl Cgroup {
     /// What its processes use now.
     pub fn stats(&self) -> Result<Stats, CgroupError> {
         let (memory, memory_limit) = self.memory()?;
+        let (block_read, block_written) = self.block()?;
         Ok(Stats {
+            block_read,
+            block_written,
             memory,
             memory_limit,
             cpu_usec: self.cpu_usec()?,
@@ -103,7 +110,30 @@ impl Cgroup {
         }
     }
 
-    fn processes(&self) -> Result<Vec<String>, CgroupError> {
+    /// Bytes that went from and to block devices.
+    fn block(&self) -> Result<(u64, u64), CgroupError> {
+        if let Some(dir) = self.unified(Controller::Io) {
+            return Ok(io_stat(&read(&dir.join("io.stat"))?));
+        }
+        if let Some(dir) = self.v1_directory(Controller::Io) {
+            return Ok(io_service_bytes(&read(
+                &dir.join("blkio.throttle.io_service_bytes"),
+            )?));
+        }
+        // No controller: what the processes that are there now have moved.
+        let moved = self.processes()?.into_iter().map(|pid| {
+            let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+            let bytes = |key: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(key));
+                line.and_then(number).unwrap_or(0)
+            };
+            (bytes("read_bytes:"), bytes("write_bytes:"))
+        });
+        Ok(moved.fold((0, 0), |sum, pid| (sum.0 + pid.0, sum.1 + pid.1)))
+    }
+
+    /// Ids of its processes as the host sees them, as text.
+    pub fn processes(&self) -> Result<Vec<String>, CgroupError> {
         let Some(dir) = self.v2.as_deref().or_else(|| self.v1_directories().next()) else {
             return Ok(Vec::new());
         };
@@ -127,6 +157,30 @@ fn keyed(text: &str, key: &str) -> Option<u64> {
 
 fn number(text: &str) -> Option<u64> {
     text.trim().parse().ok()
+}
+
+/// `io.stat` of v2: a line for each device, `8:0 rbytes=4096 wbytes=0 …`.
+fn io_stat(text: &str) -> (u64, u64) {
+    let sum = |key: &str| {
+        let fields = text.split_ascii_whitespace();
+        fields
+            .filter_map(|field| field.strip_prefix(key).and_then(number))
+            .sum()
+    };
+    (sum("rbytes="), sum("wbytes="))
+}
+
+/// `blkio.throttle.io_service_bytes` of v1: lines as `8:0 Read 4096`.
+fn io_service_bytes(text: &str) -> (u64, u64) {
+    let sum = |what: &str| {
+        let bytes = text.lines().filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let is_meant = fields.next() == Some(what);
+            fields.next().filter(|_| is_meant).and_then(number)
+        });
+        bytes.sum()
+    };
+    (sum("Read"), sum("Write"))
 }
 
 /// Resident minus shared pages of `/proc/<pid>/statm`; a process that has just ended has none.
@@ -157,6 +211,15 @@ mod tests {
         assert_eq!(keyed(events, "oom_kill"), Some(2));
         assert_eq!(keyed(events, "oom"), Some(3));
         assert_eq!(keyed(events, "kill"), None);
+    }
+
+    #[test]
+    fn bytes_of_all_devices_count() {
+        let v2 = "8:0 rbytes=4096 wbytes=10 rios=1 wios=1\n8:16 rbytes=4 wbytes=0 rios=1\n";
+        assert_eq!(io_stat(v2), (4100, 10));
+        let v1 =
+            "8:0 Read 4096\n8:0 Write 10\n8:0 Sync 0\n8:0 Total 4106\n8:16 Read 4\nTotal 4110\n";
+        assert_eq!(io_service_bytes(v1), (4100, 10));
     }
 
     #[test]

@@ -71,6 +71,10 @@ impl Template {
     pub(crate) fn heads(&self, row: &Value, known: &[(&str, &str)]) -> String {
         let fields = row.as_object().into_iter().flat_map(Map::keys);
         let heads = fields.map(|field| {
+            if let ("Label", Some(labels)) = (field.as_str(), row["Label"].as_object()) {
+                let heads = labels.keys().map(|name| (name.clone(), label_head(name)));
+                return (field.clone(), Value::Object(heads.collect()));
+            }
             let found = known.iter().find(|(name, _)| name == field);
             let head = found.map_or_else(|| capitals(field), |(_, head)| (*head).to_owned());
             (field.clone(), Value::String(head))
@@ -79,6 +83,12 @@ impl Template {
         // A template may do things to a field that a head cannot stand.
         self.render(&heads).unwrap_or_default()
     }
+}
+
+/// `com.docker.compose.config-hash` → `CONFIG HASH` (Docker's rule).
+fn label_head(name: &str) -> Value {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    Value::String(last.replace(['-', '_'], " ").to_uppercase())
 }
 
 /// `CreatedAt` → `CREATED AT`.

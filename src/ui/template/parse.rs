@@ -336,6 +336,12 @@ impl Parser<'_> {
                 function,
                 arguments,
             }),
+            // A method of Docker's rows: `.Label "name"`.
+            (None, 2) if is_label(&arguments) => Ok(Call {
+                at,
+                function: Some(Function::Index),
+                arguments,
+            }),
             (None, 0) => Err(self.error(at, "a value was expected here")),
             (None, _) => Err(self.error(at, "this is no function, so it takes no arguments")),
         }
@@ -425,6 +431,10 @@ impl Parser<'_> {
         }
         path
     }
+}
+
+fn is_label(arguments: &[Operand]) -> bool {
+    matches!(arguments.first(), Some(Operand::Dot { path, .. }) if *path == ["Label"])
 }
 
 fn is_constant(word: &str) -> bool {

@@ -1,0 +1,117 @@
+//! `stack network inspect`: all that is known of networks, in Docker's shape.
+
+use std::io::Write as _;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{find, no_such_network};
+use crate::cli::choice::{Format, write_documents};
+use crate::cli::context::Context;
+use crate::cli::error::Result;
+use crate::cli::objects::all_of;
+use crate::engine::native::{networks, observe};
+use crate::plan::Observed;
+use crate::state::records::{EndpointRecord, NetworkRecord};
+
+/// Flags of `network inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Names of networks, ids, or the first digits of ids.
+    #[arg(value_name = "NETWORK", required = true)]
+    networks: Vec<String>,
+    /// `json`, or a Go template for a line about each.
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Accepted for compatibility; everything is always shown.
+    #[arg(short, long, hide = true)]
+    verbose: bool,
+}
+
+impl Inspect {
+    /// Does it.
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        let all = networks(&context.paths)?;
+        let observed = observe(&context.paths, None)?;
+        let (mut found, mut failures) = (Vec::new(), Vec::new());
+        for text in &self.networks {
+            match find(&all, text) {
+                Ok(Some(record)) => found.push(document(record, &observed)),
+                Ok(None) => failures.push(no_such_network(text)),
+                Err(error) => failures.push(error),
+            }
+        }
+        let mut out = std::io::stdout().lock();
+        write_documents(found, self.format.as_ref(), &mut out)?;
+        out.flush()?;
+        all_of(failures)
+    }
+}
+
+/// The document about one network.
+pub(in crate::cli) fn document(record: &NetworkRecord, observed: &Observed) -> Value {
+    let ranges = record.subnets.iter().map(|subnet| {
+        let mut range = json!({"Subnet": subnet.subnet});
+        if let Some(part) = subnet.ip_range {
+            range["IPRange"] = json!(part);
+        }
+        range["Gateway"] = json!(subnet.gateway);
+        range
+    });
+    let has = |v4: bool| {
+        let mut subnets = record.subnets.iter();
+        subnets.any(|subnet| subnet.subnet.is_ipv4() == v4)
+    };
+    json!({
+        "Name": record.name,
+        "Id": record.id,
+        "Created": record.created,
+        "Scope": "local",
+        "Driver": "bridge",
+        "EnableIPv4": has(true),
+        "EnableIPv6": has(false),
+        "IPAM": {
+            "Driver": "default",
+            "Options": null,
+            "Config": ranges.collect::<Vec<_>>(),
+        },
+        "Internal": record.internal,
+        "Attachable": record.attachable,
+        "Ingress": false,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": false,
+        "Containers": members(record, observed),
+        "Options": record.options,
+        "Labels": record.labels,
+    })
+}
+
+/// The containers that are on it now.
+fn members(record: &NetworkRecord, observed: &Observed) -> Map<String, Value> {
+    let mut members = Map::new();
+    for (id, container) in &observed.containers {
+        if !container.is_up() {
+            continue;
+        }
+        let mut endpoints = container.status.endpoints.iter();
+        if let Some(endpoint) = endpoints.find(|endpoint| endpoint.network == record.name) {
+            members.insert(id.clone(), member(&container.record.name, endpoint));
+        }
+    }
+    members
+}
+
+fn member(name: &str, endpoint: &EndpointRecord) -> Value {
+    let address = |v4: bool| {
+        let mut addresses = endpoint.addresses.iter();
+        let found = addresses.find(|address| address.is_ipv4() == v4);
+        found.map(ToString::to_string).unwrap_or_default()
+    };
+    json!({
+        "Name": name,
+        "EndpointID": "",
+        "MacAddress": endpoint.mac,
+        "IPv4Address": address(true),
+        "IPv6Address": address(false),
+    })
+}
