@@ -12,6 +12,7 @@ use super::containers::{self, Listed, State, ports_text, publishers, short_id};
 use super::context::Context;
 use super::error::{Error, Result};
 use super::project::Project;
+use super::reload;
 use crate::compose::model::ServiceName;
 use crate::ui::{Table, words};
 
@@ -80,7 +81,11 @@ impl Ps {
         });
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         self.print(&list, Timestamp::now(), &mut out)?;
-        Ok(out.flush()?)
+        out.flush()?;
+        if self.format == Format::Table && !self.quiet && !self.only_services {
+            reload::note_trouble(context, &project.name);
+        }
+        Ok(())
     }
 
     /// The states asked for; none = what `--all` says.

@@ -21,6 +21,7 @@ mod network;
 mod reading;
 mod real_programs;
 mod registries;
+mod reload;
 mod rolling;
 mod scenarios;
 mod settings;
