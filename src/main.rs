@@ -18,6 +18,10 @@ fn main() -> ExitCode {
             let rest: Vec<_> = arguments.collect();
             stack::control::supervisor::main(&rest)
         }
+        Some(first) if first == "reload" => {
+            let rest: Vec<_> = arguments.collect();
+            stack::cli::reload::main(&rest)
+        }
         _ => stack::cli::main(),
     }
 }

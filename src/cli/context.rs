@@ -150,6 +150,11 @@ impl Context {
         Ok(self.stdin.get_or_init(|| bytes).clone())
     }
 
+    /// What standard input had, when a stack file was there.
+    pub(crate) fn read_stdin(&self) -> Option<&[u8]> {
+        self.stdin.get().map(Vec::as_slice)
+    }
+
     /// Where we were called.
     pub(crate) fn working_dir(&self) -> &Path {
         &self.working_dir

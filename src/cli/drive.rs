@@ -163,6 +163,9 @@ pub(crate) fn show(event: &Event, progress: &mut Progress, paint: Paint) -> Opti
         Event::Done { errors } if errors.is_empty() => return Some(Ok(())),
         Event::Done { errors } => return Some(Err(Error::several(errors.clone()))),
         Event::Accepted
+        | Event::Said { .. }
+        | Event::Reloading { .. }
+        | Event::Reloaded
         | Event::Exited { .. }
         | Event::Started { .. }
         | Event::Output { .. }

@@ -8,6 +8,8 @@
 //! all. What runs is learnt from events and, so that none is missed, from a look at the machine after
 //! the start and whenever the supervisor has gone.
 
+mod edits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -46,6 +48,8 @@ pub(crate) struct Foreground {
     pub(crate) watched: BTreeSet<ServiceName>,
     /// Services that an interruption stops.
     pub(crate) stopped: Vec<ServiceName>,
+    /// The output of services that an edit of the stack file adds is shown, too.
+    pub(crate) attach_new: bool,
     /// What the end of a container means for the others.
     pub(crate) on_exit: OnExit,
     /// The service whose exit code becomes ours.
@@ -102,6 +106,9 @@ struct Session<'a> {
     began: Timestamp,
     deadline: Option<Instant>,
     interrupts: u32,
+    /// An edit of the stack file is being applied: an end may be that of a container that another
+    /// one takes the place of.
+    reloading: bool,
 }
 
 /// What the loop was woken by.
@@ -153,6 +160,7 @@ impl<'a> Session<'a> {
             must_abort: false,
             began,
             interrupts: 0,
+            reloading: false,
         })
     }
 
@@ -188,7 +196,7 @@ impl<'a> Session<'a> {
                 Woken::Interrupt => self.interrupted(&mut answer).await?,
                 Woken::TimeIsUp => return Err(Error::new("timeout waiting for dependencies")),
             }
-            if self.must_abort && !matches!(self.stage, Stage::Stopping(_)) {
+            if self.must_abort && !self.reloading && !matches!(self.stage, Stage::Stopping(_)) {
                 self.say("Aborting on container exit...");
                 self.stage = Stage::Stopping(Reason::Aborted);
                 self.progress.begin("stop");
@@ -242,6 +250,7 @@ impl<'a> Session<'a> {
 
     fn container_event(&mut self, event: &Event) -> Result<()> {
         match event {
+            Event::Said { .. } | Event::Reloading { .. } | Event::Reloaded => self.edit(event)?,
             Event::Started {
                 service,
                 number,
@@ -305,7 +314,8 @@ impl<'a> Session<'a> {
         let short = strip_project(name, &self.what.project).to_owned();
         let logs = &mut self.logs;
         self.progress.above(|| logs.status(&short, &message))?;
-        self.must_abort |= self.cascade.ended(service, code);
+        // A container that another one takes the place of has not ended by itself.
+        self.must_abort |= !self.reloading && self.cascade.ended(service, code);
         Ok(())
     }
 
@@ -391,7 +401,7 @@ impl<'a> Session<'a> {
     fn is_over(&self, answer_awaited: bool) -> bool {
         match self.stage {
             Stage::Starting => false,
-            Stage::Running => self.running.is_empty(),
+            Stage::Running => self.running.is_empty() && !self.reloading,
             Stage::Stopping(_) => !answer_awaited,
         }
     }

@@ -58,6 +58,7 @@ mod pull;
 mod push;
 #[cfg(test)]
 mod reference;
+pub mod reload;
 mod remote;
 mod restart;
 mod rm;

@@ -15,7 +15,7 @@ use crate::compose::model::ServiceName;
 use crate::control::Command;
 use crate::engine::native::observe;
 use crate::image::Reference;
-use crate::plan::{Desired, plan};
+use crate::plan::{self, Desired};
 
 /// Flags of `plan`.
 #[derive(Debug, Args)]
@@ -53,7 +53,20 @@ pub(crate) fn show(context: &Context, project: &str, command: &Command) -> Resul
         .desired(project)?
         .unwrap_or_else(|| Desired::new(project));
     command.apply(&mut desired, now);
-    let mut observed = observe(&context.paths, Some(project))?;
+    let plan = of(context, &desired)?;
+    let mut out = std::io::stdout().lock();
+    if plan.is_empty() {
+        writeln!(out, "nothing to do")?;
+    } else {
+        write!(out, "{plan}")?;
+    }
+    out.flush()?;
+    refuse_fatal(&plan)
+}
+
+/// What is to be done to make the machine match a project's desired state.
+pub(crate) fn of(context: &Context, desired: &Desired) -> Result<plan::Plan> {
+    let mut observed = observe(&context.paths, Some(&desired.project))?;
     let store = context.images()?;
     for service in desired.services.values() {
         let Some(text) = &service.service.image else {
@@ -65,14 +78,11 @@ pub(crate) fn show(context: &Context, project: &str, command: &Command) -> Resul
             observed.images.insert(text.clone(), image.id.to_string());
         }
     }
-    let plan = plan(&desired, &observed, now);
-    let mut out = std::io::stdout().lock();
-    if plan.is_empty() {
-        writeln!(out, "nothing to do")?;
-    } else {
-        write!(out, "{plan}")?;
-    }
-    out.flush()?;
+    Ok(plan::plan(desired, &observed, Timestamp::now()))
+}
+
+/// Fails when something keeps a plan from being carried out.
+pub(crate) fn refuse_fatal(plan: &plan::Plan) -> Result<()> {
     let fatal: Vec<String> = plan
         .problems
         .iter()

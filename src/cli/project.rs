@@ -4,6 +4,7 @@ use super::choice::nearest;
 use super::context::{Context, Warnings};
 use super::error::{Error, Result};
 use super::instances::{From, project_name};
+use super::reload;
 use crate::compose::Loaded;
 use crate::compose::model::{ServiceName, Stack};
 use crate::plan::Desired;
@@ -34,7 +35,7 @@ impl Project {
                     let name = checked(&name)?;
                     (project_name(context, name, From::Environment)?, None)
                 }
-                (Err(error), _) => return Err(error),
+                (Err(error), _) => (reload::broken_project(context).ok_or(error)?, None),
             },
         };
         Ok(Self {

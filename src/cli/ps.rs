@@ -13,6 +13,7 @@ use super::containers::{self, Listed, State, ports_text, publishers, short_id};
 use super::context::Context;
 use super::error::{Error, Result};
 use super::project::Project;
+use super::reload;
 use crate::compose::model::ServiceName;
 use crate::ui::{Table, words};
 
@@ -85,7 +86,11 @@ impl Ps {
             None => usual_format(context),
         };
         self.print(&list, (&format, Timestamp::now()), &mut out)?;
-        Ok(out.flush()?)
+        out.flush()?;
+        if format == Format::Table && !self.quiet && !self.only_services {
+            reload::note_trouble(context, &project.name);
+        }
+        Ok(())
     }
 
     /// The states asked for; `None` = what `--all` says.

@@ -7,9 +7,9 @@ use super::context::Context;
 use super::drive::{drive, tell_hooks, warn};
 use super::error::Result;
 use super::project::Project;
-use crate::compose::model::ServiceName;
-use crate::control::Command;
-use crate::plan::service_hash;
+use crate::compose::model::{ServiceName, Stack};
+use crate::control::{Command, Touched};
+use crate::plan::Desired;
 
 /// Flags of `restart`.
 #[derive(Debug, Args)]
@@ -33,13 +33,12 @@ impl Restart {
         if project.desired.is_none() {
             return Ok(());
         }
-        let changed = changed_services(&project, &services);
-        if !changed.is_empty() {
-            let message = format!(
-                "restart does not apply changes of the stack file, and there are some for: {}; run `stack up` for them",
-                changed.join(", ")
-            );
-            warn(&message, context.terminal.stderr);
+        if let (Some(loaded), Some(desired)) = (&project.loaded, &project.desired)
+            && is_edited(&loaded.stack, desired)
+        {
+            let message =
+                "the stack file has changed since \"up\"; restart does not apply that: stack up -d";
+            warn(message, context.terminal.stderr);
         }
         tell_hooks(context, &project)?;
         let command = Command::Restart {
@@ -51,18 +50,75 @@ impl Restart {
     }
 }
 
-/// Services whose configuration in the stack file is another one than the recorded one.
-fn changed_services(project: &Project, named: &[ServiceName]) -> Vec<String> {
-    let (Some(loaded), Some(desired)) = (&project.loaded, &project.desired) else {
-        return Vec::new();
-    };
-    let concerned = |name: &ServiceName| named.is_empty() || named.contains(name);
-    let services = desired.services.iter().filter(|(name, _)| concerned(name));
-    services
-        .filter(|(name, recorded)| {
-            let today = loaded.stack.services.get(*name);
-            today.is_some_and(|today| service_hash(&loaded.stack, today) != recorded.hash)
-        })
-        .map(|(name, _)| name.to_string())
-        .collect()
+/// Whether an `up` would find something else in the stack file than the last one did: a service that
+/// was brought up is another one, or is not there any more, or one is there that was not.
+fn is_edited(stack: &Stack, desired: &Desired) -> bool {
+    let recorded: Vec<ServiceName> = desired.services.keys().cloned().collect();
+    let mut all = stack.clone();
+    // What a profile has switched on for the last `up` need not be on now.
+    all.services.extend(stack.disabled_services.clone());
+    let touched = Touched::find(desired, &all, &recorded);
+    let is_new = |name: &ServiceName| !desired.services.contains_key(name);
+    let added = stack.services.keys().any(is_new) && desired.files == stack.files;
+    !touched.changed.is_empty() || !touched.removed.is_empty() || added
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::source::MemorySource;
+    use crate::compose::{LoadOptions, load};
+    use crate::control::{Recreate, Up};
+
+    fn stack(text: &str) -> Stack {
+        let source = MemorySource::new().file("/shop/stack.yaml", text);
+        let options = LoadOptions {
+            working_dir: "/shop".into(),
+            ..LoadOptions::default()
+        };
+        load(&source, &options).unwrap().stack
+    }
+
+    fn brought_up(stack: &Stack) -> Desired {
+        let up = Up {
+            stack: stack.clone(),
+            services: stack.services.keys().cloned().collect(),
+            image_ids: Default::default(),
+            scale: Default::default(),
+            recreate: Recreate::OutOfDate,
+            dependencies: Vec::new(),
+            recreate_dependencies: false,
+            renew_volumes: false,
+            no_start: false,
+            no_deps: false,
+            remove_orphans: false,
+            timeout: None,
+            wait: false,
+        };
+        let mut desired = Desired::new("shop");
+        Command::Up(Box::new(up)).apply(&mut desired, jiff::Timestamp::UNIX_EPOCH);
+        desired
+    }
+
+    #[test]
+    fn what_the_last_up_did_not_see_is_an_edit() {
+        let first = "services: {web: {image: a}, db: {image: b}}";
+        let desired = brought_up(&stack(first));
+        for (text, edited) in [
+            (first, false),
+            ("services: {db: {image: b}, web: {image: a}}", false),
+            ("services: {web: {image: a}, db: {image: c}}", true),
+            ("services: {web: {image: a}}", true),
+            (
+                "services: {web: {image: a}, db: {image: b}, new: {image: a}}",
+                true,
+            ),
+            (
+                "services: {web: {image: a}, db: {image: b}, off: {image: a, profiles: [x]}}",
+                false,
+            ),
+        ] {
+            assert_eq!(is_edited(&stack(text), &desired), edited, "{text}");
+        }
+    }
 }

@@ -1,15 +1,20 @@
 //! The loader's [`Source`] on the real machine.
 
 use std::collections::HashMap;
+use std::fs::Metadata;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::compose::source::{MAX_BYTES, Source};
+use crate::control::follow::{Print, Seen};
 
-/// Files of the disk and the environment as it was when the program started.
+/// Files of the disk and the environment as it was when the program started. It remembers which files
+/// were read, and which were looked for in vain.
 #[derive(Debug, Clone)]
 pub struct DiskSource {
     env: HashMap<String, String>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl DiskSource {
@@ -19,20 +24,38 @@ impl DiskSource {
         let env = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Self { env }
+        Self::with_env(env)
     }
 
     /// A source with this environment instead of the process's own.
     pub fn with_env(env: HashMap<String, String>) -> Self {
-        Self { env }
+        let seen = Arc::default();
+        Self { env, seen }
+    }
+
+    /// The files that were read, as they were then, and those that were not there.
+    pub(crate) fn seen(&self) -> Seen {
+        self.lock().clone()
+    }
+
+    fn note(&self, path: &Path, found: Option<&Metadata>) {
+        let file = found.filter(|found| !found.is_dir());
+        self.lock().note(path, file.map(Print::of));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Source for DiskSource {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let file = std::fs::File::open(path)?;
+        let file = std::fs::File::open(path)
+            .inspect_err(|_| self.note(path, path.metadata().ok().as_ref()))?;
+        let metadata = file.metadata()?;
+        self.note(path, Some(&metadata));
         // One byte more than there is: the end is seen without another read.
-        let length = file.metadata()?.len().min(MAX_BYTES as u64);
+        let length = metadata.len().min(MAX_BYTES as u64);
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1);
         file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -40,7 +63,9 @@ impl Source for DiskSource {
 
     fn is_file(&self, path: &Path) -> bool {
         // A named pipe counts: `-f <(generate)` hands one over.
-        path.metadata().is_ok_and(|found| !found.is_dir())
+        let found = path.metadata().ok();
+        self.note(path, found.as_ref());
+        found.is_some_and(|found| !found.is_dir())
     }
 
     fn is_dir(&self, path: &Path) -> bool {

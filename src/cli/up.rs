@@ -14,6 +14,7 @@ use super::image_phase::{Failures, Pull, Wanted, ensure};
 use super::instances;
 use super::plan;
 use super::project::{Dependencies, Selection, select};
+use super::reload::{self, Who};
 use super::up_choices::{selected, watched};
 use crate::compose::Loaded;
 use crate::compose::model::{Service, ServiceName, Stack};
@@ -77,6 +78,11 @@ pub(crate) struct Up {
     /// Give containers new volumes without a name, instead of those of the old ones.
     #[arg(short = 'V', long)]
     pub(super) renew_anon_volumes: bool,
+    /// Follow the stack file and all that is read with it, and apply each edit: what has changed, and
+    /// nothing else. In the foreground that is done anyway; with --detach the project's supervisor
+    /// does it until `down`, or the next `up -d` without this flag.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    watch_file: Option<bool>,
     /// Watch files and update containers (not supported yet).
     #[arg(short, long)]
     pub(super) watch: bool,
@@ -149,6 +155,13 @@ pub(crate) struct Traits {
     pub(crate) dry_run: bool,
 }
 
+/// The flags that an edit of a stack file that is followed is applied with.
+#[derive(Debug)]
+pub(super) struct Flags {
+    pub(super) shared: Shared,
+    pub(super) traits: Traits,
+}
+
 /// A command to bring services up, and what it was made from.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -192,10 +205,31 @@ impl Up {
         }
         let prepared = self.shared.prepare(context, &loaded, traits)?;
         if in_background {
+            match self.watch_file {
+                _ if context.global.dry_run => {}
+                Some(true) => reload::follow(context, &prepared.project, Who::Project)?,
+                _ => reload::unfollow(context, &prepared.project)?,
+            }
             let project = &prepared.project;
             return drive_within(context, project, &prepared.command, ("up", limit));
         }
+        if self.watch_file != Some(false) {
+            reload::follow(context, &prepared.project, Who::Us)?;
+        }
         self.in_foreground(context, prepared, limit)
+    }
+
+    /// What an edit of a stack file that is followed is applied with.
+    pub(super) fn flags(self) -> Flags {
+        let traits = Traits {
+            no_deps: self.no_deps,
+            no_start: self.no_start,
+            ..Traits::default()
+        };
+        Flags {
+            shared: self.shared,
+            traits,
+        }
     }
 
     fn in_foreground(
@@ -226,6 +260,8 @@ impl Up {
                 selection: prepared.selection,
                 command: prepared.command,
                 attached,
+                attach_new: self.attach.is_empty()
+                    && (self.shared.services.is_empty() || self.attach_dependencies),
                 on_exit: self.on_exit(),
                 exit_code_from,
                 timeout: timeout(self.timeout),
@@ -252,6 +288,14 @@ impl Shared {
             () => return Ok(()),
         };
         Err(Error::new(message))
+    }
+
+    /// An edit replaces what it makes out of date, or nothing.
+    pub(super) fn recreate_for_edit(&self) -> Recreate {
+        match self.no_recreate {
+            true => Recreate::None,
+            false => Recreate::OutOfDate,
+        }
     }
 
     /// Selects the services, makes sure of their images and puts the command together.
@@ -354,7 +398,7 @@ impl Shared {
 }
 
 /// The selection with a service more for each image of a step before a start; `None` without any.
-fn with_step_images(selection: &Selection) -> Option<(Stack, Vec<ServiceName>)> {
+pub(super) fn with_step_images(selection: &Selection) -> Option<(Stack, Vec<ServiceName>)> {
     let mut steps = IndexMap::new();
     for name in &selection.services {
         let Some(service) = selection.stack.services.get(name) else {
@@ -384,7 +428,7 @@ fn with_step_images(selection: &Selection) -> Option<(Stack, Vec<ServiceName>)> 
 }
 
 /// Reads `--scale SERVICE=NUM`.
-fn scale(texts: &[String], stack: &Stack) -> Result<IndexMap<ServiceName, u32>> {
+pub(super) fn scale(texts: &[String], stack: &Stack) -> Result<IndexMap<ServiceName, u32>> {
     let mut scale = IndexMap::new();
     for text in texts {
         let parsed = text

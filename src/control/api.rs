@@ -5,6 +5,7 @@
 //! POST /v1/command   a Command; answered by Events, one JSON document a line, until `done`
 //! GET  /v1/events    all Events from now on
 //! GET  /v1/status    the services, the plan that is left, and why
+//! PUT  /v1/follow    follow the stack file (`Start`); DELETE ends it
 //! ```
 
 use std::convert::Infallible;
@@ -14,12 +15,13 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::follow::Start;
 use super::{Command, Event};
 use crate::state::SocketPath;
 
@@ -30,6 +32,12 @@ pub(super) enum Inbox {
     Command(Box<Command>, mpsc::UnboundedSender<Event>),
     /// Somebody wants all events.
     Listen(mpsc::UnboundedSender<Event>),
+    /// Follow a stack file, or none; what went wrong.
+    Follow(Option<Box<Start>>, oneshot::Sender<Option<String>>),
+    /// Something for everyone who listens.
+    Announce(Event),
+    /// Look whether there is anything left to look after.
+    Wake,
     /// Somebody wants to know how things are.
     Status(oneshot::Sender<serde_json::Value>),
 }
@@ -43,6 +51,7 @@ pub(super) fn serve(socket: &Path, inbox: mpsc::Sender<Inbox>) -> std::io::Resul
         .route("/v1/command", post(command))
         .route("/v1/events", get(events))
         .route("/v1/status", get(status))
+        .route("/v1/follow", put(follow).delete(unfollow))
         .with_state(inbox);
     Ok(tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, app).await {
@@ -66,6 +75,26 @@ async fn events(State(inbox): State<mpsc::Sender<Inbox>>) -> Response {
     let (sender, receiver) = mpsc::unbounded_channel();
     match inbox.send(Inbox::Listen(sender)).await {
         Ok(()) => stream(receiver),
+        Err(_) => leaving(),
+    }
+}
+
+async fn follow(State(inbox): State<mpsc::Sender<Inbox>>, Json(start): Json<Start>) -> Response {
+    following(&inbox, Some(Box::new(start))).await
+}
+
+async fn unfollow(State(inbox): State<mpsc::Sender<Inbox>>) -> Response {
+    following(&inbox, None).await
+}
+
+async fn following(inbox: &mpsc::Sender<Inbox>, start: Option<Box<Start>>) -> Response {
+    let (sender, receiver) = oneshot::channel();
+    if inbox.send(Inbox::Follow(start, sender)).await.is_err() {
+        return leaving();
+    }
+    match receiver.await {
+        Ok(None) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Some(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error).into_response(),
         Err(_) => leaving(),
     }
 }

@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::UnixStream;
 
+use super::follow::Start;
 use super::{Command, Event};
 use crate::state::{Paths, SocketPath};
 
@@ -115,6 +116,40 @@ impl Client {
                 .await
                 .map(Some),
             Err(_) => Ok(None),
+        }
+    }
+
+    /// Has a stack file followed; starts the supervisor when there is none.
+    pub async fn follow(&self, start: &Start) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(start).map_err(|source| ClientError::Version {
+            project: self.project.clone(),
+            source,
+        })?;
+        let mut last = None;
+        // As for commands: who is just leaving is followed by another one.
+        for _ in 0..20 {
+            let stream = self.connect_or_start().await?;
+            match self
+                .request(stream, "PUT", "/v1/follow", body.clone())
+                .await
+            {
+                Ok(_) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Err(last.unwrap_or_else(|| self.not_up()))
+    }
+
+    /// Ends the following of a stack file; nothing happens when no supervisor runs.
+    pub async fn unfollow(&self) -> Result<(), ClientError> {
+        match connect(&self.paths.api_socket(&self.project)).await {
+            Ok(stream) => {
+                self.request(stream, "DELETE", "/v1/follow", Vec::new())
+                    .await?;
+                Ok(())
+            }
+            Err(_) => Ok(()),
         }
     }
 

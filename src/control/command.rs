@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Edit;
 use crate::compose::model::{Hook, Service, ServiceName, Stack};
 use crate::plan::{Desired, DesiredService, Down, Run, Update, service_hash};
 
@@ -16,6 +17,8 @@ use crate::plan::{Desired, DesiredService, Down, Run, Update, service_hash};
 pub enum Command {
     /// Make the machine match a stack.
     Up(Box<Up>),
+    /// Apply an edit of the stack file that is followed.
+    Edit(Box<Edit>),
     /// Start what exists.
     Start {
         /// Which; empty = all.
@@ -163,6 +166,7 @@ impl Command {
     pub fn apply(&self, desired: &mut Desired, now: Timestamp) {
         match self {
             Self::Up(up) => up.apply(desired, now),
+            Self::Edit(edit) => edit.apply(desired, now),
             Self::Start { services, .. } => each(desired, services, |service| {
                 service.run = Run::Running;
                 service.since = now;
@@ -207,6 +211,7 @@ impl Command {
     pub fn services(&self) -> &[ServiceName] {
         match self {
             Self::Up(up) => &up.services,
+            Self::Edit(edit) => &edit.touched,
             Self::Start { services, .. }
             | Self::Stop { services, .. }
             | Self::Restart { services, .. }
@@ -251,7 +256,7 @@ impl Up {
         }
     }
 
-    fn apply(&self, desired: &mut Desired, now: Timestamp) {
+    pub(super) fn apply(&self, desired: &mut Desired, now: Timestamp) {
         desired.adopt(&self.stack);
         let named: BTreeSet<&ServiceName> = self.services.iter().collect();
         let known = |name: &ServiceName| {

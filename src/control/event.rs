@@ -17,6 +17,20 @@ pub enum Event {
         /// A sentence.
         message: String,
     },
+    /// A line for those who watch a stack file that is followed.
+    Said {
+        /// The line; it may have control sequences for colours.
+        text: String,
+    },
+    /// An edit of the stack file is being applied: what ends now may be replaced.
+    Reloading {
+        /// All services of the stack as it is now.
+        services: Vec<ServiceName>,
+        /// Those of them whose output is to be shown.
+        attachable: Vec<ServiceName>,
+    },
+    /// The edit has been applied, or could not be.
+    Reloaded,
     /// A container's program ended.
     Exited {
         /// Its service.

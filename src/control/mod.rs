@@ -10,7 +10,9 @@
 mod api;
 mod client;
 mod command;
+pub mod edit;
 mod event;
+pub mod follow;
 mod health;
 mod progress;
 mod reconcile;
@@ -20,4 +22,5 @@ mod verdict;
 
 pub use client::{Client, ClientError, Events, supervisor_arguments};
 pub use command::{Command, OneOff, Recreate, Removal, Up, pre_stop};
+pub use edit::{Edit, Touched};
 pub use event::{Event, Kind, Progress, ProgressState};

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::api::{self, Inbox};
+use super::follow::Follow;
 use super::health::{self, Prober};
 use super::progress::{Audience, after, before};
 use super::verdict::Goal;
@@ -58,6 +59,7 @@ pub(super) struct Reconciler<E> {
     /// One-off containers that have not all they need, and where their events go.
     waiting: Vec<(OneOff, mpsc::UnboundedSender<Event>)>,
     audience: Audience,
+    follow: Follow,
     sender: mpsc::Sender<Inbox>,
     inbox: mpsc::Receiver<Inbox>,
     api: tokio::task::JoinHandle<()>,
@@ -82,6 +84,8 @@ enum Kind {
     Converge,
     /// The same, and says of containers that it did not touch that they run.
     ConvergeUp,
+    /// The same, for an edit of the stack file: who watches is told of the end.
+    Edit,
     /// Done when the project is gone.
     Down,
     /// Done at once.
@@ -149,6 +153,7 @@ impl<E: Engine> Reconciler<E> {
             commands: Vec::new(),
             waiting: Vec::new(),
             audience: Audience::default(),
+            follow: Follow::resume(paths, project, sender.clone()),
             sender,
             inbox,
             api,
@@ -536,9 +541,20 @@ impl<E: Engine> Reconciler<E> {
     fn receive(&mut self, message: Inbox) {
         match message {
             Inbox::Listen(events) => self.audience.listen(events),
+            Inbox::Announce(event) => self.audience.announce(&event),
+            Inbox::Wake => {}
+            Inbox::Follow(start, reply) => {
+                let result = match start {
+                    Some(start) => self.follow.start(*start),
+                    None => self.follow.end(),
+                };
+                let _ = reply.send(result.err().map(|error| EngineError::from(error).story()));
+            }
             Inbox::Status(reply) => {
                 let plan = plan(&self.desired, &self.observed, Timestamp::now());
-                let _ = reply.send(super::status::status(&self.desired, &self.observed, &plan));
+                let mut status = super::status::status(&self.desired, &self.observed, &plan);
+                status["follow"] = self.follow.status();
+                let _ = reply.send(status);
             }
             Inbox::Command(command, events) => {
                 if let Err(error) = self.command(*command, &events) {
@@ -563,7 +579,8 @@ impl<E: Engine> Reconciler<E> {
             let dead = self.observed.failures.contains_key(step.op.subject().1);
             !dead && (step.not_before.is_some() || (step.after.is_empty()))
         };
-        self.commands.is_empty()
+        !self.follow.is_on()
+            && self.commands.is_empty()
             && self.busy.is_empty()
             && !self
                 .observed

@@ -22,6 +22,7 @@ mod objects;
 mod reading;
 mod real_programs;
 mod registries;
+mod reload;
 mod rolling;
 mod scenarios;
 mod settings;

@@ -47,6 +47,15 @@ impl<E: Engine> Reconciler<E> {
         events: &mpsc::UnboundedSender<Event>,
     ) -> Result<(), EngineError> {
         let now = Timestamp::now();
+        match &command {
+            // What is to go away is not brought back by an edit.
+            Command::Down { services, .. } if services.is_empty() => self.follow.end()?,
+            Command::Edit(edit) => self.audience.announce(&Event::Reloading {
+                services: edit.up.services.clone(),
+                attachable: edit.attachable(),
+            }),
+            _ => {}
+        }
         let mut desired = (*self.desired).clone();
         command.apply(&mut desired, now);
         if desired != *self.desired {
@@ -72,6 +81,7 @@ impl<E: Engine> Reconciler<E> {
         };
         let kind = match &command {
             Command::Up(_) => Kind::ConvergeUp,
+            Command::Edit(_) => Kind::Edit,
             Command::Down { services, .. } if services.is_empty() => Kind::Down,
             Command::Note { .. } => Kind::Note,
             Command::Run(_) => Kind::OneOff,
@@ -308,7 +318,9 @@ impl<E: Engine> Reconciler<E> {
                 },
             };
             match errors {
-                None if command.events.is_closed() => self.audience.leave(&command.events),
+                None if command.events.is_closed() && command.kind != Kind::Edit => {
+                    self.audience.leave(&command.events);
+                }
                 None => left.push(command),
                 Some(errors) => {
                     if command.kind == Kind::Down && errors.is_empty() {
@@ -320,6 +332,9 @@ impl<E: Engine> Reconciler<E> {
                             &command.goal,
                             &self.observed,
                         );
+                    }
+                    if command.kind == Kind::Edit {
+                        self.audience.announce(&Event::Reloaded);
                     }
                     let _ = command.events.send(Event::Done { errors });
                     self.audience.leave(&command.events);
