@@ -9,7 +9,7 @@ use super::error::{Error, Result};
 use super::{
     build, builder, completions, config, create, df, down, env, exec, image, images, inspect, kill,
     login, logout, logs, ls, pause, plan, ps, pull, push, restart, run, schema, start, stop, up,
-    version,
+    version, watch,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
@@ -122,6 +122,8 @@ pub(crate) enum Command {
     Pause(pause::Pause),
     /// Let the processes of services go on.
     Unpause(pause::Unpause),
+    /// Watch files and bring what changes into containers.
+    Watch(watch::Watch),
     /// Make containers without starting them.
     Create(create::Create),
     /// Build the images of services.
@@ -182,6 +184,7 @@ impl Command {
             Self::Kill(kill) => kill.run(context),
             Self::Pause(pause) => pause.run(context),
             Self::Unpause(unpause) => unpause.run(context),
+            Self::Watch(watch) => watch.run(context),
             Self::Create(create) => create.run(context),
             Self::Build(build) => build.run(context),
             Self::Pull(pull) => pull.run(context),

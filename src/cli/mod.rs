@@ -58,6 +58,7 @@ mod stop;
 mod time;
 mod up;
 mod version;
+mod watch;
 
 use std::process::ExitCode;
 
