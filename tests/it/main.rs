@@ -20,3 +20,4 @@ mod registries;
 mod settings;
 mod shim;
 mod up_down;
+mod watch;
