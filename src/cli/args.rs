@@ -11,6 +11,7 @@ use super::{
     build, builder, completions, config, container, create, df, down, env, events, exec, image,
     images, inspect, kill, login, logout, logs, ls, network, pause, plan, port, ps, pull, push,
     restart, rm, run, scale, schema, start, stats, stop, top, up, version, volume, volumes, wait,
+    watch,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
@@ -143,6 +144,8 @@ pub(crate) enum Command {
     Pause(pause::Pause),
     /// Let the processes of services go on.
     Unpause(pause::Unpause),
+    /// Watch files and bring what changes into containers.
+    Watch(watch::Watch),
     /// Make containers without starting them.
     Create(create::Create),
     /// Build the images of services.
@@ -221,6 +224,7 @@ impl Command {
             Self::Wait(wait) => wait.run(context),
             Self::Pause(pause) => pause.run(context),
             Self::Unpause(unpause) => unpause.run(context),
+            Self::Watch(watch) => watch.run(context),
             Self::Create(create) => create.run(context),
             Self::Build(build) => build.run(context),
             Self::Pull(pull) => pull.run(context),

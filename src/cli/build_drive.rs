@@ -84,6 +84,11 @@ enum Tail {
     Hidden,
 }
 
+/// A build that failed, whose output has been shown.
+pub(crate) fn failed_build(error: BuildError) -> Error {
+    failed(error, Tail::Hidden)
+}
+
 fn failed(error: BuildError, tail: Tail) -> Error {
     match error {
         BuildError::Dockerfile(report) => Error::from(*report),

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxCapabilities, Process, Spec};
 
 use super::attach::{Signals, Streams, To, conclude, join, not_started};
 use super::containers;
@@ -137,11 +137,7 @@ impl Exec {
         container: &ObservedContainer,
         has_terminal: bool,
     ) -> Result<ExecRequest> {
-        let bundle = Bundle::new(context.paths.container(&container.record.id));
-        let gone = || Error::new(format!("container {} has just gone", container.record.name));
-        let spec: Spec = read_json(&bundle.spec())?.ok_or_else(gone)?;
-        let config: ShimConfig = read_json(&bundle.shim_config())?.ok_or_else(gone)?;
-        let mut process: Process = spec.process().clone().ok_or_else(gone)?;
+        let (mut process, user) = process_of(context, container)?;
         process.set_args(Some(self.command.clone()));
         process.set_terminal(Some(has_terminal));
         let env = process.env().clone().unwrap_or_default();
@@ -150,17 +146,7 @@ impl Exec {
             process.set_cwd(workdir.into());
         }
         if self.privileged {
-            let settings = Settings {
-                privileged: true,
-                ..Settings::default()
-            };
-            let all = default_spec(settings)
-                .map_err(|error| Error::new("cannot give all capabilities").because(error))?;
-            let all = all
-                .process()
-                .as_ref()
-                .and_then(|process| process.capabilities().clone());
-            process.set_capabilities(all);
+            process.set_capabilities(all_capabilities()?);
         }
         let terminal = has_terminal.then(|| {
             window_size().map_or(
@@ -176,7 +162,7 @@ impl Exec {
         });
         Ok(ExecRequest {
             process,
-            user: self.user.clone().or(config.user),
+            user: self.user.clone().or(user),
             terminal,
         })
     }
@@ -226,6 +212,31 @@ impl<'a> Told<'a> {
         }
         note(&self.context.paths, &entry);
     }
+}
+
+/// The container's own program, and its user as the service names it.
+pub(crate) fn process_of(
+    context: &Context,
+    container: &ObservedContainer,
+) -> Result<(Process, Option<String>)> {
+    let bundle = Bundle::new(context.paths.container(&container.record.id));
+    let gone = || Error::new(format!("container {} has just gone", container.record.name));
+    let spec: Spec = read_json(&bundle.spec())?.ok_or_else(gone)?;
+    let config: ShimConfig = read_json(&bundle.shim_config())?.ok_or_else(gone)?;
+    let process = spec.process().clone().ok_or_else(gone)?;
+    Ok((process, config.user))
+}
+
+/// All capabilities that there are.
+pub(crate) fn all_capabilities() -> Result<Option<LinuxCapabilities>> {
+    let settings = Settings {
+        privileged: true,
+        ..Settings::default()
+    };
+    let all = default_spec(settings)
+        .map_err(|error| Error::new("cannot give all capabilities").because(error))?;
+    let process = all.process().as_ref();
+    Ok(process.and_then(|process| process.capabilities().clone()))
 }
 
 /// The container's variables with those of the command line; `NAME` alone passes on the caller's.

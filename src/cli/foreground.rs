@@ -427,7 +427,7 @@ enum Report {
 }
 
 /// The next event of a stream that there may be; waits for ever when there is none.
-async fn next_of(events: &mut Option<Events>) -> Result<Option<Event>> {
+pub(crate) async fn next_of(events: &mut Option<Events>) -> Result<Option<Event>> {
     match events {
         Some(events) => Ok(events.next().await?),
         None => std::future::pending().await,
@@ -435,13 +435,13 @@ async fn next_of(events: &mut Option<Events>) -> Result<Option<Event>> {
 }
 
 /// The signals that ask to stop.
-struct Interrupts {
+pub(crate) struct Interrupts {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Interrupts {
-    fn listen() -> Result<Self> {
+    pub(crate) fn listen() -> Result<Self> {
         let listen = |kind| {
             signal(kind).map_err(|error| Error::new("cannot listen to signals").because(error))
         };
@@ -451,7 +451,7 @@ impl Interrupts {
         })
     }
 
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -77,6 +77,7 @@ mod version;
 mod volume;
 mod volumes;
 mod wait;
+mod watch;
 
 use std::process::ExitCode;
 

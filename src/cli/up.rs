@@ -99,7 +99,7 @@ pub(crate) struct Up {
 }
 
 /// Flags that `up`, `create` and `plan` have in common.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Shared {
     /// Services to bring up with all that they need; none = all.
     #[arg(value_name = "SERVICE")]

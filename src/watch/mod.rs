@@ -14,6 +14,7 @@
 
 mod change;
 mod debounce;
+pub mod initial;
 mod interest;
 mod links;
 mod register;

@@ -141,7 +141,7 @@ impl Rule {
 
     /// Whether there may be something below a directory that the rule is about, or the way to what
     /// it watches leads through it.
-    fn enters(&self, directory: &Path) -> bool {
+    pub fn enters(&self, directory: &Path) -> bool {
         if self.path.starts_with(directory) {
             return true;
         }

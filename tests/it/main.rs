@@ -29,3 +29,4 @@ mod settings;
 mod shim;
 mod show;
 mod up_down;
+mod watch;

@@ -65,7 +65,8 @@ pub(super) fn watch(reader: &Reader<'_>) -> Vec<WatchRule> {
             exec: rule.inner("exec").map(|exec| hook(&exec)),
             include: rule.texts("include"),
             ignore: rule.texts("ignore"),
-            initial_sync: rule.flag("initial_sync"),
+            // The second is what it was called before the Compose Specification had it.
+            initial_sync: rule.flag("initial_sync") || rule.flag("x-initialSync"),
         })
     });
     rules.collect()

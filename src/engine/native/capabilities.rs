@@ -75,7 +75,6 @@ const SWARM: Support = Ignored("it only means something to a cluster");
 const WINDOWS: Support = Ignored("it only means something to Windows containers");
 
 static TABLE: &[Capability] = &[
-    any("services.*.develop", Later),
     any("services.*.external_links", Later),
     any(
         "services.*.provider",
@@ -213,7 +212,7 @@ mod tests {
     const TEXT: &str = "services:
   web:
     image: nginx
-    develop: {watch: []}
+    gpus: all
     runtime: runc
     build: .
     use_api_socket: false
@@ -233,11 +232,11 @@ secrets: {s: {file: x}}
         let shown = loaded.review(concerns(&loaded), &|_| true);
         let shown = shown.render(Color::Never, 100);
         insta::assert_snapshot!(shown, @r"
-    warning: `services.web.develop` is not supported yet
+    warning: `services.web.gpus` is not supported yet
      --> stack.yaml:4:5
       |
-    4 |     develop: {watch: []}
-      |     ^^^^^^^ ignored
+    4 |     gpus: all
+      |     ^^^^ ignored
 
     warning: `services.web.runtime` is ignored: containers always run on the built-in runtime
      --> stack.yaml:5:5

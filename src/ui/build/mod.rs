@@ -28,6 +28,19 @@ pub(crate) enum BuildView {
     Quiet,
 }
 
+/// A build as lines, for whoever shows them himself.
+#[derive(Debug, Default)]
+pub(crate) struct BuildLines(Plain);
+
+impl BuildLines {
+    /// The lines that an event becomes.
+    pub(crate) fn take(&mut self, event: &Event) -> Vec<String> {
+        let mut out = String::new();
+        self.0.take(event, &mut out);
+        out.lines().map(str::to_owned).collect()
+    }
+}
+
 /// A tree on the terminal.
 #[derive(Debug)]
 pub(crate) struct Live {

@@ -1,0 +1,350 @@
+//! Watching: changes come in, and what follows them is done.
+//!
+//! # Theory of operation
+//!
+//! One loop listens to the watcher and to the supervisor's events. A set of changes becomes actions
+//! by the rules; they are done one after the other, and what changes meanwhile is the next set. A
+//! container that is started gets what was copied before. What there is to tell goes through a channel:
+//! whoever has the terminal shows it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::copies::{Copies, Missing};
+use super::rebuild;
+use super::setup::Setup;
+use crate::cli::cleaning::prune_images;
+use crate::cli::containers;
+use crate::cli::context::Context;
+use crate::cli::drive::pause;
+use crate::cli::error::{Error, Result};
+use crate::cli::foreground::next_of;
+use crate::compose::model::ServiceName;
+use crate::control::{Client, Command, Event};
+use crate::watch::rules::{Actions, OfRules, decide};
+use crate::watch::sync::Mapping;
+use crate::watch::{Changes, Told, Watch, Watcher};
+
+/// So many changes at once are told about.
+const LARGE: usize = 1000;
+/// Time between two attempts to reach a supervisor.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What a watch has to tell.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// A line of its own.
+    Line(String),
+    /// A line of a command in a container, with its end.
+    Output(Vec<u8>),
+    /// The same, from its standard error.
+    Complaint(Vec<u8>),
+    /// Something that is not as it should be.
+    Warning(String),
+    /// Something that could not be done.
+    Problem(Error),
+    /// Containers are about to be restarted or replaced: their ends mean nothing.
+    Begins,
+    /// How that goes.
+    Event(Event),
+    /// It is over.
+    Ends,
+}
+
+/// Watches, and does what follows, until it is dropped.
+pub(crate) async fn follow(
+    context: &Context,
+    setup: Setup,
+    said: UnboundedSender<Said>,
+) -> Result<()> {
+    let project = setup.stack.name.to_string();
+    let watch = Watch::Trees(
+        setup.paths.clone(),
+        Box::new(OfRules(Arc::clone(&setup.rules))),
+    );
+    let started = blocking(move || Watcher::start(watch)).await?;
+    let watcher = started.map_err(|error| Error::new("cannot watch files").because(error))?;
+    let copies = Copies::new(&context.paths, &project);
+    let mut session = Session {
+        context,
+        client: Client::new(&context.paths, &project),
+        copies: Some(copies),
+        setup,
+        said,
+    };
+    session.line("Watch enabled");
+    session.run(watcher).await
+}
+
+struct Session<'a> {
+    context: &'a Context,
+    client: Client,
+    setup: Setup,
+    /// `None` while they are at work on another thread.
+    copies: Option<Copies>,
+    said: UnboundedSender<Said>,
+}
+
+impl Session<'_> {
+    async fn run(&mut self, mut watcher: Watcher) -> Result<()> {
+        for (service, mappings) in self.setup.initial() {
+            self.copy(&service, mappings).await?;
+        }
+        let mut events = None;
+        loop {
+            if events.is_none() {
+                events = self.client.events().await.unwrap_or(None);
+                if events.is_some() {
+                    // Nobody has told what was started before.
+                    self.catch_up(&self.setup.copied_to()).await?;
+                }
+            }
+            let look = events.is_none().then_some(LOOK_AGAIN);
+            tokio::select! {
+                told = watcher.next() => match told {
+                    Told::Changes(changes) => self.changed(&changes).await?,
+                    Told::Polling(limit) => {
+                        let text = format!("{limit}; {}", limit.hint());
+                        self.say(Said::Warning(text));
+                    }
+                },
+                event = next_of(&mut events) => match event {
+                    Ok(Some(Event::Started { service, .. })) => {
+                        self.catch_up(&[service]).await?;
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(_) => events = None,
+                },
+                () = pause(look) => {}
+            }
+        }
+    }
+
+    fn say(&self, said: Said) {
+        // Nobody listens any more: it is about to end.
+        let _ = self.said.send(said);
+    }
+
+    fn line(&self, text: impl Into<String>) {
+        self.say(Said::Line(text.into()));
+    }
+
+    async fn changed(&mut self, changes: &Changes) -> Result<()> {
+        let began = Instant::now();
+        tracing::debug!("batch start: count[{}]", changes.len());
+        if changes.len() > LARGE {
+            self.line(
+                "Large batch of file changes detected. If you just switched branches, this is expected.",
+            );
+        }
+        let actions = decide(&self.setup.rules, changes);
+        self.act(actions).await?;
+        let took = began.elapsed();
+        tracing::debug!(
+            "batch complete: duration[{took:?}] count[{}]",
+            changes.len()
+        );
+        Ok(())
+    }
+
+    /// What is quick comes first: nobody waits for the build of another service.
+    async fn act(&mut self, mut actions: Actions) -> Result<()> {
+        let of_rebuilt = actions
+            .sync
+            .extract_if(.., |service, _| actions.rebuild.contains(service));
+        let of_rebuilt: Vec<_> = of_rebuilt.collect();
+        for (service, mappings) in actions.sync {
+            self.sync(&service, mappings).await?;
+        }
+        if !actions.rebuild.is_empty() {
+            self.rebuild(&actions.rebuild).await?;
+        }
+        for (service, mappings) in of_rebuilt {
+            self.sync(&service, mappings).await?;
+        }
+        if !actions.restart.is_empty() {
+            self.restart(&actions.restart).await?;
+        }
+        for (service, rules) in actions.exec {
+            for rule in rules {
+                self.exec(&service, rule).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sync(&mut self, service: &ServiceName, mappings: Vec<Mapping>) -> Result<()> {
+        let what = match tracing::enabled!(tracing::Level::DEBUG) {
+            false => format!("after {} changes were detected", mappings.len()),
+            true => {
+                let paths = mappings.iter().map(|mapping| mapping.source.display());
+                let paths: Vec<String> = paths.map(|path| path.to_string()).collect();
+                format!("after changes were detected: {}", paths.join(", "))
+            }
+        };
+        self.line(format!("Syncing service \"{service}\" {what}"));
+        self.copy(service, mappings).await
+    }
+
+    /// Gives containers that were started meanwhile what they have missed.
+    async fn catch_up(&mut self, services: &[ServiceName]) -> Result<()> {
+        for service in services {
+            self.copy(service, Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    async fn copy(&mut self, service: &ServiceName, mappings: Vec<Mapping>) -> Result<()> {
+        let Some(mut copies) = self.copies.take() else {
+            return Ok(());
+        };
+        let name = service.clone();
+        let (copies, missing) = blocking(move || {
+            let missing = copies.copy(&name, &mappings);
+            (copies, missing)
+        })
+        .await?;
+        self.copies = Some(copies);
+        missing
+            .into_iter()
+            .for_each(|missing| self.missing(missing));
+        Ok(())
+    }
+
+    fn missing(&self, missing: Missing) {
+        let Missing {
+            container,
+            because,
+            count,
+        } = missing;
+        let more = count - because.len();
+        for error in because {
+            let text = format!("container {container} lacks a change");
+            self.say(Said::Problem(Error::new(text).because(error)));
+        }
+        if more > 0 {
+            let text = format!("container {container} lacks {more} other changes");
+            self.say(Said::Warning(text));
+        }
+    }
+
+    async fn rebuild(&mut self, services: &BTreeSet<ServiceName>) -> Result<()> {
+        let names = quoted(services);
+        self.line(format!(
+            "Rebuilding service(s) {names} after changes were detected..."
+        ));
+        if let Err(error) = rebuild::build(self.context, &self.setup, services, &self.said).await {
+            self.line(format!("Build failed. Error: {}", error.summary()));
+            self.say(Said::Problem(error));
+            return Ok(());
+        }
+        self.line(format!("service(s) {names} successfully built"));
+        let done = match rebuild::replacement(self.context, &self.setup, services) {
+            Ok(command) => self.command(&command).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            let text = error.summary();
+            self.line(format!(
+                "Failed to recreate services after update. Error: {text}"
+            ));
+            self.say(Said::Problem(error));
+            return Ok(());
+        }
+        if self.setup.how.prune {
+            let rules = rebuild::superseded(self.setup.stack.name.as_str());
+            // What cannot be removed now goes with the next build.
+            if let Err(error) = prune_images(self.context, &rules, &mut std::io::sink()) {
+                tracing::debug!(error = error.summary(), "images are left");
+            }
+        }
+        Ok(())
+    }
+
+    async fn restart(&mut self, services: &BTreeSet<ServiceName>) -> Result<()> {
+        let command = Command::Restart {
+            services: services.iter().cloned().collect(),
+            timeout: None,
+            no_deps: false,
+        };
+        match self.command(&command).await {
+            Ok(()) => self.line(format!("service(s) {} restarted", quoted(services))),
+            Err(error) => self.say(Said::Problem(error)),
+        }
+        Ok(())
+    }
+
+    /// Gives a command to the supervisor; its end.
+    async fn command(&self, command: &Command) -> Result<()> {
+        self.say(Said::Begins);
+        let done = self.answer(command).await;
+        self.say(Said::Ends);
+        done
+    }
+
+    async fn answer(&self, command: &Command) -> Result<()> {
+        let mut answer = self.client.command(command).await?;
+        while let Some(event) = answer.next().await? {
+            if let Event::Done { errors } = event {
+                return match errors.is_empty() {
+                    true => Ok(()),
+                    false => Err(Error::several(errors)),
+                };
+            }
+            self.say(Said::Event(event));
+        }
+        Err(crate::cli::drive::broken_off())
+    }
+
+    async fn exec(&self, service: &ServiceName, rule: usize) -> Result<()> {
+        let hook = self
+            .setup
+            .rules
+            .get(rule)
+            .and_then(|rule| rule.exec.as_ref());
+        let Some(hook) = hook else {
+            return Ok(());
+        };
+        let project = self.setup.stack.name.as_str();
+        let services = std::slice::from_ref(service);
+        let found = containers::of_services(self.context, project, services)?;
+        for container in found.iter().filter(|container| container.is_up()) {
+            let name = &container.record.name;
+            match super::exec::run(self.context, container, hook, &self.said).await {
+                Ok(0) => {}
+                Ok(code) => self.say(Said::Warning(format!(
+                    "the command of develop.watch in {name} ended with exit code {code}"
+                ))),
+                Err(error) => self.say(Said::Problem(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Does something that waits for the disk.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::new("the watch broke off").because(error))
+}
+
+/// Names as Docker Compose prints lists: `["a" "b"]`.
+fn quoted(services: &BTreeSet<ServiceName>) -> String {
+    let names: Vec<String> = services.iter().map(|name| format!("\"{name}\"")).collect();
+    format!("[{}]", names.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_printed_as_docker_compose_prints_them() {
+        let list = |names: &[&str]| quoted(&names.iter().map(ServiceName::new).collect());
+        assert_eq!(list(&["a"]), "[\"a\"]");
+        assert_eq!(list(&["b", "a"]), "[\"a\" \"b\"]");
+    }
+}

@@ -1,0 +1,193 @@
+//! What is watched, from the stack file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::build::ignore::file_names;
+use crate::cli::context::Context;
+use crate::cli::drive::warn;
+use crate::cli::error::{Error, Result};
+use crate::cli::project::Selection;
+use crate::compose::Loaded;
+use crate::compose::model::{
+    Build, BuildContext, Dockerfile, Mount, MountSource, Service, ServiceName, Stack, WatchAction,
+};
+use crate::watch::initial;
+use crate::watch::rules::{Context as BuildFiles, Rule, RuleError};
+use crate::watch::sync::Mapping;
+
+/// How is watched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct How {
+    /// Images may be built.
+    pub(crate) builds: bool,
+    /// Images that have lost their name are removed.
+    pub(crate) prune: bool,
+    /// What builds print is hidden.
+    pub(crate) quiet: bool,
+}
+
+/// What is watched, and how.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    pub(super) stack: Stack,
+    pub(super) rules: Arc<[Rule]>,
+    pub(super) paths: Vec<PathBuf>,
+    pub(super) how: How,
+}
+
+impl Setup {
+    /// Collects the rules of the selected services, and says what is wrong with them.
+    pub(crate) fn new(
+        context: &Context,
+        loaded: &Loaded,
+        selection: Selection,
+        how: How,
+    ) -> Result<Self> {
+        let mut stack = selection.stack;
+        super::super::build_phase::name_built(&mut stack);
+        let mut rules = Vec::new();
+        for name in &selection.services {
+            if let Some(service) = stack.services.get(name) {
+                rules.extend(rules_of(context, (name, service), how)?);
+            }
+        }
+        if rules.is_empty() {
+            return Err(Error::new(
+                "none of the selected services is configured for watch, consider setting a 'develop' section",
+            ));
+        }
+        let old = loaded.places("services.*.develop.watch[].x-initialSync");
+        if old.iter().any(|place| place.says_something()) {
+            warn(
+                "x-initialSync is DEPRECATED, please use the official `initial_sync` attribute",
+                context.terminal.stderr,
+            );
+        }
+        Ok(Self {
+            paths: rules.iter().map(|rule| rule.path.clone()).collect(),
+            rules: rules.into(),
+            stack,
+            how,
+        })
+    }
+
+    /// What is copied before anything has changed.
+    pub(super) fn initial(&self) -> Vec<(ServiceName, Vec<Mapping>)> {
+        let rules = self.rules.iter();
+        let initial = rules.filter(|rule| rule.initial_sync && rule.copies());
+        let copies = initial.map(|rule| {
+            let service = self.stack.services.get(&rule.service);
+            let dockerfile = service.and_then(dockerfile_name);
+            let everything = initial::everything(rule, dockerfile.as_deref());
+            (rule.service.clone(), everything)
+        });
+        copies.collect()
+    }
+
+    /// The services that files are copied to.
+    pub(super) fn copied_to(&self) -> Vec<ServiceName> {
+        let rules = self.rules.iter().filter(|rule| rule.copies());
+        let mut services: Vec<ServiceName> = rules.map(|rule| rule.service.clone()).collect();
+        services.sort();
+        services.dedup();
+        services
+    }
+}
+
+fn rules_of(
+    context: &Context,
+    (name, service): (&ServiceName, &Service),
+    how: How,
+) -> Result<Vec<Rule>> {
+    if service.watch.is_empty() {
+        return Ok(Vec::new());
+    }
+    let files = match &service.build {
+        Some(build) => build_files(name, build)?,
+        None => None,
+    };
+    let mut rules = Vec::new();
+    for model in &service.watch {
+        if model.action == WatchAction::Rebuild {
+            can_rebuild(name, service, how)?;
+        }
+        let rule =
+            Rule::new(name, model, files.clone()).map_err(|error| bad(&error).because(error))?;
+        if rule.copies() && is_bind_mounted(&rule.path, &service.volumes) {
+            let path = model.path.display();
+            let message = format!(
+                "path '{path}' also declared by a bind mount volume, this path won't be monitored!"
+            );
+            warn(&message, context.terminal.stderr);
+            continue;
+        }
+        rules.push(rule);
+    }
+    Ok(rules)
+}
+
+fn bad(error: &RuleError) -> Error {
+    Error::new(error.to_string())
+}
+
+fn can_rebuild(name: &ServiceName, service: &Service, how: How) -> Result<()> {
+    if !service.has_build {
+        return Err(Error::new(format!(
+            "can't watch service \"{name}\" with action rebuild without a build context"
+        )));
+    }
+    match how.builds {
+        true => Ok(()),
+        false => Err(Error::new(format!(
+            "--no-build is incompatible with watch action rebuild in service {name}"
+        ))),
+    }
+}
+
+/// The ignore file of a build: the Dockerfile's own, else that of its context.
+fn build_files(name: &ServiceName, build: &Build) -> Result<Option<BuildFiles>> {
+    let BuildContext::Directory(directory) = &build.context else {
+        return Ok(None);
+    };
+    let dockerfile = match &build.dockerfile {
+        Dockerfile::File(file) => file.clone(),
+        Dockerfile::Inline(_) => "Dockerfile".to_owned(),
+    };
+    for file in file_names(&dockerfile) {
+        let path = directory.join(file);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                let message = format!("service {name}: cannot read {}", path.display());
+                return Err(Error::new(message).because(error));
+            }
+        };
+        let read = BuildFiles::new(directory, &text);
+        return read.map(Some).map_err(|source| {
+            let error = RuleError::DockerIgnore {
+                service: name.clone(),
+                path,
+                source,
+            };
+            bad(&error).because(error)
+        });
+    }
+    Ok(None)
+}
+
+/// What is mounted into the container is the same there already.
+fn is_bind_mounted(path: &Path, mounts: &[Mount]) -> bool {
+    mounts.iter().any(|mount| match &mount.source {
+        MountSource::Bind { path: source, .. } => path.starts_with(source),
+        _ => false,
+    })
+}
+
+fn dockerfile_name(service: &Service) -> Option<String> {
+    match &service.build.as_ref()?.dockerfile {
+        Dockerfile::File(file) => Some(Path::new(file).file_name()?.to_string_lossy().into_owned()),
+        Dockerfile::Inline(_) => None,
+    }
+}
