@@ -105,7 +105,7 @@ pub fn readiness(
         }
         if resource.external {
             let Resource { kind, name, .. } = resource;
-            let message = format!("{kind} {name} is declared as external, but does not exist");
+            let message = not_found(kind, name);
             return DependencyState::Failed(message);
         }
         verdict = DependencyState::Pending;
@@ -301,5 +301,13 @@ pub fn policy_restarts(policy: &RestartPolicy, exit: &Exit, restarts: u32) -> bo
         RestartPolicy::OnFailure { max_attempts, .. } => {
             exit.code != 0 && max_attempts.is_none_or(|most| restarts < most)
         }
+    }
+}
+/// Docker Compose's words for a network or volume that should be there already.
+pub(super) fn not_found(kind: impl std::fmt::Display, name: &str) -> String {
+    let kind = kind.to_string();
+    match kind.as_str() {
+        "volume" => format!("external volume \"{name}\" not found"),
+        _ => format!("{kind} {name} declared as external, but could not be found"),
     }
 }

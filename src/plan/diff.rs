@@ -9,7 +9,7 @@ use crate::compose::model::{
     MountSource, NetworkKey, RestartPolicy, Service, ServiceName, ServiceNetwork, VolumeKey,
 };
 
-use super::dependency::{dependency_state, optional, policy_restarts};
+use super::dependency::{dependency_state, not_found, optional, policy_restarts};
 use super::desired::network_hash;
 use super::replicas::{Replicas, replicas};
 use super::{
@@ -302,12 +302,7 @@ impl<'a> Planner<'a> {
             .into_iter()
             .filter_map(|key| self.desired.networks.get(key))
             .find(|network| network.external && !self.observed.networks.contains_key(&network.name))
-            .map(|network| {
-                format!(
-                    "network {} is declared as external, but does not exist",
-                    network.name
-                )
-            });
+            .map(|network| not_found("network", &network.name));
         let volume = || {
             service
                 .volumes
@@ -317,12 +312,7 @@ impl<'a> Planner<'a> {
                     _ => None,
                 })
                 .find(|volume| volume.external && !self.observed.volumes.contains_key(&volume.name))
-                .map(|volume| {
-                    format!(
-                        "volume {} is declared as external, but does not exist",
-                        volume.name
-                    )
-                })
+                .map(|volume| not_found("volume", &volume.name))
         };
         network.or_else(volume).map(|message| Problem {
             service: name.clone(),

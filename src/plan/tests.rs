@@ -676,7 +676,7 @@ fn a_missing_external_network_fails_only_its_services() {
     assert_snapshot!(world.plan(), @"
       1. create container shop-web-1: it does not exist
       2. start container shop-web-1: it does not exist [after 1]
-      ! other: network shared is declared as external, but does not exist
+      ! other: network shared declared as external, but could not be found
     ");
 }
 

@@ -76,7 +76,6 @@ const WINDOWS: Support = Ignored("it only means something to Windows containers"
 
 static TABLE: &[Capability] = &[
     any("services.*.develop", Later),
-    any("services.*.external_links", Later),
     any(
         "services.*.provider",
         Missing("the service is not a container"),
@@ -115,10 +114,6 @@ static TABLE: &[Capability] = &[
         Missing("there is no engine whose socket the service could use"),
     ),
     any("services.*.userns_mode", Later),
-    any(
-        "services.*.volumes_from",
-        Missing("the data of the other service would be missing"),
-    ),
     only(
         "services.*.volumes[].type",
         &["cluster", "npipe", "image"],
