@@ -83,6 +83,10 @@ impl Build {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         context.refuse_dry_run("build")?;
         let loaded = context.load(Warnings::Shown)?;
+        if self.services.is_empty() && loaded.stack.services.is_empty() {
+            Terminal::say("No services to build");
+            return Ok(());
+        }
         let dependencies = match self.with_dependencies {
             true => Dependencies::Included,
             false => Dependencies::LeftOut,

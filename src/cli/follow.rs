@@ -35,10 +35,19 @@ struct Log {
 }
 
 impl FollowedLogs {
-    /// Follows nothing yet.
+    /// Follows nothing yet; shows on standard output and standard error.
     pub(crate) fn new(options: LogOptions) -> Result<Self> {
+        Self::on(LogView::new(options))
+    }
+
+    /// Follows nothing yet; shows all on standard output.
+    pub(crate) fn joined(options: LogOptions) -> Result<Self> {
+        Self::on(LogView::joined(options))
+    }
+
+    fn on(view: LogView) -> Result<Self> {
         Ok(Self {
-            view: LogView::new(options),
+            view,
             watch: LogWatch::new()?,
             logs: BTreeMap::new(),
             by_watch: BTreeMap::new(),

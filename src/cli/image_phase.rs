@@ -118,6 +118,10 @@ pub(crate) fn ensure(
         let Some(service) = wanted.stack.services.get(name) else {
             continue;
         };
+        if let Some(image) = image_by_id(&store, service)? {
+            ids.insert(name.clone(), image.id.to_string());
+            continue;
+        }
         let (text, reference) = reference_of(wanted, name, service)?;
         let image = match here.entry(text.clone()) {
             Entry::Occupied(known) => known.into_mut(),
@@ -163,6 +167,17 @@ pub(crate) fn ensure(
         ids.extend(fetch_all(context, &how, &store, fetches)?);
     }
     Ok(ids)
+}
+
+/// The image that a service names by its id, or by twelve or more of its first digits.
+pub(super) fn image_by_id(store: &ImageStore, service: &Service) -> Result<Option<Image>> {
+    const SHORT: usize = 12;
+    let text = service.image.as_deref().unwrap_or_default();
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    match digits.len() >= SHORT && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(store.find(text)?),
+        false => Ok(None),
+    }
 }
 
 /// The image when it is here and whole. One whose layers a power cut may have hurt is unpacked again;

@@ -65,6 +65,9 @@ impl Logs {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let range = self.range(Timestamp::now())?;
         let project = Project::find(context)?;
+        if self.index > 0 && self.services.len() != 1 {
+            return Err(Error::new("--index requires one service to be selected"));
+        }
         let services = project.named(&self.services)?;
         let options = LogOptions {
             prefix: !self.no_log_prefix,
@@ -176,7 +179,7 @@ impl Replicas<'_> {
 }
 
 fn follow(replicas: &Replicas<'_>, options: LogOptions, range: Range) -> Result<()> {
-    let mut followed = FollowedLogs::new(options)?;
+    let mut followed = FollowedLogs::joined(options)?;
     let mut range = range;
     loop {
         let found = replicas.find()?;
@@ -221,7 +224,7 @@ const BATCH: usize = 256;
 /// Prints what there is, all containers merged by time.
 fn print(replicas: &Replicas<'_>, options: LogOptions, range: Range) -> Result<()> {
     let found = replicas.find()?;
-    let mut view = LogView::new(options);
+    let mut view = LogView::joined(options);
     let sources: Vec<_> = found.logs.keys().map(|name| view.add(name)).collect();
     if let [source] = sources[..] {
         let mut failed = None;

@@ -55,7 +55,7 @@ impl Overrides {
         &self,
         service: &mut Service,
         volumes: &mut IndexMap<VolumeKey, Volume>,
-        command: &[String],
+        (command, variables): (&[String], &IndexMap<String, String>),
     ) -> Result<()> {
         if let Some(entrypoint) = &self.entrypoint {
             let words = shlex::split(entrypoint).ok_or_else(|| {
@@ -70,7 +70,7 @@ impl Overrides {
         if !command.is_empty() {
             service.command = Some(command.to_vec());
         }
-        self.environment(service)?;
+        self.environment(service, variables)?;
         if self.user.is_some() {
             service.user.clone_from(&self.user);
         }
@@ -107,7 +107,11 @@ impl Overrides {
         Ok(())
     }
 
-    fn environment(&self, service: &mut Service) -> Result<()> {
+    fn environment(
+        &self,
+        service: &mut Service,
+        variables: &IndexMap<String, String>,
+    ) -> Result<()> {
         for path in &self.env_from_file {
             let text = std::fs::read_to_string(path).map_err(|error| {
                 Error::new(format!("cannot read the variables in {}", path.display()))
@@ -115,22 +119,25 @@ impl Overrides {
             })?;
             for line in text.lines().map(str::trim) {
                 if !line.is_empty() && !line.starts_with('#') {
-                    set_variable(service, line);
+                    set_variable(service, line, variables);
                 }
             }
         }
         self.env
             .iter()
-            .for_each(|entry| set_variable(service, entry));
+            .for_each(|entry| set_variable(service, entry, variables));
         Ok(())
     }
 }
 
-/// `NAME=value` sets; `NAME` passes on the caller's, or unsets when the caller has none.
-fn set_variable(service: &mut Service, entry: &str) {
+/// `NAME=value` sets; `NAME` passes on the caller's or, when it has none, that of `.env`; else it unsets.
+fn set_variable(service: &mut Service, entry: &str, variables: &IndexMap<String, String>) {
     let (name, value) = match entry.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
-        None => (entry, std::env::var(entry).ok()),
+        None => {
+            let own = std::env::var(entry).ok();
+            (entry, own.or_else(|| variables.get(entry).cloned()))
+        }
     };
     service.environment.insert(name.to_owned(), value);
 }
@@ -283,7 +290,7 @@ mod tests {
         let mut volumes = IndexMap::new();
         let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
         overrides
-            .apply(&mut service, &mut volumes, &command)
+            .apply(&mut service, &mut volumes, (&command, &IndexMap::new()))
             .unwrap();
         (service, volumes)
     }

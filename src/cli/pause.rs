@@ -65,6 +65,17 @@ fn change(context: &Context, names: &[String], to: To) -> Result<()> {
             To::Thawed => matches!(container.phase, Phase::Paused { .. }),
         };
         if !concerned {
+            let name = &container.record.name;
+            match (to, &container.phase) {
+                _ if services.is_empty() => {}
+                (To::Frozen, Phase::Paused { .. }) => {
+                    errors.push(format!("container {name} is already paused"));
+                }
+                (To::Thawed, Phase::Running { .. }) => {
+                    errors.push(format!("container {name} is not paused"));
+                }
+                _ => {}
+            }
             continue;
         }
         let result = cgroup(&container.record).and_then(|cgroup| match to {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::context::{Context, Warnings};
 use super::error::{Error, Result};
-use super::image_phase::image_text;
+use super::image_phase::{image_by_id, image_text};
 use super::project::Selection;
 use super::up::{Shared, Traits};
 use crate::compose::model::ServiceName;
@@ -107,6 +107,10 @@ pub(crate) fn known_images(
         let Some(service) = selection.stack.services.get(name) else {
             continue;
         };
+        if let Some(image) = image_by_id(&store, service)? {
+            ids.insert(name.clone(), image.id.to_string());
+            continue;
+        }
         let reference: Reference = image_text(project, name, service)
             .parse()
             .map_err(|error| {

@@ -112,7 +112,7 @@ pub(crate) fn select(
         services.retain(|service| named.contains(service));
     }
     if services.is_empty() {
-        let error = Error::new("no service is selected");
+        let error = Error::new("no service selected");
         return Err(match stack.disabled_services.is_empty() {
             true => error.hint("the stack file has no services"),
             false => error.hint("all services have profiles: name a service, or use --profile"),

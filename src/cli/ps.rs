@@ -295,7 +295,13 @@ pub(super) fn mount_text(mount: &crate::state::records::MountRecord) -> String {
 /// Program and arguments in quotes, twenty characters of them unless asked for all.
 pub(super) fn command_text(command: &[String], whole: bool) -> String {
     const SHOWN: usize = 20;
-    let text = command.join(" ");
+    // As Docker's engine writes it: what is behind the program stands in quotes where it has a blank.
+    let word = |(index, word): (usize, &String)| match index > 0 && word.contains(' ') {
+        true => format!("'{word}'"),
+        false => word.clone(),
+    };
+    let words: Vec<String> = command.iter().enumerate().map(word).collect();
+    let text = words.join(" ");
     let text = match whole || text.chars().count() <= SHOWN {
         true => text,
         false => text.chars().take(SHOWN - 1).chain(['…']).collect(),
@@ -343,8 +349,8 @@ mod tests {
     fn the_table_has_docker_compose_s_columns() {
         insta::assert_snapshot!(printed(&[]), @r#"
         NAME         IMAGE     COMMAND                  SERVICE   CREATED              STATUS                      PORTS
-        shop-web-1   nginx:1   "nginx -g daemon off;"   web       About a minute ago   Up About a minute           9000/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp
-        shop-job-1   nginx:1   "nginx -g daemon off;"   job       About a minute ago   Exited (3) 55 seconds ago  
+        shop-web-1   nginx:1   "nginx -g 'daemon of…"   web       About a minute ago   Up About a minute           9000/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp
+        shop-job-1   nginx:1   "nginx -g 'daemon of…"   job       About a minute ago   Exited (3) 55 seconds ago  
         "#);
         assert_eq!(printed(&["--services"]), "job\nweb\n");
         let ids = format!("{:0>64}\n", 1).repeat(2);
@@ -355,7 +361,7 @@ mod tests {
     fn json_has_docker_compose_s_fields() {
         let text = printed(&["--format", "json"]);
         let first = text.lines().next().unwrap();
-        insta::assert_snapshot!(first, @r#"{"Command":"\"nginx -g daemon off;\"","CreatedAt":"2023-11-14 22:13:20 +0000 UTC","ExitCode":0,"Health":"","ID":"000000000000","Image":"nginx:1","Labels":"","LocalVolumes":"0","Mounts":"","Name":"shop-web-1","Names":"shop-web-1","Networks":"","Ports":"9000/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp","Project":"shop","Publishers":[{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"","TargetPort":9000,"PublishedPort":0,"Protocol":"tcp"}],"RunningFor":"About a minute ago","Service":"web","Size":"0B","State":"running","Status":"Up About a minute"}"#);
+        insta::assert_snapshot!(first, @r#"{"Command":"\"nginx -g 'daemon of…\"","CreatedAt":"2023-11-14 22:13:20 +0000 UTC","ExitCode":0,"Health":"","ID":"000000000000","Image":"nginx:1","Labels":"","LocalVolumes":"0","Mounts":"","Name":"shop-web-1","Names":"shop-web-1","Networks":"","Ports":"9000/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp","Project":"shop","Publishers":[{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"","TargetPort":9000,"PublishedPort":0,"Protocol":"tcp"}],"RunningFor":"About a minute ago","Service":"web","Size":"0B","State":"running","Status":"Up About a minute"}"#);
         let second: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
         assert_eq!(second["ExitCode"], 3);
         assert_eq!(second["State"], "exited");

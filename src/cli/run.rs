@@ -148,8 +148,8 @@ impl Run {
             && !self.detach
             && (self.tty || io::stdin().is_terminal() && io::stdout().is_terminal());
         if let Some(model) = stack.services.get_mut(&service) {
-            self.overrides
-                .apply(model, &mut stack.volumes, &self.command)?;
+            let given = (self.command.as_slice(), &loaded.variables);
+            self.overrides.apply(model, &mut stack.volumes, given)?;
             model.tty = has_terminal;
             model.stdin_open = self.interactive && !self.detach;
         }

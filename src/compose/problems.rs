@@ -293,7 +293,7 @@ fn a_mistake_in_another_file_is_told_there() {
 #[test]
 fn nothing_to_load_says_what_to_do() {
     insta::assert_snapshot!(show_files(&[]), @r"
-    error: there is no stack file in /p or above
+    error: no configuration file provided: not found in /p or above
      |
      = help: write a `stack.yaml` or `compose.yaml`, or name a file with `-f FILE`
     ");

@@ -374,11 +374,26 @@ impl<E: Engine> Reconciler<E> {
                 self.observe(applied, &step);
             }
             Err(EngineError::CutShort) => self.look_again(&step),
+            Err(error) if !self.is_wanted(&step) => {
+                tracing::info!(op = %step.op, error = error.story(), "failed, and is not wanted any more");
+                self.look_again(&step);
+            }
             Err(error) => {
                 self.failed(&step, &error);
                 self.look_again(&step);
             }
         }
+    }
+
+    /// Whether what the operation was to bring about is still to be: a command may have come meanwhile
+    /// that takes the service away or stops it.
+    fn is_wanted(&self, step: &Step) -> bool {
+        let (Op::CreateContainer { service, .. } | Op::StartContainer { service, .. }) = &step.op
+        else {
+            return true;
+        };
+        let found = self.desired.services.get(service);
+        self.desired.down.is_none() && found.is_some_and(|found| found.run != Run::Stopped)
     }
 
     /// Takes in what an operation has made of its subject.

@@ -58,6 +58,12 @@ impl LogView {
         Self::on(options, Box::new(io::stdout()), Box::new(io::stderr()))
     }
 
+    /// A view on the program's own standard output alone, whichever stream a line came from: what
+    /// Docker Compose's `logs` does, and what those who search in its output rely on.
+    pub(crate) fn joined(options: LogOptions) -> Self {
+        Self::on(options, Box::new(io::stdout()), Box::new(io::stdout()))
+    }
+
     fn on(options: LogOptions, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
         Self {
             options,

@@ -82,6 +82,7 @@ impl NameServer {
                                 key,
                                 sockets,
                                 networks: Vec::new(),
+                                links: Vec::new(),
                                 forward: Forward::To(servers.collect()),
                             });
                             if let Err(error) = added {

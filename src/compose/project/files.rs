@@ -117,7 +117,10 @@ fn search_from(
         problems
             .error(
                 None,
-                format!("there is no stack file in {} or above", start.display()),
+                format!(
+                    "no configuration file provided: not found in {} or above",
+                    start.display()
+                ),
             )
             .help("write a `stack.yaml` or `compose.yaml`, or name a file with `-f FILE`");
         return Err(NoProject);

@@ -75,7 +75,6 @@ const SWARM: Support = Ignored("it only means something to a cluster");
 const WINDOWS: Support = Ignored("it only means something to Windows containers");
 
 static TABLE: &[Capability] = &[
-    any("services.*.external_links", Later),
     any(
         "services.*.provider",
         Missing("the service is not a container"),
@@ -114,10 +113,6 @@ static TABLE: &[Capability] = &[
         Missing("there is no engine whose socket the service could use"),
     ),
     any("services.*.userns_mode", Later),
-    any(
-        "services.*.volumes_from",
-        Missing("the data of the other service would be missing"),
-    ),
     only(
         "services.*.volumes[].type",
         &["cluster", "npipe", "image"],

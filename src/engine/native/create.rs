@@ -74,6 +74,7 @@ impl Native {
         let given = files::given(desired, new.model, &self.paths.container(&id))?;
         let mut model = new.model.clone();
         model.volumes.extend(given.mounts);
+        model.volumes = self.with_taken_over(desired, model.volumes, &new.model.volumes_from)?;
         let mounts = with_image_volumes(&model, &new.image);
         let mut anonymous = BTreeMap::new();
         for mount in mounts

@@ -24,6 +24,7 @@ mod steps;
 mod stop;
 mod template;
 mod volume;
+mod volumes_from;
 mod watch;
 
 pub(crate) use guest::{GuestEndpoint, GuestNetwork};

@@ -315,7 +315,11 @@ impl Native {
                 .iter()
                 .find_map(|endpoint| endpoint.gateway);
             let extra = extra_hosts(model, gateway)?;
-            write("hosts", hosts_file(&context.hostname, &own, &extra))?;
+            let full = match &model.domainname {
+                Some(domain) if !domain.is_empty() => format!("{}.{domain}", context.hostname),
+                _ => context.hostname.clone(),
+            };
+            write("hosts", hosts_file(&full, &own, &extra))?;
         }
         write("hostname", format!("{}\n", context.hostname))?;
         Ok(())

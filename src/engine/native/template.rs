@@ -17,14 +17,18 @@ const DEFAULT_START_INTERVAL: Duration = Duration::from_secs(5);
 const DEFAULT_RETRIES: u32 = 3;
 
 /// Program and arguments: an own entry point drops the image's command.
+///
+/// A command without words is none, and so is an entry point, which then takes away the image's (the
+/// rule of Docker's engine, which cannot tell them apart).
 pub(super) fn command(service: &Service, image: &Image) -> Vec<String> {
     let config = image.config.config().as_ref();
     let of_image = |words: Option<&Vec<String>>| words.cloned().unwrap_or_default();
     let image_entrypoint = of_image(config.and_then(|config| config.entrypoint().as_ref()));
     let image_command = of_image(config.and_then(|config| config.cmd().as_ref()));
     let mut words = service.entrypoint.clone().unwrap_or(image_entrypoint);
-    words.extend(match (&service.command, &service.entrypoint) {
-        (Some(command), _) => command.clone(),
+    let own = |words: &Option<Vec<String>>| words.clone().filter(|words| !words.is_empty());
+    words.extend(match (own(&service.command), own(&service.entrypoint)) {
+        (Some(command), _) => command,
         (None, Some(_)) => Vec::new(),
         (None, None) => image_command,
     });
@@ -267,7 +271,10 @@ mod tests {
             (words("/own"), None, "/own"),
             (words("/own"), words("x"), "/own x"),
             (words(""), words("x"), "x"),
-            (None, words(""), "/entry"),
+            (None, words(""), "/entry serve -v"),
+            (words(""), None, "serve -v"),
+            (words(""), words(""), "serve -v"),
+            (words("/own"), words(""), "/own"),
         ];
         for (entrypoint, given, expected) in table {
             let service = Service {

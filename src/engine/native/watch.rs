@@ -13,6 +13,7 @@ use super::pidfd::PidFd;
 use super::ports::has_connections;
 use super::start::{Launched, dns_settings, has_way_out, published_addresses, rules_of};
 use super::{FOREIGN_NAMES, Live, Native, leases};
+use crate::compose::model::Service;
 use crate::engine::EngineError;
 use crate::net::dns::{self, Client, Forward, Member, View};
 use crate::net::resolv::{ResolvConf, upstreams};
@@ -155,6 +156,7 @@ impl Native {
                 .iter()
                 .map(|request| request.network.clone())
                 .collect(),
+            links: links_of(&record.template),
             forward,
         });
         if let Err(error) = added {
@@ -371,4 +373,16 @@ impl Native {
             }
         }
     }
+}
+/// What a service alone calls others: `links` and `external_links`.
+fn links_of(model: &Service) -> Vec<(String, String)> {
+    let own = model.links.iter().filter_map(|link| {
+        let alias = link.alias.clone()?;
+        Some((alias, link.service.to_string()))
+    });
+    let others = model.external_links.iter().filter_map(|link| {
+        let alias = link.alias.clone()?;
+        Some((alias, link.container.clone()))
+    });
+    own.chain(others).collect()
 }

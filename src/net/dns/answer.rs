@@ -1,6 +1,7 @@
 //! What to answer to a query: from the view, with an error, or not here. Pure but for the order of
 //! addresses.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode};
@@ -27,8 +28,17 @@ pub(super) enum Outcome {
     Ignore,
 }
 
+/// What a client sees of the view.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    /// Names on these networks.
+    pub(super) networks: &'a [String],
+    /// Words of its own for them, in lower case.
+    pub(super) links: &'a HashMap<String, String>,
+}
+
 /// Decides about the bytes of a query.
-pub(super) fn decide(view: &View, networks: &[String], bytes: &[u8]) -> Outcome {
+pub(super) fn decide(view: &View, seen: Seen<'_>, bytes: &[u8]) -> Outcome {
     const HEADER: usize = 12;
     const RESPONSE_BIT: u8 = 0x80;
     // An answer to an answer could go on for ever.
@@ -50,7 +60,7 @@ pub(super) fn decide(view: &View, networks: &[String], bytes: &[u8]) -> Outcome 
     let [query] = message.queries.as_slice() else {
         return Outcome::Answer(failure(&message, ResponseCode::FormErr), limit);
     };
-    match records(view, networks, query) {
+    match records(view, seen, query) {
         Some(records) => {
             let mut answer = failure(&message, ResponseCode::NoError);
             answer.add_answers(records);
@@ -87,7 +97,7 @@ pub(super) fn datagram_limit(query: &Message) -> usize {
 
 /// What the view says; `None` when it says nothing. A name that is known has no records of another
 /// type: `NOERROR` without answers, because `NXDOMAIN` for AAAA would make resolvers give up on A.
-fn records(view: &View, networks: &[String], query: &Query) -> Option<Vec<Record>> {
+fn records(view: &View, seen: Seen<'_>, query: &Query) -> Option<Vec<Record>> {
     if query.query_class() != DNSClass::IN {
         return None;
     }
@@ -96,12 +106,16 @@ fn records(view: &View, networks: &[String], query: &Query) -> Option<Vec<Record
         if network.prefix_len() != network.max_prefix_len() {
             return None;
         }
-        let name = view.name(networks, network.addr())?;
+        let name = view.name(seen.networks, network.addr())?;
         let target = Name::from_labels(name.split('.').map(str::as_bytes)).ok()?;
         let data = RData::PTR(PTR(target));
         return Some(vec![Record::from_rdata(query.name().clone(), TTL, data)]);
     }
-    let mut addresses = view.addresses(networks, &text(query.name()))?;
+    let name = text(query.name());
+    let linked = seen.links.get(&name);
+    let mut addresses = linked
+        .and_then(|name| view.addresses(seen.networks, name))
+        .or_else(|| view.addresses(seen.networks, &name))?;
     fastrand::shuffle(&mut addresses);
     let fits = |address: &IpAddr| match query.query_type() {
         RecordType::A => address.is_ipv4(),
@@ -125,7 +139,20 @@ fn text(name: &Name) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Member;
+    use std::sync::LazyLock;
+
     use super::*;
+
+    fn seen(networks: &[String]) -> Seen<'_> {
+        static LINKS: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
+            let link = |word: &str, name: &str| (word.to_owned(), name.to_owned());
+            [link("linked", "web"), link("lost", "nobody")].into()
+        });
+        Seen {
+            networks,
+            links: &LINKS,
+        }
+    }
 
     fn view() -> View {
         let member = |network: &str, names: &[&str], addresses: &[&str]| Member {
@@ -145,7 +172,7 @@ mod tests {
         query.metadata.recursion_desired = true;
         query.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
         let networks: Vec<String> = networks.iter().map(|&name| name.to_owned()).collect();
-        match decide(&view(), &networks, &query.to_vec().unwrap()) {
+        match decide(&view(), seen(&networks), &query.to_vec().unwrap()) {
             Outcome::Forward(_) => "forward".to_owned(),
             Outcome::Ignore => "ignore".to_owned(),
             Outcome::Answer(answer, _) => {
@@ -189,6 +216,9 @@ mod tests {
             (&["front"], "2.2.9.10.in-addr.arpa.", PTR, "forward"),
             (&["front"], "1.9.10.in-addr.arpa.", PTR, "forward"),
             (&["front"], "web.", PTR, "forward"),
+            (&["front"], "Linked.", A, "No Error 10.9.1.2 10.9.1.3"),
+            (&["back"], "linked.", A, "forward"),
+            (&["front"], "lost.", A, "forward"),
         ];
         for &(networks, name, kind, expected) in table {
             assert_eq!(
@@ -210,7 +240,7 @@ mod tests {
         ));
         let good = query.to_vec().unwrap();
         for length in 0..good.len() {
-            match decide(&view, &networks, &good[..length]) {
+            match decide(&view, seen(&networks), &good[..length]) {
                 Outcome::Ignore => assert!(length < 12),
                 Outcome::Answer(answer, _) => {
                     assert_eq!(answer.metadata.response_code, ResponseCode::FormErr);
@@ -220,12 +250,15 @@ mod tests {
         }
         let mut answer = good.clone();
         answer[2] |= 0x80;
-        assert!(matches!(decide(&view, &networks, &answer), Outcome::Ignore));
+        assert!(matches!(
+            decide(&view, seen(&networks), &answer),
+            Outcome::Ignore
+        ));
         // A name that points at itself.
         let mut looped = good[..12].to_vec();
         looped.extend([0xc0, 12, 0, 1, 0, 1]);
         assert!(matches!(
-            decide(&view, &networks, &looped),
+            decide(&view, seen(&networks), &looped),
             Outcome::Answer(..)
         ));
         for seed in 0..2000 {
@@ -235,7 +268,7 @@ mod tests {
                 let at = random.usize(..bytes.len());
                 bytes[at] = random.u8(..);
             }
-            let _ = decide(&view, &networks, &bytes);
+            let _ = decide(&view, seen(&networks), &bytes);
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Outcome, datagram_limit, decide, failure};
+use super::answer::{Outcome, Seen, datagram_limit, decide, failure};
 use super::forward::{Transport, ask, read_framed, write_framed};
 use super::{DnsSockets, View};
 
@@ -47,6 +47,8 @@ pub struct Client {
     pub sockets: DnsSockets,
     /// The networks that it is on: it sees names on these only.
     pub networks: Vec<String>,
+    /// What it alone calls others (`links`): its word → a name on its networks.
+    pub links: Vec<(String, String)>,
     /// Who answers the rest.
     pub forward: Forward,
 }
@@ -63,6 +65,7 @@ pub struct DnsServer {
 struct Session {
     view: Arc<RwLock<Arc<View>>>,
     networks: Vec<String>,
+    links: HashMap<String, String>,
     forward: Forward,
     forwarded: Semaphore,
 }
@@ -92,6 +95,11 @@ impl DnsServer {
         let session = Arc::new(Session {
             view: Arc::clone(&self.view),
             networks: client.networks,
+            links: client
+                .links
+                .into_iter()
+                .map(|(word, name)| (word.to_ascii_lowercase(), name.to_ascii_lowercase()))
+                .collect(),
             forward: client.forward,
             forwarded: Semaphore::new(MOST_FORWARDED),
         });
@@ -141,7 +149,11 @@ impl Drop for DnsServer {
 impl Session {
     fn decide(&self, bytes: &[u8]) -> Outcome {
         let view = Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner));
-        decide(&view, &self.networks, bytes)
+        let seen = Seen {
+            networks: &self.networks,
+            links: &self.links,
+        };
+        decide(&view, seen, bytes)
     }
 
     /// Asks the client's servers; the answer's bytes.

@@ -39,6 +39,7 @@ fn server(forward: Forward) -> (DnsServer, SocketAddr, SocketAddr) {
             key: "one".to_owned(),
             sockets,
             networks,
+            links: Vec::new(),
             forward,
         })
         .unwrap();
@@ -286,6 +287,7 @@ fn a_client_cannot_be_added_outside_a_runtime() {
         key: "one".to_owned(),
         sockets: sockets().0,
         networks: Vec::new(),
+        links: Vec::new(),
         forward: Forward::Nowhere,
     };
     assert!(DnsServer::new().add_client(client).is_err());
@@ -308,6 +310,7 @@ async fn a_container_asks_127_0_0_11_and_the_answer_comes_from_outside_its_names
             key: "one".to_owned(),
             sockets,
             networks,
+            links: Vec::new(),
             forward,
         })
         .unwrap();

@@ -124,6 +124,11 @@ pub(crate) fn resolve(wanted: Wanted<'_>, passwd: &str, group: &str) -> Attempt<
     for name in wanted.groups {
         identity.groups.push(find_group(name, group)?);
     }
+    // Its own group is among the supplementary ones, as with Docker since CVE-2022-36109: else a program
+    // that changes its group gets rid of a group that a file's mode bars.
+    if wanted.user.is_some() {
+        identity.groups.insert(0, identity.gid);
+    }
     let mut seen = Vec::with_capacity(identity.groups.len());
     identity.groups.retain(|gid| {
         !seen.contains(gid) && {
@@ -263,7 +268,12 @@ mod tests {
             let want = Identity {
                 uid: *uid,
                 gid: *gid,
-                groups: groups.to_vec(),
+                // Its own comes first.
+                groups: user
+                    .map(|_| *gid)
+                    .into_iter()
+                    .chain(groups.iter().copied())
+                    .collect(),
                 home: home.map(str::to_owned),
             };
             assert_eq!(who(*user, more), Ok(want), "{user:?}");
