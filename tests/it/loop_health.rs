@@ -11,7 +11,7 @@ fn readiness_is_found_by_a_connection_a_request_or_a_line() {
 services:
   tcp:
     image: busybox
-    command: sh -c 'sleep 0.4; exec nc -lk -p 7000 -e true'
+    command: sh -c 'sleep 0.4; exec nc -ll -p 7000 -e true'
     x-stack: {ready: {tcp: 7000}}
   http:
     image: busybox
@@ -91,7 +91,7 @@ services:
     assert!(stack.logs("restarted").matches("run").count() >= 2);
     eventually("it was told and is well", || {
         let told = stack.exec("told", "cat /tmp/told 2>/dev/null || true");
-        (told == "x\n" && stack.container("told").health == "healthy").then_some(())
+        (told.trim() == "x" && stack.container("told").health == "healthy").then_some(())
     });
     let left = stack.wait_for("left", |row| row.health == "unhealthy");
     assert_eq!(left.state, "running");
@@ -129,7 +129,7 @@ services:
     stack.wait_for_state("web", "exited");
     let why = stack.stack(&["why", "web"]).succeeds();
     why.stdout_contains("db, which it follows, turned unhealthy")
-        .stdout_contains("dependency db of web failed");
+        .stdout_contains("dependency failed to start");
     stack.exec("db", "touch /tmp/well");
     stack.wait_for_state("web", "running");
     assert_eq!(stack.pid("db"), db);

@@ -49,10 +49,12 @@ services:
     text.stdout_contains("web was stopped by a command; 0 run.")
         .stdout_contains("the last words");
     // Without the file, too.
-    std::fs::remove_file(stack.dir().join("stack.yaml")).unwrap();
+    let file = stack.dir().join("stack.yaml");
+    std::fs::rename(&file, stack.dir().join("away")).unwrap();
     let project = stack.project().to_owned();
     let text = stack.stack(&["-p", &project, "why", "web"]).succeeds();
     text.stdout_contains("exited with 7");
+    std::fs::rename(stack.dir().join("away"), &file).unwrap();
 }
 
 #[test]

@@ -210,7 +210,7 @@ impl Simulation {
                     _ => container.is_up() || blocked || ended,
                 };
                 let current = container.record.config_hash == service.hash;
-                if !fits || !current {
+                if !fits || !current && !blocked {
                     return Err(format!(
                         "{} is {:?}\n{left}",
                         container.record.name, container.phase

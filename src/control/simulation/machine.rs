@@ -499,6 +499,7 @@ impl Simulation {
         container.status = ContainerStatus {
             interrupted: false,
             health: None,
+            ready_since: None,
             ..known.map(|known| known.status).unwrap_or_default()
         };
         container.phase = Phase::Running {

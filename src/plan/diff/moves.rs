@@ -89,12 +89,23 @@ impl Planner<'_> {
         })
     }
 
+    /// The same of a container that was there already, or that took the place of one that was: more
+    /// replicas are no reason to restart anybody.
+    fn started_again(&self, service: &ServiceName, time: Timestamp) -> bool {
+        self.observed.of_service(service).any(|container| {
+            let record = &container.record;
+            container.is_up()
+                && container.started_at().is_some_and(|other| other > time)
+                && (record.created <= time || record.took_a_place())
+        })
+    }
+
     fn dependency_move(&self, desired: &DesiredService, started: Timestamp) -> Option<Move> {
         desired.service.depends_on.keys().find_map(|name| {
             let follows = |what| follows(&desired.service, name, what);
             let cause = if follows(Follow::Replaced) && self.was_moved(name, started) {
                 Cause::DependencyRestarted(name.clone())
-            } else if follows(Follow::Restarted) && self.started_after(name, started) {
+            } else if follows(Follow::Restarted) && self.started_again(name, started) {
                 Cause::DependencyStartedAgain(name.clone())
             } else if follows(Follow::Unhealthy) && self.turned_unhealthy(name, started) {
                 Cause::DependencyUnhealthy(name.clone())

@@ -49,7 +49,7 @@ fn a_service_moves_with_what_it_follows_and_with_nothing_else() {
     };
     type Change = fn(&mut ObservedContainer);
     // `restart: true`, events followed, what happened to db, whether web is restarted.
-    let table: [(bool, &'static [Follow], Change, &str); 12] = [
+    let table: [(bool, &'static [Follow], Change, &str); 13] = [
         (true, &[], |c| replaced(60)(c), "restarted"),
         (false, &[Replaced], |c| replaced(60)(c), "restarted"),
         (false, &[], |c| replaced(60)(c), ""),
@@ -57,6 +57,7 @@ fn a_service_moves_with_what_it_follows_and_with_nothing_else() {
         (true, &[], |c| replaced(15)(c), ""),
         // More replicas, and starts that are no operation.
         (true, &[], scaled, ""),
+        (false, &[Restarted], scaled, ""),
         (true, &[], |c| started(60)(c), ""),
         (false, &[Restarted], |c| started(60)(c), "started again"),
         (false, &[Restarted], |c| started(15)(c), ""),
