@@ -11,7 +11,7 @@ use super::{
     build, builder, completions, config, container, create, df, down, env, events, exec, image,
     images, inspect, kill, login, logout, logs, ls, network, pause, plan, port, ps, pull, push,
     restart, rm, run, scale, schema, start, stats, stop, top, up, version, volume, volumes, wait,
-    watch,
+    watch, why,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
@@ -160,6 +160,8 @@ pub(crate) enum Command {
     Logout(logout::Logout),
     /// Show what `up` would do, and why.
     Plan(plan::Plan),
+    /// Show why a service is as it is: what it waits for, how it ended, what was done last.
+    Why(why::Why),
     /// Check the stack file and print it in its full form.
     #[command(visible_alias = "convert")]
     Config(config::Config),
@@ -232,6 +234,7 @@ impl Command {
             Self::Login(login) => login.run(context),
             Self::Logout(logout) => logout.run(context),
             Self::Plan(plan) => plan.run(context),
+            Self::Why(why) => why.run(context),
             Self::Config(config) => config.run(context),
             Self::Env(env) => env.run(context),
             Self::Images(images) => images.run(context),

@@ -78,6 +78,7 @@ mod volume;
 mod volumes;
 mod wait;
 mod watch;
+mod why;
 
 use std::process::ExitCode;
 

@@ -304,8 +304,20 @@ fn restart_policies_come_from_either_place() {
             RestartPolicy::No,
         ),
         (
-            "deploy: {restart_policy: {delay: 1s}}",
+            "deploy: {restart_policy: {window: 1s}}",
             RestartPolicy::Always,
+        ),
+        (
+            "deploy: {restart_policy: {condition: unless-stopped}}",
+            RestartPolicy::UnlessStopped,
+        ),
+        (
+            "deploy: {restart_policy: {delay: 1s, max_attempts: 3, window: 1m}}",
+            RestartPolicy::Any {
+                max_attempts: Some(3),
+                delay: second(1),
+                window: second(60),
+            },
         ),
         (
             "deploy: {restart_policy: {condition: on-failure, delay: 5s, max_attempts: 2, window: 1m}}",

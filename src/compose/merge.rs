@@ -69,6 +69,7 @@ static SERVICE: &[Rule] = &[
     service(&["sysctls"], Merge::Pairs),
     service(&["tmpfs"], Merge::Texts),
     service(&["ulimits", "*"], Merge::Forms),
+    service(&["x-stack", "exec"], Merge::Replace),
 ];
 
 /// Exceptions from the general rule elsewhere; the name under the section is left out.

@@ -207,6 +207,22 @@ impl Command {
         }
     }
 
+    /// What a person types for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Up(up) if up.no_start => "create",
+            Self::Up(_) | Self::Edit(_) => "up",
+            Self::Start { .. } => "start",
+            Self::Stop { .. } => "stop",
+            Self::Restart { .. } => "restart",
+            Self::Kill { .. } => "kill",
+            Self::Down { .. } => "down",
+            Self::Run(_) => "run",
+            Self::Remove(_) | Self::RemoveOneOff { .. } => "rm",
+            Self::Note { .. } => "note",
+        }
+    }
+
     /// The services that the command is about; empty = all of the project.
     pub fn services(&self) -> &[ServiceName] {
         match self {
@@ -355,17 +371,21 @@ fn restart(
         .filter(|name| services.is_empty() || services.contains(name))
         .cloned()
         .collect();
-    if !no_deps {
-        let dependents = desired.services.iter().filter(|(_, service)| {
-            service.run == Run::Running
-                && service
-                    .service
-                    .depends_on
-                    .iter()
-                    .any(|(name, edge)| edge.restart && named.contains(name))
-        });
-        let dependents: Vec<ServiceName> = dependents.map(|(name, _)| name.clone()).collect();
-        named.extend(dependents);
+    // What depends on those that depend on them, too, as with Docker Compose.
+    while !no_deps {
+        let is_new = |name: &ServiceName, service: &DesiredService| {
+            let mut edges = service.service.depends_on.iter();
+            let follows = edges.any(|(name, edge)| edge.restart && named.contains(name));
+            service.run == Run::Running && follows && !named.contains(name)
+        };
+        let found = desired
+            .services
+            .iter()
+            .find(|(name, service)| is_new(name, service));
+        match found {
+            Some((name, _)) => drop(named.insert(name.clone())),
+            None => break,
+        }
     }
     for name in named {
         if let Some(service) = desired.services.get_mut(&name) {

@@ -8,6 +8,7 @@
 //! instruction, the next one starts by observing and goes on.
 
 mod api;
+pub mod chronicle;
 mod client;
 mod command;
 pub mod edit;
@@ -16,9 +17,13 @@ pub mod follow;
 mod health;
 mod progress;
 mod reconcile;
+#[cfg(test)]
+mod simulation;
 mod status;
 pub mod supervisor;
+mod turn;
 mod verdict;
+pub mod why;
 
 pub use client::{Client, ClientError, Events, supervisor_arguments};
 pub use command::{Command, OneOff, Recreate, Removal, Up, pre_stop};

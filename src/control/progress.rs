@@ -239,7 +239,7 @@ pub(super) fn before(step: &Step) -> Option<Progress> {
         Op::StopContainer {
             then: Then::StartAgain,
             ..
-        } => ProgressState::Restarting,
+        } if !is_stop(step) => ProgressState::Restarting,
         Op::StopContainer { .. } => ProgressState::Stopping,
         Op::RenameContainer { .. } => return None,
         Op::RemoveNetwork { .. } | Op::RemoveVolume { .. } | Op::RemoveContainer { .. } => {
@@ -262,7 +262,7 @@ pub(super) fn after(step: &Step) -> Option<Progress> {
         Op::StopContainer {
             then: Then::StartAgain,
             ..
-        } => return None,
+        } if !is_stop(step) => return None,
         Op::StopContainer { .. } => ProgressState::Stopped,
         Op::RenameContainer { .. } => return None,
         Op::RemoveNetwork { .. } | Op::RemoveVolume { .. } | Op::RemoveContainer { .. } => {
@@ -270,6 +270,11 @@ pub(super) fn after(step: &Step) -> Option<Progress> {
         }
     };
     progress(step, state)
+}
+
+/// Docker Compose tells of the stop of what depends on a container that it replaces, and of its start.
+fn is_stop(step: &Step) -> bool {
+    matches!(step.cause, Cause::DependencyReplaced(_))
 }
 
 /// The end of a container that another one takes the place of is not news: the other one is.
@@ -283,6 +288,7 @@ fn progress(step: &Step, state: ProgressState) -> Option<Progress> {
         | Cause::Down
         | Cause::StopRequested
         | Cause::RemoveRequested
+        | Cause::Resumed
         | Cause::Replaces(_) => None,
         cause => Some(cause.to_string()),
     };

@@ -7,10 +7,12 @@
 //! the time of a restart. Then it plans again. Operations, ends and probes run as tasks of their
 //! own that report back; nothing else is remembered between two plans than which subjects are busy.
 
+mod chronicle;
 mod commands;
+mod probes;
 mod turns;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,18 +21,19 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::api::{self, Inbox};
+use super::chronicle::{Chronicle, What};
 use super::follow::Follow;
 use super::health::{self, Prober};
 use super::progress::{Audience, after, before};
+use super::turn::{self, Busy};
 use super::verdict::Goal;
 use super::{Event, OneOff};
+use crate::compose::model::ReadyProbe;
 use crate::engine::{Applied, Engine, EngineError, Note};
 use crate::plan::{
-    Cause, Desired, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure, Run, Step, Then,
-    plan, policy_restarts,
+    Cause, Desired, Observed, ObservedContainer, Op, Plan, RecordedFailure, Step, plan,
 };
-use crate::state::journal::{Entry, note};
-use crate::state::records::{HealthState, HealthStatus};
+use crate::state::records::{HealthState, HealthStatus, ProbeRecord};
 use crate::state::{Paths, StateError, read_json};
 
 /// Commands that may wait in line.
@@ -48,7 +51,7 @@ pub(super) struct Reconciler<E> {
     desired: Arc<Desired>,
     observed: Observed,
     /// Subjects of operations that are being done → the step.
-    busy: BTreeMap<String, Step>,
+    busy: Busy,
     tasks: JoinSet<Report>,
     probers: HashMap<String, AbortHandle>,
     health_sender: mpsc::UnboundedSender<HealthReport>,
@@ -60,6 +63,7 @@ pub(super) struct Reconciler<E> {
     waiting: Vec<(OneOff, mpsc::UnboundedSender<Event>)>,
     audience: Audience,
     follow: Follow,
+    chronicle: Chronicle,
     sender: mpsc::Sender<Inbox>,
     inbox: mpsc::Receiver<Inbox>,
     api: tokio::task::JoinHandle<()>,
@@ -104,6 +108,8 @@ enum Report {
     Made(mpsc::UnboundedSender<Event>, ObservedContainer),
     /// Nothing came of it.
     Nothing,
+    /// The program of `on_unhealthy: exec` has run in a container.
+    Reacted(ObservedContainer, ProbeRecord),
     /// A one-off container was started, or not.
     OneOff(mpsc::UnboundedSender<Event>, Result<Applied, EngineError>),
 }
@@ -144,7 +150,7 @@ impl<E: Engine> Reconciler<E> {
             observed: engine.observe()?,
             engine,
             desired: Arc::new(desired),
-            busy: BTreeMap::new(),
+            busy: Busy::new(),
             tasks: JoinSet::new(),
             probers: HashMap::new(),
             health_sender,
@@ -154,6 +160,7 @@ impl<E: Engine> Reconciler<E> {
             waiting: Vec::new(),
             audience: Audience::default(),
             follow: Follow::resume(paths, project, sender.clone()),
+            chronicle: Chronicle::new(paths, project),
             sender,
             inbox,
             api,
@@ -242,14 +249,13 @@ impl<E: Engine> Reconciler<E> {
             plan = crate::plan::plan(&self.desired, &self.observed, Timestamp::now());
         }
         self.tell_waiting(&plan);
-        for step in &plan.steps {
-            let subject = step.op.subject().1;
-            let ready = step.after.is_empty()
-                && step.not_before.is_none()
-                && !self.busy.contains_key(subject)
-                && !self.observed.failures.contains_key(subject);
-            if ready {
-                self.begin(step.clone());
+        let ready: Vec<Step> = turn::ready(&plan, (&self.observed, &self.busy))
+            .cloned()
+            .collect();
+        for step in ready {
+            // One of those before it may have the same subject.
+            if !self.busy.contains_key(step.op.subject().1) {
+                self.begin(step);
             }
         }
         plan
@@ -257,30 +263,12 @@ impl<E: Engine> Reconciler<E> {
 
     fn begin(&mut self, step: Step) {
         tracing::info!(op = %step.op, cause = %step.cause, "doing");
-        let mut container = match &step.op {
-            Op::StartContainer { id: Some(id), .. }
-            | Op::StopContainer { id, .. }
-            | Op::RenameContainer { id, .. }
-            | Op::RemoveContainer { id, .. } => self.observed.containers.get(id).cloned(),
-            _ => None,
-        };
-        if let (Op::StartContainer { .. }, Some(container)) = (&step.op, &mut container) {
-            match step.cause {
-                Cause::Restart { .. } => {
-                    container.status.restart_count += 1;
-                    container.status.streak += 1;
-                }
-                _ => {
-                    container.status.restart_count = 0;
-                    container.status.streak = 0;
-                }
-            }
-        }
-        if let Op::StopContainer { id, then, .. } = &step.op {
+        let container = turn::begin(&step, (&self.desired, &mut self.observed));
+        if let (Op::StopContainer { id, .. }, Some(container)) = (&step.op, &container) {
             // The engine writes it down; what we write from now on must not take it back.
             self.stop_probing(id);
-            if let Some(container) = self.observed.containers.get_mut(id) {
-                container.status.interrupted = *then == Then::StartAgain;
+            if step.cause == Cause::Unhealthy {
+                self.save_status(container);
             }
         }
         if let Some(progress) = before(&step) {
@@ -298,6 +286,7 @@ impl<E: Engine> Reconciler<E> {
         match report {
             Ok(Report::Applied(step, result)) => self.applied(*step, result),
             Ok(Report::Ended(id, result)) => self.ended(&id, result),
+            Ok(Report::Reacted(container, done)) => self.reacted(&container, &done),
             Ok(Report::Nothing) => {}
             Ok(Report::Made(events, container)) => self.one_off_made(&events, container),
             Ok(Report::OneOff(events, result)) => self.one_off_started(&events, result),
@@ -343,17 +332,21 @@ impl<E: Engine> Reconciler<E> {
 
     /// An operation on a subject failed: it is not tried again before the next command.
     fn failed(&mut self, step: &Step, error: &EngineError) {
-        let subject = step.op.subject().1.to_owned();
+        let subject = step.op.subject().1;
         let message = format!("{} {subject}: {}", failed_verb(&step.op), error.story());
         tracing::warn!(op = %step.op, error = message, "failed");
+        // Whose namespaces it shares may run again in a moment; the plan knows.
+        let gives_up = !matches!(error, EngineError::NoOwner { .. });
+        self.chronicle_step(step, Some((&message, gives_up)));
         self.audience.fail(step, &message);
+        if !gives_up {
+            return;
+        }
         for command in &mut self.commands {
             command.errors.insert(message.clone());
         }
         let at = Timestamp::now();
-        self.observed
-            .failures
-            .insert(subject, RecordedFailure { at, message });
+        turn::failed(step, RecordedFailure { at, message }, &mut self.observed);
     }
 
     fn applied(&mut self, step: Step, result: Result<Applied, EngineError>) {
@@ -368,6 +361,7 @@ impl<E: Engine> Reconciler<E> {
                 self.observe(Applied::Container(container), &step);
             }
             Ok(applied) => {
+                self.chronicle_step(&step, None);
                 if let Some(progress) = after(&step) {
                     self.audience.tell(progress);
                 }
@@ -398,34 +392,19 @@ impl<E: Engine> Reconciler<E> {
 
     /// Takes in what an operation has made of its subject.
     fn observe(&mut self, applied: Applied, step: &Step) {
-        match applied {
-            Applied::Container(container) => {
-                let started = matches!(step.op, Op::StartContainer { .. });
-                // Those without a name are made with their container.
-                for name in container.record.anonymous_volumes.values() {
-                    let owner = container.record.project.clone();
-                    self.observed.volumes.insert(name.clone(), owner);
-                }
-                self.observed
-                    .containers
-                    .insert(container.record.id.clone(), (*container).clone());
-                if started {
-                    self.announce_start(&container);
-                    self.look_after(*container);
-                }
-            }
-            // Taken apart before.
-            Applied::Unready(..) => {}
-            Applied::ContainerGone(id) => {
-                self.observed.containers.remove(&id);
-                if self.desired.removals.contains_key(&id) {
-                    Arc::make_mut(&mut self.desired).removals.remove(&id);
-                }
-            }
-            Applied::Network(name, network) => drop(self.observed.networks.insert(name, network)),
-            Applied::NetworkGone(name) => drop(self.observed.networks.remove(&name)),
-            Applied::Volume(name, project) => drop(self.observed.volumes.insert(name, project)),
-            Applied::VolumeGone(name) => drop(self.observed.volumes.remove(&name)),
+        let started = match (&step.op, &applied) {
+            (Op::StartContainer { .. }, Applied::Container(container)) => Some(container.clone()),
+            _ => None,
+        };
+        if let Applied::ContainerGone(id) = &applied
+            && self.desired.removals.contains_key(id)
+        {
+            Arc::make_mut(&mut self.desired).removals.remove(id);
+        }
+        turn::done(applied, &mut self.observed);
+        if let Some(container) = started {
+            self.announce_start(&container);
+            self.look_after(*container);
         }
     }
 
@@ -487,69 +466,15 @@ impl<E: Engine> Reconciler<E> {
                 }
             }
         };
-        // A container that was removed meanwhile, or started again, is not put back.
-        let known = self.observed.containers.get(id);
-        if !known.is_some_and(|known| known.is_up() || known.record.one_off) {
-            return;
-        }
-        if let Phase::Exited(exit) = &container.phase {
-            let record = &container.record;
-            let restarts = self
-                .desired
-                .services
-                .get(&record.service)
-                .is_some_and(|service| {
-                    service.run == Run::Running
-                        && !record.one_off
-                        && policy_restarts(
-                            &service.service.restart,
-                            exit,
-                            container.status.restart_count,
-                        )
-                });
-            tracing::info!(container = record.name, "{exit}");
-            self.audience.exited(record, exit, restarts);
-            if restarts {
-                // A command that failed in the run that is over says nothing of the next.
-                self.observed.failures.remove(&record.name);
-            }
-        }
-        self.observed.containers.insert(id.to_owned(), container);
-    }
-
-    fn probed(&mut self, report: HealthReport) {
-        let Some(container) = self.observed.containers.get_mut(&report.id) else {
-            return;
-        };
-        if !container.is_up() || container.started_at() != report.started_at {
-            return; // A run that is over.
-        }
-        let before = container.health();
-        container.status.health = Some(report.state);
-        let now = container.health();
-        let changed = before != now;
-        if changed && now == Some(HealthStatus::Healthy) {
-            container.status.ready_since = Some(Timestamp::now());
-        }
-        // Before it is to be seen: whoever sees it finds it in the journal.
-        if let (true, Some(status)) = (changed, now) {
-            note(
-                &self.paths,
-                &Entry::of(&container.record, health::action(status)),
-            );
-        }
-        if (changed || report.regular)
-            && let Err(error) = self.engine.save_status(&report.id, &container.status)
-        {
-            tracing::warn!(
-                error = error.story(),
-                "cannot write down a container's health"
-            );
-        }
-        if let (true, Some(status)) = (changed, now) {
-            tracing::info!(container = container.record.name, ?status, "health");
-            let record = Arc::clone(&container.record);
-            self.audience.health(&record, status);
+        let record = Arc::clone(&container.record);
+        if let Some(ended) = turn::ended(container, (&self.desired, &mut self.observed)) {
+            tracing::info!(container = record.name, "{}", ended.exit);
+            self.audience.exited(&record, &ended.exit, ended.restarts);
+            let what = What::Ended {
+                exit: ended.exit.to_string(),
+                restarts: ended.restarts,
+            };
+            self.chronicle(Some(&record), what);
         }
     }
 
@@ -591,8 +516,8 @@ impl<E: Engine> Reconciler<E> {
 
     fn is_idle(&self, plan: &Plan) -> bool {
         let can_move = |step: &Step| {
-            let dead = self.observed.failures.contains_key(step.op.subject().1);
-            !dead && (step.not_before.is_some() || (step.after.is_empty()))
+            !turn::is_blocked(step, &self.observed)
+                && (step.not_before.is_some() || (step.after.is_empty()))
         };
         !self.follow.is_on()
             && self.commands.is_empty()
@@ -647,6 +572,12 @@ fn failed_verb(op: &Op) -> &'static str {
     }
 }
 
+/// Whether readiness, once found, holds for the rest of the run.
+fn is_for_good(container: &ObservedContainer) -> bool {
+    let ready = &container.record.template.x_stack.ready;
+    matches!(ready, Some(ready) if matches!(ready.probe, ReadyProbe::Log(_)))
+}
+
 /// Probes a container's health for as long as it runs.
 async fn probe_for_ever<E: Engine>(
     engine: Arc<E>,
@@ -678,6 +609,9 @@ async fn probe_for_ever<E: Engine>(
                 regular,
             };
             if reports.send(report).is_err() {
+                return;
+            }
+            if is_for_good(&container) && state.status == HealthStatus::Healthy {
                 return;
             }
         }

@@ -107,6 +107,14 @@ pub trait Engine: Send + Sync + 'static {
         container: ObservedContainer,
     ) -> impl Future<Output = Option<ProbeRecord>> + Send;
 
+    /// Runs a program in a container, as a probe does.
+    fn run(
+        self: Arc<Self>,
+        container: ObservedContainer,
+        command: Vec<String>,
+        timeout: std::time::Duration,
+    ) -> impl Future<Output = ProbeRecord> + Send;
+
     /// Sends a signal to a container's PID 1.
     fn signal(&self, container: &ObservedContainer, signal: i32) -> Result<(), EngineError>;
 

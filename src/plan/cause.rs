@@ -56,8 +56,18 @@ pub enum Cause {
         /// Time waited before it.
         delay: Duration,
     },
-    /// A dependency marked `restart: true` was replaced or restarted.
+    /// It was stopped in order to be started again.
+    Resumed,
+    /// Its health check fails, and it is to be restarted then.
+    Unhealthy,
+    /// A dependency that it follows is about to be replaced.
+    DependencyReplaced(ServiceName),
+    /// A dependency that it follows was replaced, or restarted by a command.
     DependencyRestarted(ServiceName),
+    /// A dependency that it follows was started again, for whatever reason.
+    DependencyStartedAgain(ServiceName),
+    /// A dependency that it follows turned unhealthy.
+    DependencyUnhealthy(ServiceName),
     /// The service whose namespaces it shares has a new container.
     NamespaceOwnerRestarted(ServiceName),
     /// A network it is on is made anew.
@@ -103,16 +113,27 @@ impl fmt::Display for Cause {
                 "it {exit} and has `restart: {policy}` (attempt {attempt}, after {} ms)",
                 delay.as_millis()
             ),
+            Self::Resumed => f.write_str("it was stopped to be started again"),
+            Self::Unhealthy => f.write_str("it is unhealthy and has `on_unhealthy: restart`"),
+            Self::DependencyReplaced(service) => {
+                write!(f, "{service}, which it follows, is replaced")
+            }
             Self::DependencyRestarted(service) => {
                 write!(
                     f,
                     "{service}, which it depends on with `restart: true`, was restarted"
                 )
             }
+            Self::DependencyStartedAgain(service) => {
+                write!(f, "{service}, which it follows, was started again")
+            }
+            Self::DependencyUnhealthy(service) => {
+                write!(f, "{service}, which it follows, turned unhealthy")
+            }
             Self::NamespaceOwnerRestarted(service) => {
                 write!(
                     f,
-                    "{service}, whose namespaces it shares, has a new container"
+                    "{service}, whose namespaces it shares, was started again"
                 )
             }
             Self::NetworkChanged(network) => write!(f, "network {network} is made anew"),

@@ -1,10 +1,9 @@
 //! Whether a dependency is as its dependents want it.
 
-use crate::compose::model::{
-    Condition, MountSource, RestartPolicy, Service, ServiceName, ServiceNetwork,
-};
+use crate::compose::model::{Condition, MountSource, Service, ServiceName, ServiceNetwork};
 use crate::state::records::HealthStatus;
 
+use super::backoff::policy_restarts;
 use super::replicas::replicas;
 use super::{
     Desired, DesiredService, Exit, Observed, ObservedContainer, Phase, Plan, Run, container_name,
@@ -89,6 +88,45 @@ fn service_state(
         }
     }
     verdict
+}
+
+/// Judges a service whose namespaces another one shares: they are only there while it runs.
+pub(super) fn owner_state(
+    name: &ServiceName,
+    desired: &Desired,
+    observed: &Observed,
+) -> DependencyState {
+    let service = desired.services.get(name);
+    let stays = |container: &&ObservedContainer| {
+        container.is_up() && !service.is_some_and(|service| is_to_restart(container, service))
+    };
+    if observed.of_service(name).find(stays).is_some() {
+        return DependencyState::Met;
+    }
+    let Some(service) = service else {
+        return DependencyState::Failed(format!("service {name} has not been brought up"));
+    };
+    if service.run != Run::Running || service.replicas == 0 {
+        return DependencyState::Failed(format!("service {name} is stopped"));
+    }
+    let will_run = replicas(name, service, observed)
+        .slots
+        .iter()
+        .any(|slot| match slot.current {
+            Some(container) => match &container.phase {
+                Phase::Exited(exit) => starts_again(container, exit, service),
+                _ => true,
+            },
+            None => {
+                let name = replica_name(desired, name, slot.number);
+                let failure = observed.failures.get(&name);
+                failure.is_none_or(|failure| failure.at < service.since)
+            }
+        });
+    match will_run {
+        true => DependencyState::Pending,
+        false => DependencyState::Failed(format!("service {name} does not run")),
+    }
 }
 
 /// Judges all that a one-off container of a service needs: its networks, volumes and dependencies.
@@ -281,11 +319,7 @@ pub(super) fn starts_again(
 ) -> bool {
     is_asked_for(container, exit, desired)
         || desired.run == Run::Running
-            && policy_restarts(
-                &desired.service.restart,
-                exit,
-                container.status.restart_count,
-            )
+            && policy_restarts(&desired.service.restart, exit, &container.status)
 }
 
 /// Whether a command wants it started again, whatever its policy.
@@ -296,18 +330,4 @@ fn is_asked_for(container: &ObservedContainer, exit: &Exit, desired: &DesiredSer
             || desired
                 .restart_before
                 .is_some_and(|before| exit.started_at.is_none_or(|started| started < before)))
-}
-
-/// Whether a restart policy starts a program again that ended by itself.
-pub fn policy_restarts(policy: &RestartPolicy, exit: &Exit, restarts: u32) -> bool {
-    if exit.error.is_some() {
-        return false;
-    }
-    match policy {
-        RestartPolicy::No => false,
-        RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
-        RestartPolicy::OnFailure { max_attempts, .. } => {
-            exit.code != 0 && max_attempts.is_none_or(|most| restarts < most)
-        }
-    }
 }

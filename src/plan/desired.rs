@@ -175,6 +175,10 @@ pub fn service_hash(stack: &Stack, service: &Service) -> String {
             hasher.update(digest.unwrap_or_default());
         }
     }
+    if let Some(ready) = &service.x_stack.ready {
+        // A container is made with its health check.
+        hasher.update(serde_json::to_vec(ready).unwrap_or_default());
+    }
     hex(&hasher.finalize())
 }
 

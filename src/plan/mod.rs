@@ -7,6 +7,7 @@
 //! that is not ready now needs no memory: it will be planned again. Whatever a step changes makes
 //! the next plan smaller, until nothing is left.
 
+mod backoff;
 mod cause;
 mod dependency;
 mod desired;
@@ -18,12 +19,11 @@ mod replace;
 mod replicas;
 mod rolling;
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;
 
+pub use backoff::{failed_attempts, policy_restarts, policy_text, window};
 pub use cause::Cause;
-pub use dependency::{DependencyState, policy_restarts, readiness};
+pub use dependency::{DependencyState, readiness};
 pub use desired::{
     Desired, DesiredService, Down, Run, config_hash, container_name, network_hash, service_hash,
 };

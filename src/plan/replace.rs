@@ -2,7 +2,7 @@
 
 use crate::compose::model::{ServiceName, UpdateOrder};
 
-use super::diff::{Planner, Subject, stop_op};
+use super::diff::{Planner, Subject};
 use super::replicas::Slot;
 use super::rolling::{Progress, Rolling};
 use super::{
@@ -23,10 +23,10 @@ enum Gate<'r> {
 }
 
 /// A replica that is worked on.
-struct Work<'w> {
+struct Work<'w, 'a> {
     name: &'w ServiceName,
     desired: &'w DesiredService,
-    slot: &'w Slot<'w>,
+    slot: &'w Slot<'a>,
     /// The name that its container has in the end.
     container: String,
     /// What must have happened before it is touched.
@@ -39,7 +39,7 @@ impl<'a> Planner<'a> {
         &mut self,
         name: &ServiceName,
         desired: &DesiredService,
-        slots: &[Slot<'_>],
+        slots: &[Slot<'a>],
     ) {
         let rolling = Rolling::of(name, self.desired).filter(|rolling| {
             let replaces = slots.iter().any(|slot| !slot.outdated.is_empty());
@@ -52,7 +52,7 @@ impl<'a> Planner<'a> {
             return;
         };
         self.tell_update(name, desired, &rolling);
-        let progress = |slot: &Slot<'_>| {
+        let progress = |slot: &Slot<'a>| {
             let failure = self.failure_to_make(name, desired, slot.number);
             rolling.progress(slot, (desired, failure), self.now)
         };
@@ -130,7 +130,7 @@ impl<'a> Planner<'a> {
     fn slot(
         &mut self,
         (name, desired): (&ServiceName, &DesiredService),
-        slot: &Slot<'_>,
+        slot: &Slot<'a>,
         gate: &Gate<'_>,
     ) {
         let container = container_name(&self.desired.project, name, &desired.service, slot.number);
@@ -163,7 +163,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The container that there is goes on as its service's policies say, be it an old one.
-    fn hold(&mut self, work: &Work<'_>) {
+    fn hold(&mut self, work: &Work<'_, 'a>) {
         let oldest = || work.slot.outdated.first().map(|(old, _)| *old);
         match work.slot.current.or_else(oldest) {
             Some(current) if current.is_up() => {
@@ -175,7 +175,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The old container stops before the new one starts.
-    fn stop_first(&mut self, work: &Work<'_>, then: Then) {
+    fn stop_first(&mut self, work: &Work<'_, 'a>, then: Then) {
         let (mut after, mut cause) = (work.before.clone(), Cause::Missing);
         let slot = work.slot;
         if slot.current.is_none() {
@@ -196,7 +196,7 @@ impl<'a> Planner<'a> {
 
     /// The new container is ready before the old one stops. Meanwhile it has another name, made as
     /// Docker Compose makes it.
-    fn start_first(&mut self, work: &Work<'_>, rolling: &Rolling<'_>) {
+    fn start_first(&mut self, work: &Work<'_, 'a>, rolling: &Rolling<'_>) {
         let (mut after, mut cause) = (work.before.clone(), Cause::Missing);
         let mut name = work.container.clone();
         if let Some(current) = work.slot.current {
@@ -217,14 +217,21 @@ impl<'a> Planner<'a> {
     }
 
     /// Stops and removes the old containers of a replica; the removals.
-    fn give_way(&mut self, work: &Work<'_>, before: &[After], then: Then) -> Vec<After> {
+    fn give_way(&mut self, work: &Work<'_, 'a>, before: &[After], then: Then) -> Vec<After> {
         let mut removed = Vec::new();
         for (old, reason) in &work.slot.outdated {
             let because = Cause::ReplacedBy(self.reason(work, reason));
             let mut before = before.to_vec();
             if old.is_up() {
-                let op = stop_op(old, work.desired.timeout, then);
-                before = vec![After::Step(self.plan.push(op, because.clone(), before))];
+                // With one after the other, what follows is restarted when the last is replaced.
+                let beside = work.slot.current.is_some_and(|current| current.is_up());
+                if then == Then::StayDown && !beside {
+                    let stops = self.stop_followers(work.name, &before);
+                    before.extend(stops);
+                }
+                let then = (then, because.clone());
+                let step = self.stop_once(old, work.desired.timeout, then, before);
+                before = vec![After::Step(step)];
             }
             let step = self.remove(old, &because, AnonymousVolumes::Inherited, before);
             removed.push(After::Step(step));
@@ -233,7 +240,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Starts the container of a replica, or sees that it goes on.
-    fn bring_up(&mut self, work: &Work<'_>, name: &str, (cause, after): (Cause, Vec<After>)) {
+    fn bring_up(&mut self, work: &Work<'_, 'a>, name: &str, (cause, after): (Cause, Vec<After>)) {
         let (service, desired) = (work.name, work.desired);
         match work.slot.current {
             Some(current) if current.is_up() => self.keep_running(service, desired, current),
@@ -249,7 +256,7 @@ impl<'a> Planner<'a> {
     }
 
     /// A container that stands alone has the name of its replica.
-    fn rename(&mut self, work: &Work<'_>) {
+    fn rename(&mut self, work: &Work<'_, 'a>) {
         if let Some(current) = work.slot.current
             && work.slot.outdated.is_empty()
             && current.record.name != work.container
@@ -268,7 +275,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Why an old container is replaced.
-    fn reason(&self, work: &Work<'_>, reason: &Cause) -> String {
+    fn reason(&self, work: &Work<'_, 'a>, reason: &Cause) -> String {
         match self.desired.updates.get(work.name).map(|u| &u.state) {
             Some(UpdateState::RolledBack { reason, .. }) => {
                 Cause::RolledBack(reason.clone()).to_string()
@@ -277,7 +284,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn create(&mut self, work: &Work<'_>, container: &str, cause: Cause) -> After {
+    fn create(&mut self, work: &Work<'_, 'a>, container: &str, cause: Cause) -> After {
         let mut after = work.before.clone();
         let reference = work.desired.service.image.clone().unwrap_or_default();
         if !self.observed.images.contains_key(&reference) {

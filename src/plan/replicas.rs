@@ -171,6 +171,7 @@ fn changed_parts(old: &Service, new: &Service) -> Vec<String> {
                         .join(", ")
                 )
             }
+            ("x_stack", ..) => "x-stack".to_owned(),
             _ => key.clone(),
         })
         .collect()

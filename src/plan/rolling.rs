@@ -15,9 +15,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::compose::model::{FailureAction, Service, ServiceName, UpdateConfig, UpdateOrder};
-use crate::state::records::HealthStatus;
+use crate::state::records::{ContainerStatus, HealthStatus};
 
-use super::dependency::policy_restarts;
+use super::backoff::policy_restarts;
 use super::replicas::Slot;
 use super::{Desired, DesiredService, Exit, ObservedContainer, Phase};
 
@@ -357,7 +357,7 @@ impl<'a> Rolling<'a> {
         if exit.finished_at < self.began || current.status.interrupted {
             return Progress::Moving { ready_at: None };
         }
-        let again = policy_restarts(&desired.service.restart, exit, 0);
+        let again = policy_restarts(&desired.service.restart, exit, &ContainerStatus::default());
         if exit.code == 0 && exit.error.is_none() && !again {
             return Progress::Ready {
                 since: exit.finished_at,

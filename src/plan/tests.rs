@@ -17,6 +17,8 @@ use crate::state::records::{
     ContainerRecord, ContainerStatus, HealthRecord, HealthState, HealthStatus, NetworkRequest,
 };
 
+mod moves;
+
 /// A moment of the test's time line, in seconds.
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()
@@ -471,6 +473,7 @@ fn restart_policies_start_again_with_a_growing_delay() {
             .container("web", 1, |container| {
                 exited(code, 99)(container);
                 container.status.restart_count = restarts;
+                container.status.failed_attempts = restarts.saturating_sub(1);
             });
         let plan = world.plan();
         assert_eq!(
@@ -497,10 +500,6 @@ fn restart_policies_start_again_with_a_growing_delay() {
     assert_eq!(
         plan(&world.desired, &world.observed, at(103)).steps[0].not_before,
         None
-    );
-    assert_eq!(
-        diff::restart_delay(&RestartPolicy::Always, 40),
-        Duration::from_secs(60)
     );
 }
 
@@ -544,7 +543,7 @@ fn restart_stops_and_starts_and_survives_an_interruption_between() {
             exited(143, 95)(container);
             container.status.interrupted = true;
         });
-    assert_snapshot!(between.plan(), @"  1. start container shop-web-1: a restart was asked for");
+    assert_snapshot!(between.plan(), @"  1. start container shop-web-1: it was stopped to be started again");
 }
 
 #[test]
@@ -577,7 +576,11 @@ fn a_replaced_dependency_restarts_dependents_that_ask_for_it() {
                 service.service.depends_on[0].restart = restart;
             })
             .container("db", 1, |container| {
-                change_record(container, |record| record.created = at(60));
+                change_record(container, |record| {
+                    record.created = at(60);
+                    let label = "com.docker.compose.replace".to_owned();
+                    record.labels.insert(label, "old".to_owned());
+                });
                 container.phase = Phase::Running {
                     pid: 2,
                     started_at: at(61),
@@ -609,8 +612,8 @@ fn sharing_a_network_namespace_follows_its_owner() {
         })
         .container("app", 1, unchanged);
     assert_snapshot!(world.plan(), @"
-      1. stop container shop-app-1 to start it again: vpn, whose namespaces it shares, has a new container
-      2. start container shop-app-1: vpn, whose namespaces it shares, has a new container [after 1]
+      1. stop container shop-app-1 to start it again: vpn, whose namespaces it shares, was started again
+      2. start container shop-app-1: vpn, whose namespaces it shares, was started again [after 1]
     ");
 }
 
@@ -654,6 +657,7 @@ fn a_changed_network_is_made_anew_under_its_containers() {
       1. stop container shop-web-1 to start it again: network shop_default is made anew
       2. remove network shop_default: its configuration changed [after 1]
       3. create network shop_default: its configuration changed [after 2]
+      4. start container shop-web-1: network shop_default is made anew [after 1, 3]
     ");
 }
 

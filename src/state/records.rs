@@ -61,6 +61,17 @@ pub struct ContainerRecord {
     pub exposed: Vec<String>,
 }
 
+/// The label of a container that took the place of another, with the id of that one: Docker
+/// Compose's.
+const REPLACE_LABEL: &str = "com.docker.compose.replace";
+
+impl ContainerRecord {
+    /// Whether it was made to take the place of another container.
+    pub fn took_a_place(&self) -> bool {
+        self.labels.contains_key(REPLACE_LABEL)
+    }
+}
+
 /// One mount, as listings show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MountRecord {
@@ -118,6 +129,9 @@ pub struct ContainerStatus {
     pub version: u32,
     /// Times it was started again by its restart policy since the last command.
     pub restart_count: u32,
+    /// Of these, those that ended again sooner than the policy's `window`; the last run is not
+    /// among them yet.
+    pub failed_attempts: u32,
     /// Starts in a row that ended soon: what the back-off grows with.
     pub streak: u32,
     /// The loop stopped it in order to start it again.
@@ -126,6 +140,10 @@ pub struct ContainerStatus {
     pub ready_since: Option<Timestamp>,
     /// Health, for containers that have a check.
     pub health: Option<HealthState>,
+    /// When it last turned unhealthy, in this run or one before.
+    pub unhealthy_at: Option<Timestamp>,
+    /// The time of `unhealthy_at` that `on_unhealthy: exec` was run for.
+    pub reacted_at: Option<Timestamp>,
     /// Its places on networks while it runs.
     pub endpoints: Vec<EndpointRecord>,
     /// Its published ports while it runs.

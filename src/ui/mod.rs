@@ -15,6 +15,7 @@ pub(crate) mod table;
 pub(crate) mod template;
 pub(crate) mod terminal;
 pub(crate) mod text;
+pub(crate) mod why;
 pub(crate) mod words;
 
 pub(crate) use log_view::{LogOptions, LogView};

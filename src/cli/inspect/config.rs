@@ -37,7 +37,9 @@ pub(super) fn config(record: &ContainerRecord, image: Option<&Image>, spec: &Val
         "Env": environment(record, process),
         "Cmd": command,
     });
-    if let Some(health) = &record.health {
+    // What `x-stack.ready` asks for is no program.
+    let check = record.health.as_ref();
+    if let Some(health) = check.filter(|health| !health.command.is_empty()) {
         config["Healthcheck"] = healthcheck(record, health);
     }
     let volumes: Map<String, Value> = of_image

@@ -293,7 +293,8 @@ fn port_bindings(service: &Service) -> Value {
 fn restart_policy(policy: &RestartPolicy) -> Value {
     let (name, most) = match policy {
         RestartPolicy::No => ("no", 0),
-        RestartPolicy::Always => ("always", 0),
+        // Docker has no limit for a program that ended well.
+        RestartPolicy::Always | RestartPolicy::Any { .. } => ("always", 0),
         RestartPolicy::UnlessStopped => ("unless-stopped", 0),
         RestartPolicy::OnFailure { max_attempts, .. } => ("on-failure", max_attempts.unwrap_or(0)),
     };

@@ -343,8 +343,7 @@ mod tests {
 
     #[test]
     fn lists_are_printed_as_docker_compose_prints_them() {
-        let list =
-            |names: &[&str]| quoted(&names.iter().map(|name| ServiceName::new(*name)).collect());
+        let list = |names: &[&str]| quoted(&names.iter().copied().map(ServiceName::new).collect());
         assert_eq!(list(&["a"]), "[\"a\"]");
         assert_eq!(list(&["b", "a"]), "[\"a\" \"b\"]");
     }

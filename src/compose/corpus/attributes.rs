@@ -35,7 +35,8 @@ fn inside(shape: &'static Shape) -> Inside {
 
 /// The paths of all keys.
 fn known(keys: &'static Keys, path: &str, found: &mut BTreeSet<String>) {
-    for field in keys.fields {
+    // Docker Compose has nothing to say about the last one: it is ours.
+    for field in keys.fields.iter().filter(|field| field.key != "x-stack") {
         let path = format!("{path}.{}", field.key);
         let mut shape = inside(&field.shape);
         let mut each = path.clone();

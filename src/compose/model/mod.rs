@@ -12,6 +12,7 @@ mod files;
 mod mounts;
 mod network;
 mod outside;
+mod x_stack;
 
 pub use build::{Build, BuildContext, Dockerfile, SshKey};
 pub use deploy::{
@@ -23,6 +24,7 @@ pub use files::{FileObject, FileSource, FileUse};
 pub use mounts::{Mount, MountSource, Volume, VolumesFrom, VolumesSource};
 pub use network::{Attachment, Network, ServiceNetwork, Subnet};
 pub use outside::{CredentialSpec, ExternalLink, Link, Model, ModelUse, Provider};
+pub use x_stack::{Follow, OnUnhealthy, Ready, ReadyProbe, XStack};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -275,6 +277,8 @@ pub struct Service {
     pub use_api_socket: bool,
     /// Age from which the image is fetched again, as written.
     pub pull_refresh_after: Option<String>,
+    /// What `x-stack` says.
+    pub x_stack: XStack,
     /// What Docker Compose calls the service's hash input: the canonical JSON of the service after
     /// loading, without `build`, `pull_policy`, `scale`, `deploy.replicas`, `depends_on`, `profiles`.
     /// Empty when it was [left out](crate::compose::Skip::hashes).
@@ -361,6 +365,7 @@ impl Default for Service {
             credential_spec: None,
             use_api_socket: false,
             pull_refresh_after: None,
+            x_stack: XStack::default(),
             hash_input: String::new(),
         }
     }
@@ -487,6 +492,15 @@ pub enum RestartPolicy {
     Always,
     /// Unless it was stopped by a command.
     UnlessStopped,
+    /// However it ended, with limits (`deploy.restart_policy`).
+    Any {
+        /// Failed attempts at the most; `None` = no limit.
+        max_attempts: Option<u32>,
+        /// Time before an attempt; `None` = back-off.
+        delay: Option<Duration>,
+        /// An attempt has succeeded when the container lives this long; `None` = it always fails.
+        window: Option<Duration>,
+    },
     /// When it failed.
     OnFailure {
         /// Attempts at the most; `None` = no limit.

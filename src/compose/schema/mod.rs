@@ -15,6 +15,7 @@ mod networks;
 mod service;
 mod top;
 mod volumes;
+mod x_stack;
 
 pub(super) use configs::FILE_USE;
 pub(super) use mounts::MOUNT;

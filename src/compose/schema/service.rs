@@ -6,6 +6,7 @@ use super::develop::DEVELOP;
 use super::hooks::{HOOK, PRE_START};
 use super::models::MODEL_USE;
 use super::networks::ATTACHMENT;
+use super::x_stack::X_STACK;
 use super::{
     ANY_INT, COUNT, Field, Form, Keys, LABELS, ListItem, Others, Pattern, Print, SIZE, Shape,
     TEXT_OR_LIST, TEXTS, UNIQUE_TEXTS, VARIABLES, WHOLE_SIZE, f,
@@ -439,6 +440,12 @@ pub(in crate::compose) static SERVICE: Keys = Keys::of(&[
         Bool,
         "Give the program a terminal; false by default.",
     ),
+    f(
+        "x-stack",
+        Keys(&X_STACK),
+        "What this program does beyond other Compose tools, which leave this key alone.",
+    )
+    .print(Print::Never),
 ]);
 
 /// The keys that describe a container, which the steps before the start take over.

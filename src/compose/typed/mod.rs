@@ -25,6 +25,7 @@ mod mounts;
 mod network;
 mod outside;
 mod policies;
+mod x_stack;
 
 pub(super) use files::object as file_object;
 pub(super) use mounts::volume;
@@ -192,6 +193,7 @@ pub(super) fn service(name: &ServiceName, node: &Node, problems: &mut Problems) 
     service.block_io = deploy::block_io(&reader);
     life(&reader, &mut service);
     around(&reader, &mut service);
+    service.x_stack = x_stack::x_stack(&reader, &service, problems);
     service
 }
 

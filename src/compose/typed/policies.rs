@@ -65,13 +65,24 @@ pub(super) fn restart(reader: &Reader<'_>, problems: &mut Problems) -> RestartPo
     let Some(policy) = policy else {
         return RestartPolicy::No;
     };
+    let max_attempts = policy.int("max_attempts").filter(|count| *count > 0);
+    let (delay, window) = (policy.duration("delay"), policy.duration("window"));
+    let window = window.filter(|window| !window.is_zero());
+    let limited = max_attempts.is_some() || delay.is_some();
+    // Docker Compose takes the words of `restart` here, too.
     match policy.text("condition").as_deref() {
-        Some("none") => RestartPolicy::No,
-        None | Some("any") => RestartPolicy::Always,
+        Some("none" | "no") => RestartPolicy::No,
+        Some("unless-stopped") => RestartPolicy::UnlessStopped,
+        None | Some("any" | "always") if limited => RestartPolicy::Any {
+            max_attempts,
+            delay,
+            window,
+        },
+        None | Some("any" | "always") => RestartPolicy::Always,
         Some("on-failure") => RestartPolicy::OnFailure {
-            max_attempts: policy.int("max_attempts").filter(|count| *count > 0),
-            delay: policy.duration("delay"),
-            window: policy.duration("window"),
+            max_attempts,
+            delay,
+            window,
         },
         Some(_) => {
             bad_word(

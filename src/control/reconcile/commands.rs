@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Kind, Reconciler, Report, Underway, desired_path};
+use crate::control::chronicle::What;
 use crate::control::verdict::{Goal, Verdict, verdict};
 use crate::control::{Command, Event, OneOff};
 use crate::engine::{Applied, Engine, EngineError};
@@ -68,6 +69,12 @@ impl<E: Engine> Reconciler<E> {
             self.engine.look_at_objects(&mut self.observed)?;
         }
         self.look_up_images()?;
+        if !matches!(command, Command::Note { .. }) {
+            let what = What::Command {
+                command: command.name().to_owned(),
+            };
+            self.chronicle(None, what);
+        }
         let _ = events.send(Event::Accepted);
         self.audience.join(events.clone());
         let goal = Goal {
@@ -357,6 +364,7 @@ impl<E: Engine> Reconciler<E> {
     /// The project is gone: so is what was written about it.
     pub(super) fn forget_project(&mut self) -> Result<(), EngineError> {
         self.desired = Arc::new(Desired::new(&self.project));
+        self.chronicle.forget();
         Ok(remove_dir(&self.paths.project(&self.project))?)
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct NewContainer<'a> {
     pub(super) image: Arc<Image>,
     /// Anonymous volumes of the container that it takes the place of: target → volume.
     pub(super) inherited: BTreeMap<String, String>,
+    /// Id of the container that it takes the place of.
+    pub(super) replaces: Option<&'a str>,
     pub(super) one_off: Option<OneOffTraits>,
 }
 
@@ -111,6 +113,7 @@ impl Native {
                     model: new.model,
                     number: new.number,
                     one_off: one_off.is_some(),
+                    replaces: new.replaces,
                     hash: &config_hash(new.model),
                     image_id: &image_id,
                     image_labels: template::image_labels(&new.image),

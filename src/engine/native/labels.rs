@@ -21,12 +21,17 @@ pub(super) fn of_object(project: &str, own: &IndexMap<String, String>) -> BTreeM
     labels
 }
 
+/// What a container that took the place of another has the id of that one under.
+const REPLACE: &str = "replace";
+
 /// A container, for its labels.
 pub(super) struct Labelled<'a> {
     pub(super) service: &'a ServiceName,
     pub(super) model: &'a Service,
     pub(super) number: u32,
     pub(super) one_off: bool,
+    /// Id of the container that it takes the place of.
+    pub(super) replaces: Option<&'a str>,
     pub(super) hash: &'a str,
     pub(super) image_id: &'a str,
     pub(super) image_labels: BTreeMap<String, String>,
@@ -70,7 +75,8 @@ pub(super) fn of_container(desired: &Desired, container: Labelled<'_>) -> BTreeM
         ),
         ("project.config_files", files.join(",")),
     ];
-    for (key, value) in ours {
+    let replaces = container.replaces.map(|old| (REPLACE, old.to_owned()));
+    for (key, value) in ours.into_iter().chain(replaces) {
         labels.insert(format!("com.docker.compose.{key}"), value);
     }
     labels

@@ -17,6 +17,7 @@ pub mod objects;
 mod observe;
 mod pidfd;
 mod ports;
+mod ready;
 mod rename;
 mod settle;
 mod start;
@@ -80,6 +81,7 @@ pub struct Native {
     images: Mutex<HashMap<String, Arc<Image>>>,
     steps: steps::Steps,
     notes: OnceLock<UnboundedSender<Note>>,
+    readers: Mutex<ready::Readers>,
 }
 
 /// What shims are started from: this program on a read-only mount of its own, which no container
@@ -156,6 +158,7 @@ impl Native {
             images: Mutex::new(HashMap::new()),
             steps: steps::Steps::default(),
             notes: OnceLock::new(),
+            readers: Mutex::default(),
         })
     }
 
@@ -234,6 +237,7 @@ impl Native {
                 hash: wanted.hash.clone(),
                 image,
                 inherited,
+                replaces,
                 one_off: None,
             },
         )
@@ -270,6 +274,7 @@ impl Native {
                 hash: service_hash(&one_off.stack, model),
                 image,
                 inherited: BTreeMap::new(),
+                replaces: None,
                 one_off: Some(OneOffTraits {
                     auto_remove: one_off.auto_remove,
                     use_aliases: one_off.use_aliases,
@@ -634,15 +639,18 @@ impl Engine for Native {
             return None;
         }
         let start = Timestamp::now();
-        let result = blocking(move || self.run_probe(&container)).await;
-        let (exit_code, output) = match result {
-            Ok(ProbeResult {
-                timed_out: true,
-                output,
-                ..
-            }) => (-1, output),
-            Ok(done) => (done.exit_code, done.output),
-            Err(error) => (-1, error.story()),
+        let record = Arc::clone(&container.record);
+        let health = record.health.as_ref()?;
+        let (exit_code, output) = match &record.template.x_stack.ready {
+            Some(ready) => {
+                let probe = (ready.probe.clone(), health.timeout);
+                self.probe_ready(container, probe).await
+            }
+            None => {
+                let command = health.command.clone();
+                let timeout = health.timeout;
+                self.run_inside(container, command, timeout).await
+            }
         };
         Some(ProbeRecord {
             start,
@@ -650,6 +658,22 @@ impl Engine for Native {
             exit_code,
             output,
         })
+    }
+
+    async fn run(
+        self: Arc<Self>,
+        container: ObservedContainer,
+        command: Vec<String>,
+        timeout: Duration,
+    ) -> ProbeRecord {
+        let start = Timestamp::now();
+        let (exit_code, output) = self.run_inside(container, command, timeout).await;
+        ProbeRecord {
+            start,
+            end: Timestamp::now(),
+            exit_code,
+            output,
+        }
     }
 
     fn signal(&self, container: &ObservedContainer, signal: i32) -> Result<(), EngineError> {
@@ -670,22 +694,41 @@ impl Engine for Native {
 }
 
 impl Native {
-    fn run_probe(&self, container: &ObservedContainer) -> Result<ProbeResult, EngineError> {
+    /// Runs a program in a container: its exit code, -1 when it took too long, and its output.
+    async fn run_inside(
+        self: Arc<Self>,
+        container: ObservedContainer,
+        command: Vec<String>,
+        timeout: Duration,
+    ) -> ready::Outcome {
+        let result = blocking(move || self.probe_with(&container, command, timeout)).await;
+        match result {
+            Ok(ProbeResult {
+                timed_out: true,
+                output,
+                ..
+            }) => (-1, output),
+            Ok(done) => (done.exit_code, done.output),
+            Err(error) => (-1, error.story()),
+        }
+    }
+
+    fn probe_with(
+        &self,
+        container: &ObservedContainer,
+        command: Vec<String>,
+        timeout: Duration,
+    ) -> Result<ProbeResult, EngineError> {
         let record = &container.record;
-        let Some(health) = &record.health else {
-            return Err(EngineError::CutShort);
-        };
         let path = self.paths.container(&record.id).join("config.json");
         let spec: oci_spec::runtime::Spec = read_json(&path)?.ok_or(EngineError::CutShort)?;
         let mut process = spec.process().clone().ok_or(EngineError::CutShort)?;
-        process
-            .set_args(Some(health.command.clone()))
-            .set_terminal(Some(false));
+        process.set_args(Some(command)).set_terminal(Some(false));
         let image = self.image_by_id(&record.image_id, &record.image)?;
         let request = ProbeRequest {
             process,
             user: template::user(&record.template, &image),
-            timeout_ms: u64::try_from(health.timeout.as_millis()).unwrap_or(u64::MAX),
+            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
         };
         Ok(crate::runtime::client::probe(
             &self.paths.shim_socket(&record.id),

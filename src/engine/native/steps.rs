@@ -185,6 +185,7 @@ impl Native {
                 hash: wanted.hash.clone(),
                 image,
                 inherited: record.anonymous_volumes.clone(),
+                replaces: None,
                 one_off: Some(OneOffTraits {
                     auto_remove: false,
                     use_aliases: true,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::compose::model::{HealthTest, Service};
+use crate::compose::model::{HealthTest, Ready, Service};
 use crate::engine::EngineError;
 use crate::image::{Healthcheck, Image};
 use crate::state::records::HealthRecord;
@@ -188,6 +188,9 @@ pub(super) fn stop_grace(service: &Service) -> Duration {
 
 /// How health is probed: the service's words win one by one over the image's.
 pub(super) fn health(service: &Service, image: &Image) -> Option<HealthRecord> {
+    if let Some(ready) = &service.x_stack.ready {
+        return Some(ready_check(ready));
+    }
     let own = service.healthcheck.clone().unwrap_or_default();
     let of_image = image.healthcheck.clone().unwrap_or_default();
     let command = match &own.test {
@@ -222,6 +225,26 @@ pub(super) fn health(service: &Service, image: &Image) -> Option<HealthRecord> {
             DEFAULT_START_INTERVAL,
         ),
     })
+}
+
+/// `x-stack.ready` as a health check: there is no program to run.
+fn ready_check(ready: &Ready) -> HealthRecord {
+    let pick = |given: Option<Duration>, default: Duration| {
+        given
+            .filter(|duration| !duration.is_zero())
+            .unwrap_or(default)
+    };
+    HealthRecord {
+        command: Vec::new(),
+        interval: pick(ready.interval, DEFAULT_PROBE),
+        timeout: pick(ready.timeout, DEFAULT_PROBE),
+        retries: ready
+            .retries
+            .filter(|retries| *retries > 0)
+            .unwrap_or(DEFAULT_RETRIES),
+        start_period: ready.start_period.unwrap_or_default(),
+        start_interval: pick(ready.start_interval, DEFAULT_START_INTERVAL),
+    }
 }
 
 fn image_test(of_image: &Healthcheck) -> Option<Vec<String>> {

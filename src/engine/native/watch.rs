@@ -317,6 +317,10 @@ impl Native {
     /// Lets go of a container that has ended.
     pub(super) fn forget(&self, id: &str) {
         self.dns.remove_client(id);
+        self.readers
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .forget(id);
         let gone = self.live().remove(id);
         if let Some(live) = gone {
             self.give_ports_back(&live.container.record);

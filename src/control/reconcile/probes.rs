@@ -1,0 +1,85 @@
+//! What probes found: taken in, written down, told, acted on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{HealthReport, Reconciler, Report};
+use crate::control::chronicle::{What, shortened};
+use crate::control::{health, turn};
+use crate::engine::Engine;
+use crate::plan::ObservedContainer;
+use crate::state::journal::{Entry, note};
+use crate::state::records::ProbeRecord;
+
+/// The program of `on_unhealthy: exec` may take this long, or as long as a probe when that is longer.
+const REACTION: Duration = Duration::from_secs(30);
+
+impl<E: Engine> Reconciler<E> {
+    pub(super) fn probed(&mut self, report: HealthReport) {
+        let news = (report.started_at, report.state);
+        let state = (&*self.desired, &mut self.observed);
+        let Some(probed) = turn::probed(&report.id, news, state, Timestamp::now()) else {
+            return; // A run that is over.
+        };
+        let Some(container) = self.observed.containers.get(&report.id).cloned() else {
+            return;
+        };
+        // Before it is to be seen: whoever sees it finds it in the journal.
+        if let Some(status) = probed.changed {
+            let entry = Entry::of(&container.record, health::action(status));
+            note(&self.paths, &entry);
+        }
+        if probed.changed.is_some() || probed.run.is_some() || report.regular {
+            self.save_status(&container);
+        }
+        if let Some(status) = probed.changed {
+            tracing::info!(container = container.record.name, ?status, "health");
+            self.audience.health(&container.record, status);
+            let last = container.status.health.as_ref();
+            let last = last.and_then(|health| health.log.last());
+            let output = last.map_or_else(String::new, |probe| shortened(&probe.output));
+            self.chronicle(Some(&container.record), What::Health { status, output });
+        }
+        if let Some(command) = probed.run {
+            self.react(container, command);
+        }
+    }
+
+    /// Runs the program of `on_unhealthy: exec`.
+    fn react(&mut self, container: ObservedContainer, command: Vec<String>) {
+        let timeout = container.record.health.as_ref();
+        let timeout = timeout.map_or(REACTION, |health| health.timeout.max(REACTION));
+        let running = Arc::clone(&self.engine).run(container.clone(), command, timeout);
+        self.tasks
+            .spawn(async move { Report::Reacted(container, running.await) });
+    }
+
+    pub(super) fn reacted(&mut self, container: &ObservedContainer, done: &ProbeRecord) {
+        tracing::info!(
+            container = container.record.name,
+            exit_code = done.exit_code,
+            output = done.output,
+            "ran `on_unhealthy: exec`"
+        );
+        let what = What::Ran {
+            exit_code: done.exit_code,
+            output: shortened(&done.output),
+        };
+        self.chronicle(Some(&container.record), what);
+    }
+
+    pub(super) fn save_status(&self, container: &ObservedContainer) {
+        let saved = self
+            .engine
+            .save_status(&container.record.id, &container.status);
+        if let Err(error) = saved {
+            tracing::warn!(
+                container = container.record.name,
+                error = error.story(),
+                "cannot write down what is known of it"
+            );
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Random histories of random stacks against a machine that does what it is told, with a clock of its
+//! own: the plan and every decision of the loop between two plans are the real ones.
+//!
+//! After the last event the loop must come to rest within a bounded number of turns with the machine
+//! matching the model. On the way it never runs more replicas than asked for, never starts a
+//! dependent before its edges are open, and never touches what nothing has happened to.
+//!
+//! A history that fails is made as short as it can be and printed with its seed. Seeds that failed
+//! once stay in [`REGRESSIONS`].
+
+mod checks;
+mod history;
+mod machine;
+
+use history::History;
+use machine::Simulation;
+
+/// Histories that the loop once came out of badly.
+const REGRESSIONS: [u64; 0] = [];
+
+/// Histories of each run of the tests; `STACK_SIMULATION_RUNS` says another number.
+const RUNS: u64 = 100_000;
+
+/// How a history went wrong.
+type Failure = String;
+
+fn run(history: &History) -> Result<(), Failure> {
+    let mut simulation = Simulation::new(history.seed);
+    for event in &history.events {
+        simulation.happen(event)?;
+    }
+    simulation.come_to_rest()
+}
+
+/// The shortest history that still fails: events are left out one by one.
+fn shrink(mut history: History) -> (History, Failure) {
+    let mut failure = run(&history).expect_err("it failed before");
+    let mut index = 0;
+    while index < history.events.len() {
+        let mut shorter = history.clone();
+        shorter.events.remove(index);
+        match run(&shorter) {
+            Err(shorter_failure) => (history, failure) = (shorter, shorter_failure),
+            Ok(()) => index += 1,
+        }
+    }
+    (history, failure)
+}
+
+fn check(seed: u64) {
+    let history = History::of_seed(seed);
+    if run(&history).is_err() {
+        let (history, failure) = shrink(history);
+        let mut story = String::new();
+        for event in &history.events {
+            story.push_str(&format!("  {event:?}\n"));
+        }
+        panic!("seed {seed}: {failure}\nthe shortest history:\n{story}");
+    }
+}
+
+#[test]
+fn histories_that_failed_once_end_well() {
+    REGRESSIONS.into_iter().for_each(check);
+}
+
+#[test]
+fn every_random_history_comes_to_rest_as_the_model_says() {
+    let runs = std::env::var("STACK_SIMULATION_RUNS");
+    let runs = runs.ok().and_then(|text| text.parse().ok()).unwrap_or(RUNS);
+    let first = std::env::var("STACK_SIMULATION_SEED");
+    let first: u64 = first.ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    (first..first + runs).for_each(check);
+}
