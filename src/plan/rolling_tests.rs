@@ -134,7 +134,7 @@ fn a_failure_has_the_consequence_that_the_file_names() {
         (
             &pause,
             "bad old old",
-            "pause: bad exited with 1 (1 of 3 replicas failed)",
+            "halted pause: bad exited with 1 (1 of 3 replicas failed)",
         ),
         (&pause, "bad", "pause: bad exited with 1"),
         (
