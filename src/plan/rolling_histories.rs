@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::{
-    Desired, DesiredService, Exit, Observed, ObservedContainer, Op, Phase, Run, Step, Update, plan,
-};
+use super::super::{Desired, Exit, Observed, ObservedContainer, Op, Phase, Step, Update, plan};
 use super::{UpdateState, default_rollback};
 use crate::compose::model::{FailureAction, Service, ServiceName, UpdateConfig, UpdateOrder};
 use crate::state::records::{
@@ -79,21 +77,10 @@ impl Machine {
         let mut service = Service::default();
         service.deploy.update = Some(self.config());
         service.deploy.rollback = self.random.bool().then(default_rollback);
-        let replicas = self.random.u32(1..5);
-        let desired = DesiredService {
-            service,
-            image_id: None,
-            hash: hash.to_owned(),
-            replicas,
-            run: Run::Running,
-            since: self.now,
-            restart_before: None,
-            recreate_before: None,
-            no_recreate: false,
-            timeout: None,
-            orphan: false,
-            no_deps: false,
-        };
+        let mut desired = super::tests::desired(hash, 0);
+        desired.service = service;
+        desired.replicas = self.random.u32(1..5);
+        desired.since = self.now;
         self.desired.services.insert(name(), desired);
     }
 

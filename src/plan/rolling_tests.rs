@@ -198,7 +198,8 @@ fn the_way_back_fails_once_and_then_waits_for_a_person() {
     );
 }
 
-fn desired(hash: &str, since: i64) -> DesiredService {
+/// A service of two replicas, as it is to be since a second.
+pub(super) fn desired(hash: &str, since: i64) -> DesiredService {
     let mut service = Service::default();
     service.deploy.update = Some(default_rollback());
     DesiredService {
