@@ -497,5 +497,8 @@ impl<'a> Rolling<'a> {
 }
 
 #[cfg(test)]
+#[path = "rolling_histories.rs"]
+mod histories;
+#[cfg(test)]
 #[path = "rolling_tests.rs"]
 mod tests;

@@ -134,7 +134,7 @@ fn a_failure_has_the_consequence_that_the_file_names() {
         (
             &pause,
             "bad old old",
-            "pause: bad exited with 1 (1 of 3 replicas failed)",
+            "halted pause: bad exited with 1 (1 of 3 replicas failed)",
         ),
         (&pause, "bad", "pause: bad exited with 1"),
         (
@@ -198,7 +198,8 @@ fn the_way_back_fails_once_and_then_waits_for_a_person() {
     );
 }
 
-fn desired(hash: &str, since: i64) -> DesiredService {
+/// A service of two replicas, as it is to be since a second.
+pub(super) fn desired(hash: &str, since: i64) -> DesiredService {
     let mut service = Service::default();
     service.deploy.update = Some(default_rollback());
     DesiredService {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,8 +10,9 @@ use std::time::Duration;
 use crate::harness::machine::run;
 use crate::harness::{Stack, eventually, http, signal_to, stack};
 
-/// A service that answers with its host name, at `/cgi-bin/slow` a second later, and ends when asked.
-pub(crate) const WEB: &str = r##"sh -c 'mkdir -p /www/cgi-bin; hostname > /www/index.html; { echo "#!/bin/sh"; echo "echo; sleep 1; hostname"; } > /www/cgi-bin/slow; chmod +x /www/cgi-bin/slow; trap exit TERM; httpd -p 80 -h /www; sleep 1000 & wait'"##;
+/// A service that answers with its host name, at `/cgi-bin/slow` when there is a file `/go`, and ends
+/// when asked.
+pub(crate) const WEB: &str = r##"sh -c 'mkdir -p /www/cgi-bin; hostname > /www/index.html; { echo "#!/bin/sh"; echo "touch /busy; while ! test -e /go; do sleep 0.02; done; echo; hostname"; } > /www/cgi-bin/slow; chmod +x /www/cgi-bin/slow; trap exit TERM; httpd -p 80 -h /www; sleep 1000 & wait'"##;
 
 /// Who answers, and how often, of this many requests one after the other.
 fn answers(stack: &Stack, port: u16, requests: usize) -> BTreeMap<String, usize> {
@@ -137,23 +138,30 @@ fn a_replica_that_is_scaled_away_ends_what_it_has_begun() {
     let slow: Vec<_> = (0..3)
         .map(|_| std::thread::spawn(|| http::get((Ipv4Addr::LOCALHOST, 8080), "/cgi-bin/slow")))
         .collect();
-    // Each replica has one as soon as its script runs.
-    eventually("all are being answered", || {
-        let busy = |number: &u32| {
-            let index = number.to_string();
-            let arguments = [
-                "exec", "-T", "--index", &index, "web", "pgrep", "-f", "sleep 1$",
-            ];
-            stack.stack(&arguments).code == 0
-        };
-        (1..=3).all(|number| busy(&number)).then_some(())
+    let inside = |number: u32, arguments: &[&str]| {
+        let index = number.to_string();
+        let all = [&["exec", "-T", "--index", &index, "web"], arguments].concat();
+        stack.stack(&all).code == 0
+    };
+    for number in 1..=3 {
+        eventually("it is answering", || {
+            inside(number, &["test", "-e", "/busy"]).then_some(())
+        });
+    }
+    let up = stack.start(&["up", "-d", "--scale", "web=1"]);
+    eventually("what is new goes to one", || {
+        (answers(&stack, 8080, 4).len() == 1).then_some(())
     });
-    stack.stack(&["up", "-d", "--scale", "web=1"]).succeeds();
+    assert_eq!(stack.replicas("web").len(), 3);
+    for number in 1..=3 {
+        assert!(inside(number, &["touch", "/go"]));
+    }
     let answered: BTreeSet<String> = slow
         .into_iter()
         .map(|request| request.join().unwrap().expect("an answer"))
         .collect();
     assert_eq!(answered.len(), 3);
+    up.finish().succeeds();
     assert_eq!(stack.replicas("web").len(), 1);
 }
 
@@ -175,17 +183,71 @@ fn a_range_gives_each_replica_a_port_of_its_own() {
 
 #[test]
 fn a_port_of_another_service_of_the_project_is_named_with_it() {
-    let stack = stack!(
-        "
-services:
-  one: {image: busybox, command: sleep 1000, ports: ['8080:80']}
-  two: {image: busybox, command: sleep 1000, ports: ['8080:81'], depends_on: [one]}
-"
-    );
+    let service = |name| {
+        format!("services: {{{name}: {{image: busybox, command: sleep 1000, ports: ['8080:80']}}}}")
+    };
+    let stack = stack!(service("one"));
+    stack.up();
+    // It has left the file and runs on.
+    stack.file("stack.yaml", service("two"));
     let output = stack.stack(&["up", "-d"]);
     assert_eq!(output.code, 1, "{output}");
     let told = "port 8080 is published by service one already";
     assert!(output.stderr.contains(told), "{output}");
+}
+
+#[test]
+fn datagrams_of_a_caller_stay_with_one_replica_as_long_as_it_is_there() {
+    // This very program, which is static, runs inside.
+    let program = std::env::current_exe().unwrap();
+    let stack = stack!(format!(
+        "
+services:
+  who:
+    image: busybox
+    command: /it --ignored --exact balance::udp_who --test-threads=1
+    volumes: ['{}:/it:ro']
+    ports: ['5353:5353/udp']
+    scale: 2
+",
+        program.display()
+    ));
+    stack.up();
+    let who = |socket: &UdpSocket| {
+        eventually("the answer", || {
+            let mut buffer = [0; 64];
+            socket.send(b"who").ok()?;
+            let count = socket.recv(&mut buffer).ok()?;
+            Some(buffer[..count].to_vec())
+        })
+    };
+    let callers = [(); 2].map(|()| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect("127.0.0.1:5353").unwrap();
+        let patience = Duration::from_millis(200);
+        socket.set_read_timeout(Some(patience)).unwrap();
+        socket
+    });
+    let first = [who(&callers[0]), who(&callers[1])];
+    assert_ne!(first[0], first[1]);
+    for _ in 0..3 {
+        assert_eq!([who(&callers[0]), who(&callers[1])], first);
+    }
+    stack.stack(&["up", "-d", "--scale", "who=1"]).succeeds();
+    eventually("both are with the one that is left", || {
+        (who(&callers[0]) == who(&callers[1])).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "no test, but a program for a container of one"]
+fn udp_who() {
+    let name = std::fs::read_to_string("/etc/hostname").unwrap();
+    let socket = UdpSocket::bind("0.0.0.0:5353").unwrap();
+    loop {
+        let (_, from) = socket.recv_from(&mut [0; 64]).unwrap();
+        socket.send_to(name.as_bytes(), from).unwrap();
+    }
 }
 
 /// What became of many connections.
@@ -230,7 +292,7 @@ fn ask(address: SocketAddr) -> std::io::Result<String> {
 }
 
 /// Asks for `/` all the time, from two threads, while `work` is done.
-pub(crate) fn under_load(port: u16, work: impl FnOnce()) -> Arc<Tally> {
+pub(crate) fn under_load(port: u16, work: impl FnOnce(&Tally)) -> Arc<Tally> {
     let (tally, done) = (Arc::new(Tally::default()), Arc::new(AtomicBool::new(false)));
     let load: Vec<_> = (0..2)
         .map(|_| {
@@ -243,7 +305,7 @@ pub(crate) fn under_load(port: u16, work: impl FnOnce()) -> Arc<Tally> {
             })
         })
         .collect();
-    work();
+    work(&tally);
     done.store(true, Ordering::Relaxed);
     for thread in load {
         thread.join().unwrap();
@@ -259,13 +321,17 @@ fn no_connection_is_refused_when_the_supervisor_is_killed() {
     ));
     stack.up();
     wait_for_all(&stack, 8080, 2);
-    let tally = under_load(8080, || {
+    let tally = under_load(8080, |tally| {
         for _ in 0..3 {
             let first = eventually("a supervisor", || stack.supervisor());
             signal_to(first, rustix::process::Signal::KILL);
             eventually("another one that answers", || {
                 let other = stack.supervisor().filter(|pid| *pid != first);
                 other.and_then(|_| http::get((Ipv4Addr::LOCALHOST, 8080), "/").ok())
+            });
+            let before = tally.answered.load(Ordering::Relaxed);
+            eventually("it goes on", || {
+                (tally.answered.load(Ordering::Relaxed) > before + 10).then_some(())
             });
         }
     });

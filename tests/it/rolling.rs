@@ -51,7 +51,7 @@ fn rolls_without_a_failure(update: &str) {
     stack.stack(&["up", "-d", "--wait"]).succeeds();
     let before = ids(&stack);
     stack.file("stack.yaml", web("v2", update));
-    let tally = under_load(PORT, || {
+    let tally = under_load(PORT, |_| {
         stack.up();
     });
     assert!(tally.failures.lock().unwrap().is_empty(), "{tally:?}");
@@ -91,7 +91,7 @@ fn a_single_replica_that_starts_first_loses_no_request() {
     let stack = stack!(single("v1"));
     stack.stack(&["up", "-d", "--wait"]).succeeds();
     stack.file("stack.yaml", single("v2"));
-    let tally = under_load(PORT, || {
+    let tally = under_load(PORT, |_| {
         stack.up();
     });
     assert!(tally.failures.lock().unwrap().is_empty(), "{tally:?}");
@@ -125,7 +125,7 @@ fn an_update_that_fails_is_rolled_back_and_says_why() {
         let before = ids(&stack);
         stack.file("stack.yaml", broken(&update));
         let mut output = None;
-        let tally = under_load(PORT, || output = Some(stack.stack(&["up", "-d"])));
+        let tally = under_load(PORT, |_| output = Some(stack.stack(&["up", "-d"])));
         let output = output.unwrap();
         assert_eq!(output.code, 1, "{output}");
         let told = "the update of web was rolled back: container ";

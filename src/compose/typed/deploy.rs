@@ -71,6 +71,7 @@ fn update(reader: &Reader<'_>, problems: &mut Problems) -> UpdateConfig {
         monitor: reader.duration("monitor"),
         max_failure_ratio: match reader.node.get("max_failure_ratio").map(|node| &node.value) {
             Some(Value::Float(ratio)) => *ratio,
+            Some(Value::Int(ratio)) => *ratio as f64,
             _ => 0.0,
         },
         order: match reader.text("order").as_deref() {

@@ -339,14 +339,6 @@ impl Native {
         (timeout, then): (Option<Duration>, Then),
         desired: &Desired,
     ) -> Result<Applied, EngineError> {
-        if container.is_up() {
-            self.pre_stop(&container, desired).await?;
-        }
-        if then == Then::StartAgain {
-            let mut status = observe::container_status(&self.paths, &container.record.id)?;
-            status.interrupted = true;
-            self.save_status(&container.record.id, &status)?;
-        }
         let ended = self.wait_ended(&container.record.id);
         tokio::pin!(ended);
         if then == Then::GiveWay {
@@ -357,6 +349,17 @@ impl Native {
             }
         } else {
             self.lead_elsewhere(&container);
+        }
+        if container.is_up()
+            && let Err(error) = self.pre_stop(&container, desired).await
+        {
+            self.come_back(&container);
+            return Err(error);
+        }
+        if then == Then::StartAgain {
+            let mut status = observe::container_status(&self.paths, &container.record.id)?;
+            status.interrupted = true;
+            self.save_status(&container.record.id, &status)?;
         }
         let step = self.begin_stop(&container, timeout)?;
         let in_time = match step {
@@ -406,6 +409,18 @@ impl Native {
         if let Err(error) = self.ports.leave(&container.record.id) {
             let container = &container.record.name;
             tracing::warn!(container, %error, "cannot lead its ports elsewhere");
+        }
+    }
+
+    /// A container that was to stop does not: it is behind its ports and names again.
+    fn come_back(&self, container: &ObservedContainer) {
+        let record = &container.record;
+        if let Some(live) = self.live().get_mut(&record.id) {
+            live.leaving = false;
+        }
+        self.refresh_names();
+        if let Err(error) = self.ports.running(&record.id, container.health()) {
+            tracing::warn!(container = record.name, %error, "cannot lead its ports back");
         }
     }
 

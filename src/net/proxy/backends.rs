@@ -129,8 +129,10 @@ impl Backends {
                 backends: Arc::clone(self),
             });
         }
-        let comes = |entry: &Entry| entry.backend.admits == Admits::Soon;
-        if tried.is_empty() && list.entries.iter().any(comes) {
+        let comes = |entry: &Entry| {
+            entry.backend.admits == Admits::Soon && !tried.contains(&entry.backend.address)
+        };
+        if list.entries.iter().any(comes) {
             Choice::Wait
         } else {
             Choice::Nobody
@@ -230,7 +232,7 @@ mod tests {
         let table: &[(&[Admits], &[u8], Option<u8>, bool)] = &[
             (&[Now, Soon, No], &[], Some(1), false),
             (&[Soon, Now, No], &[], Some(2), false),
-            (&[Now, Soon, No], &[1], None, false),
+            (&[Now, Soon, No], &[1], None, true),
             (&[Now, Now, No], &[1], Some(2), false),
             (&[Soon, No], &[], None, true),
             (&[No, No], &[], None, false),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ async fn connect(backends: &Arc<Backends>) -> Option<(TcpStream, Ticket)> {
     loop {
         let ticket = match backends.choose(&tried) {
             Choice::Use(ticket) => ticket,
-            Choice::Wait => timeout(HOLD, somebody(backends)).await.ok()??,
+            Choice::Wait => timeout(HOLD, somebody(backends, &tried)).await.ok()??,
             Choice::Nobody => return None,
         };
         if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(ticket.address)).await {
@@ -96,10 +96,9 @@ async fn connect(backends: &Arc<Backends>) -> Option<(TcpStream, Ticket)> {
     }
 }
 
-/// Waits for a container that takes connections; `None` when none will.
-async fn somebody(backends: &Arc<Backends>) -> Option<Ticket> {
-    let none = BTreeSet::new();
-    let look = || match backends.choose(&none) {
+/// Waits for a container that takes connections and was not tried; `None` when none will.
+async fn somebody(backends: &Arc<Backends>, tried: &BTreeSet<SocketAddr>) -> Option<Ticket> {
+    let look = || match backends.choose(tried) {
         Choice::Use(ticket) => Some(Some(ticket)),
         Choice::Wait => None,
         Choice::Nobody => Some(None),
