@@ -17,7 +17,7 @@ use crate::compose::{Diagnostics, LoadOptions, Loaded, load};
 use crate::engine::native::capabilities;
 use crate::image::{Digest, Hold, ImageStore, Registries};
 use crate::instance::ports::Given;
-use crate::instance::{Record, ports};
+use crate::instance::{Record, ports, subnets};
 use crate::plan::Desired;
 use crate::state::{Paths, read_json};
 use crate::ui::{Progress, ProgressMode, Terminal};
@@ -120,6 +120,7 @@ impl Context {
                 loaded = self.load_with_ports(&record.ports)?;
             }
             ports::apply(&mut loaded.stack, &record.ports);
+            subnets::apply(&mut loaded.stack, &record.subnets);
         }
         if warnings == Warnings::Shown {
             self.warn(&loaded.warnings);

@@ -8,8 +8,9 @@ use super::drive::{note, warn};
 use super::error::{Error, Result};
 use super::project::{Dependencies, select};
 use crate::compose::{Loaded, instance as instance_named};
-use crate::instance::holders::Holders;
-use crate::instance::{Record, ports};
+use crate::instance::holders::{Holders, ranges};
+use crate::instance::subnets::GivenSubnet;
+use crate::instance::{Record, ports, subnets};
 
 /// Chooses the ports of an instance before it is brought up, tells which are not those of the file,
 /// and, unless nothing is to be done, writes them down. What is no instance stays as it is.
@@ -32,7 +33,9 @@ pub(super) fn settle<'a>(
     if let Some(before) = &before {
         refuse_other_directory(before, &loaded.stack.working_dir)?;
     }
-    let before = before.map(|record| record.ports).unwrap_or_default();
+    let (before, subnets_before) = before
+        .map(|record| (record.ports, record.subnets))
+        .unwrap_or_default();
     let holders = Holders::find(&context.paths, project)?;
     let mut given = before.clone();
     // What the file says may depend on the ports; once is enough, for those it names are variables.
@@ -54,15 +57,36 @@ pub(super) fn settle<'a>(
             break;
         }
     }
+    let mut settled = context.load_with_ports(&given)?;
+    ports::apply(&mut settled.stack, &given);
+    let ranges = choose_ranges(context, &settled, &subnets_before)?;
+    subnets::apply(&mut settled.stack, &ranges);
     if !dry_run {
         let mut record = Record::new(instance, &loaded.stack.working_dir);
-        record.ports.clone_from(&given);
+        (record.ports, record.subnets) = (given, ranges);
         record.write(&context.paths, project)?;
     }
     drop(lock);
-    let mut settled = context.load_with_ports(&given)?;
-    ports::apply(&mut settled.stack, &given);
     Ok(Cow::Owned(settled))
+}
+
+/// Chooses ranges for the networks that the file gives one, and tells which are others.
+fn choose_ranges(
+    context: &Context,
+    loaded: &Loaded,
+    before: &[GivenSubnet],
+) -> Result<Vec<GivenSubnet>> {
+    let networks = &loaded.stack.networks;
+    if networks.values().all(|network| network.subnets.is_empty()) {
+        return Ok(before.to_vec());
+    }
+    let taken = ranges(&context.paths, loaded.stack.name.as_str())?;
+    let choices = subnets::choose(networks, before, &taken);
+    choices
+        .iter()
+        .filter(|choice| choice.given.is_moved())
+        .for_each(|choice| note(&choice.to_string()));
+    Ok(choices.into_iter().map(|choice| choice.given).collect())
 }
 
 /// Two directories that make the same name would take each other's containers away.

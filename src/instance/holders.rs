@@ -1,11 +1,14 @@
 //! Who has the ports of the host: other projects, by what is written of them, and other programs, by
-//! an attempt to have the port.
+//! an attempt to have the port. And who has which range of addresses.
+
+use ipnetwork::IpNetwork;
 
 use super::ports::{Address, Holder};
 use super::record::Record;
+use super::subnets::Taken;
 use crate::compose::model::{Protocol, Published as Wanted};
 use crate::engine::EngineError;
-use crate::engine::native::{observe, projects};
+use crate::engine::native::{networks, observe, projects};
 use crate::net::proxy::{HostPort, PortError, Published};
 use crate::plan::Desired;
 use crate::state::{Paths, StateError, read_json};
@@ -69,6 +72,38 @@ impl Holders {
             _ => None,
         }
     }
+}
+
+/// The address ranges that others have: networks of other projects, those that other instances were
+/// given, and routes of the host that lead to none of our networks.
+pub fn ranges(paths: &Paths, own: &str) -> Result<Vec<Taken>, EngineError> {
+    let records = networks(paths)?;
+    let ours: Vec<IpNetwork> = records
+        .iter()
+        .flat_map(|record| record.subnets.iter().map(|subnet| subnet.subnet))
+        .collect();
+    let mut taken = Vec::new();
+    for record in records.iter().filter(|record| record.project != own) {
+        taken.extend(record.subnets.iter().map(|subnet| Taken {
+            range: subnet.subnet,
+            network: Some(record.name.clone()),
+        }));
+    }
+    for project in projects(paths)?.into_iter().filter(|name| name != own) {
+        let record = Record::read(paths, &project)?;
+        let given = record.into_iter().flat_map(|record| record.subnets);
+        taken.extend(given.map(|given| Taken {
+            range: given.used,
+            network: Some(format!("{project}_{}", given.network)),
+        }));
+    }
+    let routes = crate::net::routes::host_networks()?;
+    let foreign = routes.into_iter().filter(|route| !ours.contains(route));
+    taken.extend(foreign.map(|range| Taken {
+        range,
+        network: None,
+    }));
+    Ok(taken)
 }
 
 /// The ports that a project's services have when they are started, and that it was given.

@@ -1,6 +1,7 @@
 //! Copies of one project side by side: which ports of the host each has, and what is kept of it.
 //!
-//! Owns the choice of ports ([`ports`], pure) and the record of an instance ([`record`]). What an
+//! Owns the choice of ports and of address ranges ([`ports`], [`subnets`]; pure) and the record of an
+//! instance ([`record`]). What an
 //! instance is called is decided by the loader; that its containers, networks and volumes are its own
 //! follows from its name. Never touches a container.
 //!
@@ -10,6 +11,7 @@
 pub mod holders;
 pub mod ports;
 pub mod record;
+pub mod subnets;
 
 pub use ports::{Address, Choice, Given, Holder, NoPort, Wanted};
 pub use record::Record;

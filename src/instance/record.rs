@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::ports::Given;
+use super::subnets::GivenSubnet;
 use crate::compose::Instance;
 use crate::state::{Lock, Paths, StateError, read_json, write_json};
 
@@ -21,6 +22,9 @@ pub struct Record {
     pub working_dir: PathBuf,
     /// Ports of the host that its services were given.
     pub ports: Vec<Given>,
+    /// Address ranges that its networks were given, of those that the file gives one.
+    #[serde(default)]
+    pub subnets: Vec<GivenSubnet>,
 }
 
 impl Record {
@@ -32,6 +36,7 @@ impl Record {
             of: instance.of.clone(),
             working_dir: working_dir.to_owned(),
             ports: Vec::new(),
+            subnets: Vec::new(),
         }
     }
 

@@ -191,6 +191,35 @@ fn a_port_that_another_program_has_is_moved_and_named_and_that_of_a_stopped_proj
 }
 
 #[test]
+fn fixed_address_ranges_and_addresses_move_together() {
+    let stack = stack!(
+        "
+services:
+  web:
+    image: busybox
+    command: sleep 1000
+    networks: {back: {ipv4_address: 10.77.0.20}}
+networks: {back: {ipam: {config: [{subnet: 10.77.0.0/24, gateway: 10.77.0.9}]}}}
+"
+    );
+    let directory = stack.dir().to_owned();
+    good(&stack, &directory, &["up", "-d"]);
+    let said = good(&stack, &directory, &["up", "-d", "--instance", "f"]);
+    let told = format!(
+        "network back: 10.77.0.0/24 is that of {}_back, using 10.77.1.0/24",
+        stack.project()
+    );
+    assert!(said.err.contains(&told), "{said:?}");
+    let name = format!("{}-f", stack.project());
+    let inspected = stack.inspect(&format!("{name}-web-1"));
+    let place = &inspected["NetworkSettings"]["Networks"][format!("{name}_back")];
+    assert_eq!(place["IPAddress"], "10.77.1.20");
+    assert_eq!(place["Gateway"], "10.77.1.9");
+    let again = good(&stack, &directory, &["--instance", "f", "up", "-d"]);
+    assert!(!again.err.contains("Recreate"), "{again:?}");
+}
+
+#[test]
 fn a_plan_shows_the_ports_and_keeps_nothing_of_them() {
     let stack = stack!(WEB);
     let directory = stack.dir().to_owned();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ impl Print {
             nanoseconds: metadata.ctime_nsec(),
             size: metadata.size(),
             inode: metadata.ino(),
-            lasts: metadata.is_file(),
+            lasts: !metadata.file_type().is_fifo(),
         }
     }
 
