@@ -1,6 +1,6 @@
 //! The steps that bring the replicas of one service to what they are to be.
 
-use crate::compose::model::{ServiceName, UpdateOrder};
+use crate::compose::model::{Service, ServiceName, UpdateOrder, VolumesSource};
 
 use super::diff::{Planner, Subject};
 use super::replicas::Slot;
@@ -284,6 +284,24 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// The making of those whose mounts are taken over: what they have mounted is known then.
+    fn owners_of_volumes(&self, service: &Service) -> Vec<After> {
+        let is_owner = |op: &Op| match op {
+            Op::CreateContainer {
+                service: made,
+                name,
+                ..
+            } => service.volumes_from.iter().any(|from| match &from.source {
+                VolumesSource::Service(owner) => owner == made,
+                VolumesSource::Container(owner) => owner == name,
+            }),
+            _ => false,
+        };
+        let steps = self.plan.steps.iter().enumerate();
+        let owners = steps.filter(|(_, step)| is_owner(&step.op));
+        owners.map(|(index, _)| After::Step(index)).collect()
+    }
+
     fn create(&mut self, work: &Work<'_, 'a>, container: &str, cause: Cause) -> After {
         let mut after = work.before.clone();
         let reference = work.desired.service.image.clone().unwrap_or_default();
@@ -298,6 +316,7 @@ impl<'a> Planner<'a> {
             });
             after.push(After::Step(fetched));
         }
+        after.extend(self.owners_of_volumes(&work.desired.service));
         let op = Op::CreateContainer {
             service: work.name.clone(),
             number: work.slot.number,

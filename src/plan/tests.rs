@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::compose::model::{
     Attachment, Dependency, Mount, MountSource, Network, RestartPolicy, Service, ServiceNetwork,
-    Volume,
+    Volume, VolumesFrom, VolumesSource,
 };
 use crate::state::records::{
     ContainerRecord, ContainerStatus, HealthRecord, HealthState, HealthStatus, NetworkRequest,
@@ -615,6 +615,20 @@ fn sharing_a_network_namespace_follows_its_owner() {
       1. stop container shop-app-1 to start it again: vpn, whose namespaces it shares, was started again
       2. start container shop-app-1: vpn, whose namespaces it shares, was started again [after 1]
     ");
+}
+
+#[test]
+fn what_is_taken_over_is_made_first() {
+    let world = World::new()
+        .service("app", |service| {
+            depends_on("data", Condition::ServiceStarted)(service);
+            service.service.volumes_from = vec![VolumesFrom {
+                source: VolumesSource::Service(name("data")),
+                read_only: false,
+            }];
+        })
+        .service("data", unchanged);
+    assert_snapshot!(world.plan(), @"");
 }
 
 #[test]

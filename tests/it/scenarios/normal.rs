@@ -33,6 +33,7 @@ rules! {
     // Docker Compose logs what our program says like everything else.
     (r#"^time="[^"]*" level=(warning|error|fatal) msg="(.*)"$"#, "$1: $2"),
     (r#"\\""#, "\""),
+    (r"\(pid \d+\)", "(pid <number>)"),
     (r"\b[0-9a-f]{64}\b", "<id>"),
     (r"\b[0-9a-f]{12}_", "<short id>_"),
     (r"\b[0-9a-f]{12}\b", "<short id>"),
