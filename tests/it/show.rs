@@ -607,6 +607,66 @@ fn container_ls_shows_those_of_all_projects() {
 }
 
 #[test]
+fn containers_are_acted_on_by_name() {
+    let stack = stack!(
+        "services:
+  one: {image: busybox, command: sh -c 'echo hello; sleep 1000'}
+  two: {image: busybox, command: sleep 1000, deploy: {replicas: 2}}
+"
+    );
+    stack.up();
+    stack.wait_for_log("one", "hello");
+    let (one, two) = (stack.name("one", 1), stack.name("two", 2));
+    let act = |arguments: &[&str]| {
+        // From anywhere: the name is enough.
+        let mut command = stack.command(&[&["container"], arguments].concat());
+        let output = command.current_dir("/").output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let good = |stdout: String| (Some(0), stdout);
+    let done = |arguments: &[&str]| {
+        let (code, stdout, _) = act(arguments);
+        (code, stdout)
+    };
+    assert_eq!(done(&["logs", &one]), good("hello\n".to_owned()));
+    let hostname = done(&["exec", "-e", "A=b", &two, "sh", "-c", "echo $A; hostname"]);
+    let id = stack
+        .replicas("two")
+        .into_iter()
+        .find(|row| row.name == two)
+        .unwrap()
+        .id;
+    assert_eq!(hostname, good(format!("b\n{}\n", &id[..12])));
+    assert_eq!(done(&["exec", &one, "sh", "-c", "exit 7"]).0, Some(7));
+    assert_eq!(done(&["stop", "-t", "0", &one]), good(format!("{one}\n")));
+    assert_eq!(stack.container("one").state, "exited");
+    assert_eq!(done(&["start", &one]), good(format!("{one}\n")));
+    let id = stack.container("one").id;
+    assert_eq!(
+        done(&["restart", "-t", "0", &id[..12]]),
+        good(format!("{}\n", &id[..12]))
+    );
+    assert_eq!(stack.container("one").state, "running");
+    let (code, _, stderr) = act(&["rm", &one]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("is running"), "{stderr}");
+    assert_eq!(done(&["kill", &one]), good(format!("{one}\n")));
+    stack.wait_for_state("one", "exited");
+    let (code, _, stderr) = act(&["stop", &two]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("is one of 2 of service two"), "{stderr}");
+    assert_eq!(done(&["rm", "-f", &one, "nope"]), good(format!("{one}\n")));
+    assert!(stack.replicas("one").is_empty());
+    assert_eq!(stack.replicas("two").len(), 2);
+    assert_eq!(done(&["rm", "nope"]).0, Some(1));
+}
+
+#[test]
 fn version_has_compose_s_forms() {
     let stack = stack!(SHOP);
     let version = env!("CARGO_PKG_VERSION");

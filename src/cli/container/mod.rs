@@ -1,5 +1,6 @@
 //! `stack container`: single containers of any project, by name or id.
 
+mod act;
 mod inspect;
 mod list;
 
@@ -16,6 +17,21 @@ pub(crate) enum Container {
     Ls(list::List),
     /// Show all that is known of containers, as JSON.
     Inspect(inspect::Inspect),
+    /// Show the output of a container.
+    Logs(act::Logs),
+    /// Run a program in a container that runs.
+    Exec(act::Exec),
+    /// Start containers.
+    Start(act::Start),
+    /// Stop containers.
+    Stop(act::Stop),
+    /// Stop containers and start them again.
+    Restart(act::Stop),
+    /// Send a signal to containers.
+    Kill(act::Kill),
+    /// Remove containers.
+    #[command(visible_alias = "remove")]
+    Rm(act::Remove),
 }
 
 impl Container {
@@ -24,6 +40,13 @@ impl Container {
         match self {
             Self::Ls(list) => list.run(context),
             Self::Inspect(inspect) => inspect.run(context),
+            Self::Logs(logs) => logs.run(context),
+            Self::Exec(exec) => exec.run(context),
+            Self::Start(start) => start.run(context),
+            Self::Stop(stop) => stop.stop(context),
+            Self::Restart(stop) => stop.restart(context),
+            Self::Kill(kill) => kill.run(context),
+            Self::Rm(remove) => remove.run(context),
         }
     }
 }

@@ -139,7 +139,7 @@ pub(super) fn phase(paths: &Paths, record: &ContainerRecord) -> Result<Phase, St
     };
     if is_alive(state.pid, state.pid_start) {
         let (pid, started_at) = (state.pid, state.started_at);
-        let frozen = Cgroup::open(&cgroup_path(record)).and_then(|cgroup| cgroup.is_frozen());
+        let frozen = Cgroup::is_frozen_at(&cgroup_path(record));
         return Ok(if frozen.unwrap_or(false) {
             Phase::Paused { pid, started_at }
         } else {

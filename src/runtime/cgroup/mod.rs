@@ -20,6 +20,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -147,6 +148,20 @@ impl Cgroup {
             v2_controllers,
             v1,
         })
+    }
+
+    /// Whether the cgroup at this path is frozen, for who asks about many. The hierarchies of the
+    /// machine are looked for once: where there is a v2 hierarchy, it is what freezes.
+    pub fn is_frozen_at(path: &Path) -> Result<bool, CgroupError> {
+        static V2: OnceLock<Option<PathBuf>> = OnceLock::new();
+        let mount = V2.get_or_init(|| Layout::detect().ok()?.v2.map(|v2| v2.mount));
+        if let Some(mount) = mount {
+            let file = mount.join(relative(path)?).join("cgroup.freeze");
+            if let Ok(text) = fs::read_to_string(file) {
+                return Ok(text.trim() == "1");
+            }
+        }
+        Self::open(path)?.is_frozen()
     }
 
     /// Its path below the hierarchies' mount points.
