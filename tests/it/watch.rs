@@ -474,15 +474,16 @@ services:
     for index in ["1", "2"] {
         let count = ["exec", "-T", "--index", index, "app", "sh", "-c"];
         let count = [&count[..], &["find /src -type f | wc -l"]].concat();
-        eventually("all of them", || {
-            let output = stack.stack(&count);
-            (output.stdout.trim() == "5000").then_some(())
-        });
+        // A busy machine takes its time for ten thousand files.
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while stack.stack(&count).stdout.trim() != "5000" {
+            assert!(Instant::now() < deadline, "not all of them came");
+        }
     }
     // Directories and files, in one set.
     watching.until("Syncing service \"app\" after 5101 changes were detected");
     fs::remove_dir_all(stack.dir().join("src/branch")).unwrap();
-    watching.until_says("app", "find /src -type f | wc -l", "0");
+    watching.until_says("app", "ls /src", "");
 }
 
 #[test]
