@@ -79,6 +79,9 @@ pub(crate) struct Global {
     /// Include networks and volumes that no service uses.
     #[arg(long)]
     pub(crate) all_resources: bool,
+    /// Show what the program does, on standard error.
+    #[arg(long, hide = true)]
+    pub(crate) verbose: bool,
     /// Behave as old versions did.
     #[arg(long, hide = true)]
     pub(crate) compatibility: bool,
@@ -251,13 +254,5 @@ impl Command {
             Self::Version(version) => version.run(),
             Self::Completions(completions) => completions.run(),
         }
-    }
-}
-
-/// Refuses flags of Docker Compose that are known and not done.
-pub(crate) fn refuse(flags: &[(&str, bool)]) -> Result<()> {
-    match flags.iter().find(|(_, given)| *given) {
-        Some((flag, _)) => Err(Error::unsupported(flag)),
-        None => Ok(()),
     }
 }

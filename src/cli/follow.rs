@@ -162,6 +162,12 @@ impl FollowedLogs {
         Ok(self.view.flush()?)
     }
 
+    /// Says what a watch does, among the output.
+    pub(crate) fn watch(&mut self, message: &str) -> Result<()> {
+        self.view.watch(message)?;
+        Ok(self.view.flush()?)
+    }
+
     /// Says something about a container among its output.
     pub(crate) fn status(&mut self, name: &str, message: &str) -> Result<()> {
         let source = self.view.add(name);

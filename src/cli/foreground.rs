@@ -10,6 +10,8 @@
 
 mod edits;
 
+mod watching;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::watching::Watching;
 use super::cascade::Cascade;
 pub(crate) use super::cascade::OnExit;
 use super::containers::strip_project;
@@ -25,6 +28,7 @@ use super::drive::{block_on, broken_off, pause, show};
 use super::error::{Error, Result};
 use super::follow::FollowedLogs;
 use super::project::Selection;
+use super::watch::{Said, Setup};
 use crate::compose::model::ServiceName;
 use crate::control::{Client, Command, Event, Events};
 use crate::engine::native::observe;
@@ -62,6 +66,10 @@ pub(crate) struct Foreground {
     pub(crate) log: LogOptions,
     /// Keys do something.
     pub(crate) menu: bool,
+    /// What can be watched.
+    pub(crate) watch: Option<Setup>,
+    /// Watch it as soon as all runs.
+    pub(crate) watch_at_once: bool,
 }
 
 /// Brings services up and stays with them.
@@ -103,6 +111,7 @@ struct Session<'a> {
     cascade: Cascade,
     /// An end has come that stops all.
     must_abort: bool,
+    watching: Watching<'a>,
     began: Timestamp,
     deadline: Option<Instant>,
     interrupts: u32,
@@ -120,10 +129,11 @@ enum Woken {
     Frame,
     LookAgain,
     TimeIsUp,
+    Watch(Result<Said>),
 }
 
 impl<'a> Session<'a> {
-    fn new(context: &'a Context, what: Foreground) -> Result<Self> {
+    fn new(context: &'a Context, mut what: Foreground) -> Result<Self> {
         let began = Timestamp::now();
         let mut logs = FollowedLogs::new(what.log)?;
         let mut names = Vec::new();
@@ -146,6 +156,7 @@ impl<'a> Session<'a> {
             let text = format!("Attaching to {}\n", names.join(", "));
             progress.above(|| std::io::stdout().write_all(text.as_bytes()))?;
         }
+        let watch = what.watch.take();
         Ok(Self {
             cascade: Cascade::new(what.on_exit, what.exit_code_from.clone()),
             deadline: what.limit.map(|limit| Instant::now() + limit),
@@ -158,6 +169,7 @@ impl<'a> Session<'a> {
             running: BTreeMap::new(),
             shown: BTreeSet::new(),
             must_abort: false,
+            watching: Watching::new(watch),
             began,
             interrupts: 0,
             reloading: false,
@@ -194,11 +206,13 @@ impl<'a> Session<'a> {
                 Woken::Logs => self.pump()?,
                 Woken::Frame => self.progress.tick(),
                 Woken::Interrupt => self.interrupted(&mut answer).await?,
+                Woken::Watch(said) => self.watch_said(said)?,
                 Woken::TimeIsUp => return Err(Error::new("timeout waiting for dependencies")),
             }
             if self.must_abort && !self.reloading && !matches!(self.stage, Stage::Stopping(_)) {
                 self.say("Aborting on container exit...");
                 self.stage = Stage::Stopping(Reason::Aborted);
+                self.watching.stop();
                 self.progress.begin("stop");
                 answer = Some(self.client.command(&self.stop_command()).await?);
             }
@@ -224,6 +238,7 @@ impl<'a> Session<'a> {
             () = signals.next() => Woken::Interrupt,
             event = next_of(answer) => Woken::Answer(event?),
             event = next_of(events) => Woken::Event(event.unwrap_or(None)),
+            said = self.watching.next() => Woken::Watch(said),
             ready = self.logs.ready() => { ready?; Woken::Logs }
             () = pause(frame) => Woken::Frame,
             () = pause(look) => Woken::LookAgain,
@@ -242,6 +257,9 @@ impl<'a> Session<'a> {
                 return Err(error);
             }
             self.stage = Stage::Running;
+            if self.what.watch_at_once {
+                self.switch_watch()?;
+            }
             return self.look(Report::Ends);
         }
         self.look(Report::Ends)?;
@@ -315,7 +333,8 @@ impl<'a> Session<'a> {
         let logs = &mut self.logs;
         self.progress.above(|| logs.status(&short, &message))?;
         // A container that another one takes the place of has not ended by itself.
-        self.must_abort |= !self.reloading && self.cascade.ended(service, code);
+        let is_replaced = self.reloading || self.watching.replaces;
+        self.must_abort |= !is_replaced && self.cascade.ended(service, code);
         Ok(())
     }
 
@@ -386,6 +405,7 @@ impl<'a> Session<'a> {
             _ => return Err(Error::interrupted()),
         };
         self.stage = Stage::Stopping(Reason::Interrupted);
+        self.watching.stop();
         self.progress.begin("stop");
         *answer = Some(self.client.command(&command).await?);
         Ok(())
@@ -401,7 +421,7 @@ impl<'a> Session<'a> {
     fn is_over(&self, answer_awaited: bool) -> bool {
         match self.stage {
             Stage::Starting => false,
-            Stage::Running => self.running.is_empty() && !self.reloading,
+            Stage::Running => self.running.is_empty() && !self.reloading && !self.watching.replaces,
             Stage::Stopping(_) => !answer_awaited,
         }
     }

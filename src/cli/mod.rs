@@ -101,7 +101,7 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    start_tracing();
+    start_tracing(cli.global.verbose);
     let context = match Context::new(cli.global) {
         Ok(context) => context,
         Err(error) => return report(&error, crate::ui::Paint::Off),
@@ -128,10 +128,14 @@ fn report(error: &Error, paint: crate::ui::Paint) -> ExitCode {
     ExitCode::from(error.exit_code())
 }
 
-/// `STACK_LOG=debug` shows what the program does; setting it up costs time, so only then.
-fn start_tracing() {
-    if std::env::var_os("STACK_LOG").is_some_and(|value| !value.is_empty()) {
-        let filter = tracing_subscriber::EnvFilter::from_env("STACK_LOG");
+/// `STACK_LOG=debug`, or `--verbose`, shows what the program does; setting it up costs time, so only
+/// then.
+fn start_tracing(verbose: bool) {
+    let asked = std::env::var("STACK_LOG").ok();
+    let asked = asked.filter(|value| !value.is_empty());
+    let by_flag = verbose.then(|| "stack=debug".to_owned());
+    if let Some(what) = asked.or(by_flag) {
+        let filter = tracing_subscriber::EnvFilter::new(what);
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)

@@ -3,7 +3,6 @@
 use clap::Args;
 use indexmap::IndexMap;
 
-use super::args::refuse;
 use super::build_phase::{When, build_needed, name_built};
 use super::choice::timeout;
 use super::context::{Context, Warnings};
@@ -16,6 +15,7 @@ use super::plan;
 use super::project::{Dependencies, Selection, select};
 use super::reload::{self, Who};
 use super::up_choices::{selected, watched};
+use super::watch::{How, Setup};
 use crate::compose::Loaded;
 use crate::compose::model::{Service, ServiceName, Stack};
 use crate::control::{Command, Recreate, Up as UpCommand};
@@ -83,7 +83,7 @@ pub(crate) struct Up {
     /// does it until `down`, or the next `up -d` without this flag.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     watch_file: Option<bool>,
-    /// Watch files and update containers (not supported yet).
+    /// Watch files, and bring what changes into containers.
     #[arg(short, long)]
     pub(super) watch: bool,
     /// Keys that do something while output is shown on a terminal: `d` leaves the services running,
@@ -177,7 +177,6 @@ impl Up {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         self.check()?;
-        refuse(&[("--watch", self.watch)])?;
         let traits = Traits {
             no_deps: self.no_deps,
             no_start: self.no_start,
@@ -203,6 +202,7 @@ impl Up {
             println!("end of 'compose up' output, {what}");
             return Ok(());
         }
+        let watch = self.watch_setup(context, &loaded)?;
         let prepared = self.shared.prepare(context, &loaded, traits)?;
         if in_background {
             match self.watch_file {
@@ -216,7 +216,7 @@ impl Up {
         if self.watch_file != Some(false) {
             reload::follow(context, &prepared.project, Who::Us)?;
         }
-        self.in_foreground(context, prepared, limit)
+        self.in_foreground(context, prepared, (limit, watch))
     }
 
     /// What an edit of a stack file that is followed is applied with.
@@ -232,11 +232,33 @@ impl Up {
         }
     }
 
+    /// What is watched, or can be when it is asked for with a key.
+    fn watch_setup(&self, context: &Context, loaded: &Loaded) -> Result<Option<Setup>> {
+        if self.detach || !self.watch && !self.menu(context) {
+            return Ok(None);
+        }
+        let dependencies = match self.no_deps {
+            true => Dependencies::LeftOut,
+            false => Dependencies::Included,
+        };
+        let selection = select(&loaded.stack, &self.shared.services, dependencies)?;
+        let how = How {
+            builds: !self.shared.no_build,
+            prune: false,
+            quiet: self.shared.quiet_build,
+        };
+        match self.watch {
+            true => Setup::new(context, loaded, selection, how).map(Some),
+            // A key that cannot do anything is no reason not to start.
+            false => Ok(Setup::quietly(selection, how)),
+        }
+    }
+
     fn in_foreground(
         self,
         context: &Context,
         prepared: Prepared,
-        limit: Option<std::time::Duration>,
+        (limit, watch): (Option<std::time::Duration>, Option<Setup>),
     ) -> Result<()> {
         let attached = self.attached(&prepared.selection)?;
         let exit_code_from = match &self.exit_code_from {
@@ -272,6 +294,8 @@ impl Up {
                     paint,
                 },
                 menu: self.menu(context),
+                watch,
+                watch_at_once: self.watch,
             },
         )
     }

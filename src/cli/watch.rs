@@ -2,15 +2,14 @@
 
 mod copies;
 mod exec;
+mod following;
 mod rebuild;
 mod session;
 mod setup;
 
 use std::io::{self, Write as _};
-use std::pin::pin;
 
 use clap::{ArgAction, Args};
-use tokio::sync::mpsc::unbounded_channel;
 
 use super::context::{Context, Warnings};
 use super::drive::{block_on, drive, show, warn};
@@ -21,7 +20,8 @@ use super::up::{Shared, Traits};
 use crate::compose::model::{PullPolicy, Stack};
 use crate::ui::Terminal;
 
-pub(crate) use session::{Said, follow};
+pub(crate) use following::Following;
+pub(crate) use session::Said;
 pub(crate) use setup::{How, Setup};
 
 /// Flags of `watch`.
@@ -93,15 +93,13 @@ fn build_watched(stack: &mut Stack) {
 fn watch(context: &Context, setup: Setup) -> Result<()> {
     block_on(async {
         let mut interrupts = Interrupts::listen()?;
-        let (sender, mut said) = unbounded_channel();
-        let mut work = pin!(follow(context, setup, sender));
+        let mut following = Following::start(context, setup);
         let mut progress = context.progress("watch");
         loop {
             let said = tokio::select! {
                 biased;
                 () = interrupts.next() => return Err(Error::interrupted()),
-                Some(said) = said.recv() => said,
-                result = &mut work => return result,
+                said = following.next() => said?,
             };
             match said {
                 Said::Line(text) => print(format!("{text}\n").as_bytes())?,

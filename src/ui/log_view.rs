@@ -21,6 +21,9 @@ const COLORS: [Style; 10] = [
     Style("34;1"),
 ];
 
+/// Docker Compose's colour of what a watch says.
+const WATCH_COLOR: Style = Style("92");
+
 const BUFFER: usize = 64 * 1024;
 
 /// What a line shows beside its text.
@@ -131,6 +134,23 @@ impl LogView {
         let text = format!("{} {message}", self.names[source.0]);
         let color = COLORS[source.0 % COLORS.len()];
         writeln!(self.out, "{}", self.options.paint.paint(color, &text))
+    }
+
+    /// Says what a watch does, among the output, with a mark in place of a name.
+    pub(crate) fn watch(&mut self, message: &str) -> io::Result<()> {
+        self.switch_to(Stream::Stdout)?;
+        self.end_open_line()?;
+        if !self.options.prefix {
+            return writeln!(self.out, "{message}");
+        }
+        let widest = self.names.iter().map(|name| width(name)).max().unwrap_or(0);
+        // Docker Compose's own name for it is this long.
+        let blank = " ".repeat(widest.max("#watch".len()) + 1);
+        let mark = self
+            .options
+            .paint
+            .paint(WATCH_COLOR, &format!("{blank} ⦿ "));
+        writeln!(self.out, "{mark}{message}")
     }
 
     /// Shows everything so far.
@@ -263,6 +283,24 @@ mod tests {
             out.text(),
             "a-1  | one two three\na-1  | four\nb-1  | five\na-1  | six\n"
         );
+    }
+
+    #[test]
+    fn what_a_watch_says_has_a_mark_in_place_of_a_name() {
+        let options = LogOptions {
+            prefix: true,
+            timestamps: false,
+            paint: Paint::Off,
+        };
+        let (mut view, out, _) = view(options);
+        view.add("web-1");
+        view.watch("Watch enabled").unwrap();
+        let long = view.add("a-longer-name-1");
+        view.line(long, &line("output")).unwrap();
+        view.watch("Watch disabled").unwrap();
+        view.flush().unwrap();
+        let expected = "        ⦿ Watch enabled\na-longer-name-1  | output\n                 ⦿ Watch disabled\n";
+        assert_eq!(out.text(), expected);
     }
 
     #[test]

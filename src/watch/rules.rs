@@ -71,11 +71,18 @@ pub enum RuleError {
 }
 
 impl Context {
-    /// Reads the text of an ignore file of a build context.
+    /// Reads the text of an ignore file of a build context. One that leaves out everything and takes
+    /// some of it in again says what an image is made of, not what is watched: as for Docker Compose
+    /// it leaves out nothing here.
     pub fn new(directory: &Path, text: &str) -> Result<Self, IgnoreError> {
+        let ignore = Matcher::parse(text)?;
+        let takes_in = text.lines().any(|line| line.trim() == "*");
         Ok(Self {
             directory: without_links(directory),
-            ignore: Matcher::parse(text)?,
+            ignore: match takes_in {
+                true => Matcher::default(),
+                false => ignore,
+            },
         })
     }
 }

@@ -28,6 +28,17 @@ pub(super) struct Copies {
     copied: BTreeMap<ServiceName, BTreeMap<String, Mapping>>,
     /// The run of each container that has them all, by its id.
     runs: HashMap<String, Running>,
+    /// The containers that were found running at the last look.
+    found: HashMap<ServiceName, Vec<Arc<Up>>>,
+}
+
+/// Whether somebody says when a container is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Nobody does, or has just done so: a look at the machine says what runs.
+    Again,
+    /// What runs is known, but for what has ended.
+    Known,
 }
 
 /// Why files are missing in a container.
@@ -42,9 +53,13 @@ pub(super) struct Missing {
 }
 
 /// A container that runs.
+#[derive(Debug)]
 struct Up {
     record: Arc<ContainerRecord>,
     run: Running,
+    /// Whom its files belong to, in its own words.
+    user: Option<String>,
+    numbers: User,
 }
 
 impl Copies {
@@ -54,11 +69,17 @@ impl Copies {
             project: project.to_owned(),
             copied: BTreeMap::new(),
             runs: HashMap::new(),
+            found: HashMap::new(),
         }
     }
 
     /// Copies files into all running containers of a service; says where that was not possible.
-    pub(super) fn copy(&mut self, service: &ServiceName, mappings: &[Mapping]) -> Vec<Missing> {
+    pub(super) fn copy(
+        &mut self,
+        service: &ServiceName,
+        mappings: &[Mapping],
+        look: Look,
+    ) -> Vec<Missing> {
         let copied = self.copied.entry(service.clone()).or_default();
         for mapping in mappings {
             copied.insert(mapping.target.clone(), mapping.clone());
@@ -67,37 +88,52 @@ impl Copies {
             return Vec::new();
         }
         let mut missing = Vec::new();
-        for up in self.running(service) {
+        for up in self.running(service, look) {
             let has_the_rest = self.runs.get(&up.record.id) == Some(&up.run);
             if has_the_rest && mappings.is_empty() {
                 continue;
             }
             let found = match has_the_rest {
-                true => self.into_container(&up, mappings, Unchanged::Written),
+                true => Self::into_container(&up, mappings, Unchanged::Written),
                 false => {
                     let mut all: Vec<Mapping> = self.copied[service].values().cloned().collect();
                     all.sort();
-                    self.into_container(&up, &all, Unchanged::LeftAlone)
+                    Self::into_container(&up, &all, Unchanged::LeftAlone)
                 }
             };
-            self.runs.insert(up.record.id.clone(), up.run);
+            self.runs.insert(up.record.id.clone(), up.run.clone());
             missing.extend(found);
         }
         missing
     }
 
-    fn running(&self, service: &ServiceName) -> Vec<Up> {
+    fn running(&mut self, service: &ServiceName, look: Look) -> Vec<Arc<Up>> {
+        if look == Look::Known
+            && let Some(found) = self.found.get(service)
+        {
+            return found.clone();
+        }
         let Ok(observed) = observe(&self.paths, Some(&self.project)) else {
             return Vec::new();
         };
         let containers = observed.of_service(service).filter(|c| c.is_up());
-        containers.filter_map(|c| self.up(c)).collect()
+        let found: Vec<Arc<Up>> = containers
+            .filter_map(|c| self.up(c))
+            .map(Arc::new)
+            .collect();
+        self.found.insert(service.clone(), found.clone());
+        found
     }
 
     fn up(&self, container: &ObservedContainer) -> Option<Up> {
         let bundle = Bundle::new(self.paths.container(&container.record.id));
         let state: RuntimeState = read_json(&bundle.state()).ok()??;
+        let config: ShimConfig = read_json(&bundle.shim_config()).ok()??;
+        let spec: Spec = read_json(&bundle.spec()).ok()??;
+        let process = spec.process().as_ref();
         Some(Up {
+            user: config.user,
+            numbers: process.map_or_else(User::default, |process| process.user().clone()),
             record: Arc::clone(&container.record),
             run: Running {
                 pid: state.pid,
@@ -106,18 +142,13 @@ impl Copies {
         })
     }
 
-    fn into_container(
-        &self,
-        up: &Up,
-        mappings: &[Mapping],
-        unchanged: Unchanged,
-    ) -> Option<Missing> {
+    fn into_container(up: &Up, mappings: &[Mapping], unchanged: Unchanged) -> Option<Missing> {
         let mut missing = Missing {
             container: up.record.name.clone(),
             because: Vec::new(),
             count: 0,
         };
-        let mut inside = match self.open(up) {
+        let mut inside = match Inside::open(&up.run, up.user.as_deref(), &up.numbers) {
             Ok(inside) => inside,
             // It gets all of it when it starts again.
             Err(SyncError::Ended) => return None,
@@ -136,17 +167,5 @@ impl Copies {
             }
         }
         (missing.count > 0).then_some(missing)
-    }
-
-    fn open(&self, up: &Up) -> Result<Inside, SyncError> {
-        let bundle = Bundle::new(self.paths.container(&up.record.id));
-        let config: Option<ShimConfig> = read_json(&bundle.shim_config()).ok().flatten();
-        let spec: Option<Spec> = read_json(&bundle.spec()).ok().flatten();
-        let (Some(config), Some(spec)) = (config, spec) else {
-            return Err(SyncError::Ended);
-        };
-        let process = spec.process().as_ref();
-        let numbers = process.map_or_else(User::default, |process| process.user().clone());
-        Inside::open(&up.run, config.user.as_deref(), &numbers)
     }
 }

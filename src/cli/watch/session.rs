@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::copies::{Copies, Missing};
+use super::copies::{Copies, Look, Missing};
 use super::rebuild;
 use super::setup::Setup;
 use crate::cli::cleaning::prune_images;
@@ -72,6 +72,7 @@ pub(crate) async fn follow(
         context,
         client: Client::new(&context.paths, &project),
         copies: Some(copies),
+        is_told: false,
         setup,
         said,
     };
@@ -85,19 +86,22 @@ struct Session<'a> {
     setup: Setup,
     /// `None` while they are at work on another thread.
     copies: Option<Copies>,
+    /// The supervisor says when containers are started.
+    is_told: bool,
     said: UnboundedSender<Said>,
 }
 
 impl Session<'_> {
     async fn run(&mut self, mut watcher: Watcher) -> Result<()> {
         for (service, mappings) in self.setup.initial() {
-            self.copy(&service, mappings).await?;
+            self.copy(&service, mappings, Look::Again).await?;
         }
         let mut events = None;
         loop {
             if events.is_none() {
                 events = self.client.events().await.unwrap_or(None);
-                if events.is_some() {
+                self.is_told = events.is_some();
+                if self.is_told {
                     // Nobody has told what was started before.
                     self.catch_up(&self.setup.copied_to()).await?;
                 }
@@ -186,24 +190,33 @@ impl Session<'_> {
             }
         };
         self.line(format!("Syncing service \"{service}\" {what}"));
-        self.copy(service, mappings).await
+        let look = match self.is_told {
+            true => Look::Known,
+            false => Look::Again,
+        };
+        self.copy(service, mappings, look).await
     }
 
     /// Gives containers that were started meanwhile what they have missed.
     async fn catch_up(&mut self, services: &[ServiceName]) -> Result<()> {
         for service in services {
-            self.copy(service, Vec::new()).await?;
+            self.copy(service, Vec::new(), Look::Again).await?;
         }
         Ok(())
     }
 
-    async fn copy(&mut self, service: &ServiceName, mappings: Vec<Mapping>) -> Result<()> {
+    async fn copy(
+        &mut self,
+        service: &ServiceName,
+        mappings: Vec<Mapping>,
+        look: Look,
+    ) -> Result<()> {
         let Some(mut copies) = self.copies.take() else {
             return Ok(());
         };
         let name = service.clone();
         let (copies, missing) = blocking(move || {
-            let missing = copies.copy(&name, &mappings);
+            let missing = copies.copy(&name, &mappings, look);
             (copies, missing)
         })
         .await?;

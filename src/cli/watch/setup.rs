@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::build::ignore::file_names;
+use crate::cli::build_phase::name_built;
 use crate::cli::context::Context;
 use crate::cli::drive::warn;
 use crate::cli::error::{Error, Result};
@@ -28,7 +29,7 @@ pub(crate) struct How {
 }
 
 /// What is watched, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(super) stack: Stack,
     pub(super) rules: Arc<[Rule]>,
@@ -44,15 +45,11 @@ impl Setup {
         selection: Selection,
         how: How,
     ) -> Result<Self> {
-        let mut stack = selection.stack;
-        super::super::build_phase::name_built(&mut stack);
-        let mut rules = Vec::new();
-        for name in &selection.services {
-            if let Some(service) = stack.services.get(name) {
-                rules.extend(rules_of(context, (name, service), how)?);
-            }
-        }
-        if rules.is_empty() {
+        let mut told = Vec::new();
+        let setup = Self::read(selection, how, &mut told)?;
+        let paint = context.terminal.stderr;
+        told.iter().for_each(|message| warn(message, paint));
+        if setup.rules.is_empty() {
             return Err(Error::new(
                 "none of the selected services is configured for watch, consider setting a 'develop' section",
             ));
@@ -61,8 +58,26 @@ impl Setup {
         if old.iter().any(|place| place.says_something()) {
             warn(
                 "x-initialSync is DEPRECATED, please use the official `initial_sync` attribute",
-                context.terminal.stderr,
+                paint,
             );
+        }
+        Ok(setup)
+    }
+
+    /// The same without a word; `None` when there is nothing to watch, or something is wrong with it.
+    pub(crate) fn quietly(selection: Selection, how: How) -> Option<Self> {
+        let setup = Self::read(selection, how, &mut Vec::new()).ok()?;
+        (!setup.rules.is_empty()).then_some(setup)
+    }
+
+    fn read(selection: Selection, how: How, told: &mut Vec<String>) -> Result<Self> {
+        let mut stack = selection.stack;
+        name_built(&mut stack);
+        let mut rules = Vec::new();
+        for name in &selection.services {
+            if let Some(service) = stack.services.get(name) {
+                rules.extend(rules_of((name, service), how, told)?);
+            }
         }
         Ok(Self {
             paths: rules.iter().map(|rule| rule.path.clone()).collect(),
@@ -96,9 +111,9 @@ impl Setup {
 }
 
 fn rules_of(
-    context: &Context,
     (name, service): (&ServiceName, &Service),
     how: How,
+    told: &mut Vec<String>,
 ) -> Result<Vec<Rule>> {
     if service.watch.is_empty() {
         return Ok(Vec::new());
@@ -116,10 +131,9 @@ fn rules_of(
             Rule::new(name, model, files.clone()).map_err(|error| bad(&error).because(error))?;
         if rule.copies() && is_bind_mounted(&rule.path, &service.volumes) {
             let path = model.path.display();
-            let message = format!(
+            told.push(format!(
                 "path '{path}' also declared by a bind mount volume, this path won't be monitored!"
-            );
-            warn(&message, context.terminal.stderr);
+            ));
             continue;
         }
         rules.push(rule);

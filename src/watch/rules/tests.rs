@@ -47,7 +47,9 @@ fn a_rule_is_about_what_is_below_its_path_and_not_ignored() {
     };
     let including = rule("web", &including, None);
     let docker = rule("web", &SYNC, Some("src/gen\n# comment\n**/*.tmp\n"));
+    let taking_in = rule("web", &SYNC, Some("*\n!other\n"));
     for (what, rule, path, matches) in [
+        ("taking in", &taking_in, "/p/src/a", true),
         ("plain", &plain, "/p/src", true),
         ("plain", &plain, "/p/src/a/b", true),
         ("plain", &plain, "/p/srcs", false),

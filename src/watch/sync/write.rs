@@ -189,13 +189,12 @@ impl Inside {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Same),
             Err(error) => return Err(read_error(source)(error)),
         };
-        let metadata = input.metadata().map_err(read_error(source))?;
         let temporary = temporary(name);
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = rustix::fs::openat(parent, &temporary, flags, Mode::RUSR | Mode::WUSR);
         let made = made.map_err(|error| write_error(target)(error.into()))?;
-        let filled = fill(&mut input, source, (made, target), (&metadata, owner));
+        let filled = fill(&mut input, source, (made, target), (metadata, owner));
         let placed = filled.and_then(|()| match rename_over(parent, &temporary, name) {
             // A file of its own is mounted there: its content can change, not its name.
             Err(Errno::BUSY) => overwrite(parent, (&temporary, name)).map_err(write_error(target)),
@@ -286,7 +285,7 @@ fn fill(
     (metadata, owner): (&Metadata, (u32, u32)),
 ) -> Result<(), SyncError> {
     let mut output = File::from(made);
-    copy(input, &mut output).map_err(|error| match error {
+    copy(input, &mut output, metadata.size()).map_err(|error| match error {
         CopyError::Read(error) => read_error(source)(error),
         CopyError::Write(error) => write_error(target)(error),
     })?;
@@ -304,14 +303,21 @@ enum CopyError {
     Write(io::Error),
 }
 
-fn copy(input: &mut File, output: &mut File) -> Result<(), CopyError> {
-    let mut buffer = vec![0; CHUNK];
+/// Copies what is in a file, which has about this many bytes.
+fn copy(input: &mut File, output: &mut File, size: u64) -> Result<(), CopyError> {
+    // One more than there are: the read that fills it not has seen the end.
+    let room = usize::try_from(size).map_or(CHUNK, |size| (size + 1).clamp(512, CHUNK));
+    let mut buffer = vec![0; room];
     loop {
         match input.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(count) => output
-                .write_all(&buffer[..count])
-                .map_err(CopyError::Write)?,
+            Ok(count) => {
+                let written = output.write_all(&buffer[..count]);
+                written.map_err(CopyError::Write)?;
+                if count < room && count as u64 == size {
+                    return Ok(());
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(CopyError::Read(error)),
         }
@@ -342,7 +348,8 @@ fn overwrite(parent: BorrowedFd<'_>, (temporary, name): (&str, &str)) -> io::Res
         return Err(Errno::BUSY.into());
     }
     output.set_len(0)?;
-    copy(&mut input, &mut output).map_err(|error| match error {
+    let size = input.metadata()?.size();
+    copy(&mut input, &mut output, size).map_err(|error| match error {
         CopyError::Read(error) | CopyError::Write(error) => error,
     })?;
     Ok(rustix::fs::unlinkat(parent, temporary, AtFlags::empty())?)

@@ -1,0 +1,114 @@
+//! Watching files while the output of containers is shown (`up --watch`, the key `w`).
+
+use std::io::Write as _;
+
+use super::Session;
+use crate::cli::drive::{show, warn};
+use crate::cli::error::Result;
+use crate::cli::follow::FollowedLogs;
+use crate::cli::watch::{Following, Said, Setup};
+use crate::ui::Terminal;
+
+/// What is watched during a session, and whether it is.
+pub(super) struct Watching<'a> {
+    /// `None`: no service of the stack file is configured for it.
+    setup: Option<Setup>,
+    following: Option<Following<'a>>,
+    /// Containers are being restarted or replaced: their ends mean nothing.
+    pub(super) replaces: bool,
+}
+
+impl<'a> Watching<'a> {
+    pub(super) fn new(setup: Option<Setup>) -> Self {
+        Self {
+            setup,
+            following: None,
+            replaces: false,
+        }
+    }
+
+    /// Whether files are watched now.
+    pub(super) fn is_on(&self) -> bool {
+        self.following.is_some()
+    }
+
+    /// The next that it has to tell; waits for ever while files are not watched.
+    pub(super) async fn next(&mut self) -> Result<Said> {
+        match &mut self.following {
+            Some(following) => following.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends it. A build that goes on is given up.
+    pub(super) fn stop(&mut self) {
+        self.following = None;
+        self.replaces = false;
+    }
+}
+
+impl Session<'_> {
+    /// Begins to watch files, or ends it; whether it could. Without a service that is configured for
+    /// it nothing happens.
+    pub(super) fn switch_watch(&mut self) -> Result<bool> {
+        if self.watching.is_on() {
+            self.watching.stop();
+            self.among_output(|logs| logs.watch("Watch disabled"))?;
+            return Ok(true);
+        }
+        let Some(setup) = self.watching.setup.clone() else {
+            return Ok(false);
+        };
+        self.watching.following = Some(Following::start(self.context, setup));
+        Ok(true)
+    }
+
+    /// Shows what the watch has to tell.
+    pub(super) fn watch_said(&mut self, said: Result<Said>) -> Result<()> {
+        let paint = self.context.terminal.stderr;
+        match said {
+            Ok(Said::Line(line)) => self.among_output(|logs| logs.watch(&line)),
+            Ok(Said::Output(line)) => {
+                Ok(self.among_output(|_| std::io::stdout().write_all(&line))?)
+            }
+            Ok(Said::Complaint(line)) => {
+                // When nobody reads it there is nobody to tell.
+                let _ = self.among_output(|_| std::io::stderr().write_all(&line));
+                Ok(())
+            }
+            Ok(Said::Warning(text)) => {
+                self.among_output(|_| warn(&text, paint));
+                Ok(())
+            }
+            Ok(Said::Problem(error)) => {
+                let text = error.render(paint, crate::ui::terminal::width_for_problems());
+                self.among_output(|_| Terminal::say(&text));
+                Ok(())
+            }
+            Ok(Said::Begins) => {
+                self.watching.replaces = true;
+                self.progress.begin("watch");
+                Ok(())
+            }
+            Ok(Said::Event(event)) => {
+                // How it ended is told by the watch itself.
+                let _ = show(&event, &mut self.progress, paint);
+                Ok(())
+            }
+            Ok(Said::Ends) => {
+                self.watching.replaces = false;
+                self.progress.finish();
+                self.look(super::Report::Ends)
+            }
+            Err(error) => {
+                self.watching.stop();
+                Err(error)
+            }
+        }
+    }
+
+    fn among_output<T>(&mut self, write: impl FnOnce(&mut FollowedLogs) -> T) -> T {
+        let logs = &mut self.logs;
+        self.progress.above(|| write(logs))
+    }
+}
