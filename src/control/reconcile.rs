@@ -31,7 +31,7 @@ use super::{Event, OneOff};
 use crate::compose::model::ReadyProbe;
 use crate::engine::{Applied, Engine, EngineError, Note};
 use crate::plan::{
-    Cause, Desired, Observed, ObservedContainer, Op, Plan, RecordedFailure, Step, plan,
+    Cause, Desired, Observed, ObservedContainer, Op, Plan, RecordedFailure, Run, Step, plan,
 };
 use crate::state::records::{HealthState, HealthStatus, ProbeRecord};
 use crate::state::{Paths, StateError, read_json};
