@@ -29,7 +29,9 @@ fn section(command: &Command, name: &str, page: &mut String) {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").trim_end();
     page.push_str(&format!("\n```text\n{usage}\n```\n"));
-    let shown = |arg: &&Arg| !arg.is_hide_set() && arg.get_id() != "help";
+    // The flag of every command that is about a project is described once.
+    let repeated = |arg: &Arg| arg.get_id() == "instance" && name != "stack";
+    let shown = |arg: &&Arg| !arg.is_hide_set() && arg.get_id() != "help" && !repeated(arg);
     let args: Vec<&Arg> = command.get_arguments().filter(shown).collect();
     if !args.is_empty() {
         page.push_str("\n| Argument | Meaning |\n| --- | --- |\n");

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use super::build_phase::{When, build_needed, name_built};
 use super::choice::timeout;
 use super::context::{Context, Warnings};
-use super::drive::{drive_within, warn};
+use super::drive::{drive_within, note, warn};
 use super::error::{Error, Result};
 use super::foreground::{self, Foreground};
 use super::image_phase::{Failures, Pull, Wanted, ensure};
@@ -207,7 +207,10 @@ impl Up {
         if in_background {
             match self.watch_file {
                 _ if context.global.dry_run => {}
-                Some(true) => reload::follow(context, &prepared.project, Who::Project)?,
+                Some(true) => {
+                    reload::follow(context, &prepared.project, Who::Project)?;
+                    note("The stack file is followed: edits are applied until `stack down`");
+                }
                 _ => reload::unfollow(context, &prepared.project)?,
             }
             let project = &prepared.project;
