@@ -141,8 +141,15 @@ impl<'a> Planner<'a> {
             container,
             before: Vec::new(),
         };
+        // A container that was made to come second has the name of the one that runs.
+        let has_name = slot.current.is_some_and(|current| {
+            let name = &current.record.name;
+            let mut others = slot.outdated.iter();
+            !current.is_up() && others.any(|(old, _)| old.record.name == *name)
+        });
         let starts_first = |rolling: &Rolling<'_>| {
             rolling.config.order == UpdateOrder::StartFirst
+                && !has_name
                 && slot.outdated.iter().any(|(old, _)| old.is_up())
         };
         match gate {

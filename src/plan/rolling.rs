@@ -353,8 +353,8 @@ impl<'a> Rolling<'a> {
         exit: &Exit,
         desired: &DesiredService,
     ) -> Progress {
-        // The command that asked for the update starts it again.
-        if exit.finished_at < self.began || current.status.interrupted {
+        // The command that asked for the update starts it again, or one that came after it.
+        if exit.finished_at < self.began.max(desired.since) || current.status.interrupted {
             return Progress::Moving { ready_at: None };
         }
         let again = policy_restarts(&desired.service.restart, exit, &ContainerStatus::default());

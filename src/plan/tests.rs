@@ -406,6 +406,7 @@ fn a_dependency_that_ends_again_and_again_is_not_waited_for_without_end() {
                 healthy(HealthStatus::Starting)(container);
                 exited(code, 60)(container);
                 container.status.restart_count = restarts;
+                container.status.failed_attempts = restarts.saturating_sub(1);
             })
             .container("web", 1, |container| container.phase = Phase::Created);
         let plan = plan(&world.desired, &world.observed, at(world.now));

@@ -35,7 +35,7 @@ services:
             assert_eq!(container["exit"]["code"], 7);
             assert!(container["log"].to_string().contains("the last words"));
             assert_eq!(why["wanted"], "running");
-            assert!(why["history"].to_string().contains("exited with 7"));
+            assert!(why["history"].to_string().contains("exited (7)"));
             let step = &why["steps"][0]["because"];
             assert!(
                 step.to_string().contains("restart: on-failure:50"),
@@ -53,7 +53,7 @@ services:
     std::fs::rename(&file, stack.dir().join("away")).unwrap();
     let project = stack.project().to_owned();
     let text = stack.stack(&["-p", &project, "why", "web"]).succeeds();
-    text.stdout_contains("exited with 7");
+    text.stdout_contains("exited (7)");
     std::fs::rename(stack.dir().join("away"), &file).unwrap();
 }
 

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::machine::Simulation;
 use crate::compose::model::{Condition, RestartPolicy, ServiceName, ServiceNetwork, UpdateOrder};
-use crate::plan::{Cause, Op, Phase, Plan, Run, Step, plan};
+use crate::plan::{Cause, ObservedContainer, Op, Phase, Plan, Run, Step, plan};
 use crate::state::records::HealthStatus;
 
 impl Simulation {
@@ -105,7 +105,19 @@ impl Simulation {
         let by_policy = matches!(step.cause, Cause::Restart { .. });
         for (dependency, edge) in &model.depends_on {
             let wanted = self.desired.services[dependency].replicas;
-            let mut containers = self.observed.of_service(dependency).peekable();
+            // What is out of date is on its way out, whatever became of it.
+            let other = &self.desired.services[dependency];
+            let is_current = |container: &&ObservedContainer| {
+                let record = &container.record;
+                let before = other.recreate_before;
+                record.config_hash == other.hash
+                    && before.is_none_or(|before| record.created >= before)
+            };
+            let mut containers = self
+                .observed
+                .of_service(dependency)
+                .filter(is_current)
+                .peekable();
             if wanted > 0 && containers.peek().is_none() && !by_policy {
                 return Err(format!("{}: {dependency} is not there", step.op));
             }
@@ -196,8 +208,9 @@ impl Simulation {
                 || left.steps.iter().any(
                     |step| matches!(&step.op, Op::StartContainer { service, .. } if service == name),
                 );
-            if service.run == Run::Running && containers.len() != service.replicas as usize {
-                return Err(format!("{} containers of {name}", containers.len()));
+            let count = containers.len();
+            if service.run == Run::Running && count != service.replicas as usize && !blocked {
+                return Err(format!("{count} containers of {name}"));
             }
             for container in containers {
                 let ended = matches!(container.phase, Phase::Exited(_))
@@ -221,11 +234,13 @@ impl Simulation {
         let unexplained = left
             .problems
             .iter()
+            // What became of an update that came before is told, and stands in nobody's way.
+            .filter(|problem| !problem.message.contains("update of"))
             .find(|problem| !self.is_in_vain(&problem.service));
         if unexplained.is_some() {
             return Err(format!("something stands in the way:\n{left}"));
         }
-        let known = |container: &crate::plan::ObservedContainer| {
+        let known = |container: &ObservedContainer| {
             self.desired
                 .services
                 .contains_key(&container.record.service)

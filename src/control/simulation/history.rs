@@ -13,7 +13,7 @@ pub(super) struct History {
 pub(super) type Number = u8;
 
 /// The most services of a stack.
-pub(super) const SERVICES: u8 = 5;
+pub(super) const SERVICES: u8 = 4;
 
 #[derive(Debug, Clone)]
 pub(super) enum Event {
@@ -65,16 +65,16 @@ pub(super) struct Edge {
 impl History {
     pub(super) fn of_seed(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
-        let services = random.u8(1..=SERVICES.min(2 + (seed % 4) as u8));
+        let services = random.u8(1..=SERVICES.min(2 + (seed % 3) as u8));
         let mut shapes: Vec<Shape> = (0..services).map(|n| shape(&mut random, n)).collect();
         let first = shapes.iter().cloned().enumerate();
         let mut events = vec![Event::Up(
             first.map(|(n, shape)| (n as u8, shape)).collect(),
         )];
-        for _ in 0..random.u8(1..9) {
+        for _ in 0..random.u8(1..6) {
             events.push(event(&mut random, services, &mut shapes));
             if random.u8(..3) > 0 {
-                events.push(Event::Wait(random.u64(0..400)));
+                events.push(Event::Wait(random.u64(0..300)));
             }
         }
         Self { seed, events }

@@ -51,7 +51,7 @@ pub(super) struct Simulation {
 }
 
 pub(super) fn name(number: Number) -> ServiceName {
-    ServiceName::new(["s0", "s1", "s2", "s3", "s4"][usize::from(number)])
+    ServiceName::new(["s0", "s1", "s2", "s3"][usize::from(number)])
 }
 
 impl Simulation {
@@ -246,8 +246,8 @@ impl Simulation {
     /// Edges to services that are not there: a file with them would not be loaded.
     fn drop_edges(&mut self) {
         let known: Vec<ServiceName> = self.desired.services.keys().cloned().collect();
-        for service in self.desired.services.values_mut() {
-            let service = &mut service.service;
+        for desired in self.desired.services.values_mut() {
+            let service = &mut desired.service;
             service.depends_on.retain(|name, _| known.contains(name));
             let follow = &mut service.x_stack.follow;
             follow.retain(|name, _| known.contains(name));
@@ -255,6 +255,8 @@ impl Simulation {
                 && !known.contains(owner)
             {
                 service.network = ServiceNetwork::None;
+                // Another network is another configuration.
+                desired.hash.push_str(" alone");
             }
         }
     }

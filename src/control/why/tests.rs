@@ -241,7 +241,7 @@ fn what_ended_for_good_and_what_was_never_there_say_so() {
     assert_snapshot!(world.text("job"), @r"
     job: 1 container is to run, 0 run.
 
-    shop-job-1 exited with 3 less than a second ago. `restart: no` leaves it as it is.
+    shop-job-1 exited (3) less than a second ago. `restart: no` leaves it as it is.
 
     The last lines of shop-job-1:
       the last line

@@ -82,6 +82,8 @@ pub struct Native {
     steps: steps::Steps,
     notes: OnceLock<UnboundedSender<Note>>,
     readers: Mutex<ready::Readers>,
+    /// Told when containers come or go.
+    members_changed: tokio::sync::Notify,
 }
 
 /// What shims are started from: this program on a read-only mount of its own, which no container
@@ -159,6 +161,7 @@ impl Native {
             steps: steps::Steps::default(),
             notes: OnceLock::new(),
             readers: Mutex::default(),
+            members_changed: tokio::sync::Notify::new(),
         })
     }
 

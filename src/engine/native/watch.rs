@@ -193,6 +193,7 @@ impl Native {
         }
         drop(live);
         self.dns.set_view(View::new(&members));
+        self.members_changed.notify_one();
     }
 
     /// Keeps the names of other projects' containers on shared networks up to date: their
@@ -200,11 +201,16 @@ impl Native {
     pub async fn follow_foreign_names(self: Arc<Self>) {
         let mut seen = Vec::new();
         loop {
-            tokio::time::sleep(FOREIGN_NAMES).await;
             let now = self.foreign_leases();
+            let alone = now.is_empty();
             if now != seen {
                 seen = now;
                 self.refresh_names();
+            }
+            match alone {
+                // A project that shares no network is not woken for nothing.
+                true => self.members_changed.notified().await,
+                false => tokio::time::sleep(FOREIGN_NAMES).await,
             }
         }
     }

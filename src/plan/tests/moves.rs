@@ -141,8 +141,8 @@ fn what_shares_a_namespace_waits_for_its_owner_even_when_its_policy_starts_it_ag
     let crashed: fn(&mut ObservedContainer) = |container| exited(1, 90)(container);
     // Both ended at the same moment.
     assert_snapshot!(world(crashed, crashed), @"
-      1. start container shop-vpn-1: it exited with 1 and has `restart: always` (attempt 1, after 100 ms)
-      2. start container shop-app-1: it exited with 1 and has `restart: always` (attempt 1, after 100 ms) [after vpn started]
+      1. start container shop-vpn-1: it exited (1) and has `restart: always` (attempt 1, after 100 ms)
+      2. start container shop-app-1: it exited (1) and has `restart: always` (attempt 1, after 100 ms) [after vpn started]
     ");
     // It was tried a moment too soon.
     let too_soon: fn(&mut ObservedContainer) = |container| {
@@ -152,7 +152,7 @@ fn what_shares_a_namespace_waits_for_its_owner_even_when_its_policy_starts_it_ag
         }
     };
     assert_snapshot!(world(too_soon, crashed), @"
-      1. start container shop-vpn-1: it exited with 1 and has `restart: always` (attempt 1, after 100 ms)
+      1. start container shop-vpn-1: it exited (1) and has `restart: always` (attempt 1, after 100 ms)
       2. start container shop-app-1: vpn, whose namespaces it shares, was started again [after vpn started]
     ");
     assert_snapshot!(world(too_soon, |container| started(92)(container)), @"  1. start container shop-app-1: vpn, whose namespaces it shares, was started again");
