@@ -12,7 +12,7 @@ use crate::harness::{Stack, eventually, http, signal_to, stack};
 
 /// A service that answers with its host name, at `/cgi-bin/slow` when there is a file `/go`, and ends
 /// when asked.
-pub(crate) const WEB: &str = r##"sh -c 'mkdir -p /www/cgi-bin; hostname > /www/index.html; { echo "#!/bin/sh"; echo "touch /busy; while ! test -e /go; do sleep 0.02; done; echo; hostname"; } > /www/cgi-bin/slow; chmod +x /www/cgi-bin/slow; trap exit TERM; httpd -p 80 -h /www; sleep 1000 & wait'"##;
+pub(crate) const WEB: &str = r##"sh -c 'mkdir -p /www/cgi-bin; hostname > /www/index.html; { echo "#!/bin/sh"; echo "touch /busy; while ! test -e /go; do sleep 0.02; done; printf \"\\r\\n\"; hostname"; } > /www/cgi-bin/slow; chmod +x /www/cgi-bin/slow; trap exit TERM; httpd -p 80 -h /www; sleep 1000 & wait'"##;
 
 /// Who answers, and how often, of this many requests one after the other.
 fn answers(stack: &Stack, port: u16, requests: usize) -> BTreeMap<String, usize> {
