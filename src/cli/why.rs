@@ -61,7 +61,11 @@ impl Why {
         } else {
             write!(out, "{}", why.text(now, &TimeZone::system()))?;
         }
-        Ok(out.flush()?)
+        out.flush()?;
+        if self.format != "json" {
+            super::reload::note_trouble(context, &name);
+        }
+        Ok(())
     }
 
     fn last_lines(&self, context: &Context, container: &ObservedContainer) -> Vec<String> {
