@@ -155,12 +155,12 @@ impl Session<'_> {
     }
 
     /// What is quick comes first: nobody waits for the build of another service.
-    async fn act(&mut self, mut actions: Actions) -> Result<()> {
-        let of_rebuilt = actions
+    async fn act(&mut self, actions: Actions) -> Result<()> {
+        let (of_rebuilt, at_once): (Vec<_>, Vec<_>) = actions
             .sync
-            .extract_if(.., |service, _| actions.rebuild.contains(service));
-        let of_rebuilt: Vec<_> = of_rebuilt.collect();
-        for (service, mappings) in actions.sync {
+            .into_iter()
+            .partition(|(service, _)| actions.rebuild.contains(service));
+        for (service, mappings) in at_once {
             self.sync(&service, mappings).await?;
         }
         if !actions.rebuild.is_empty() {

@@ -273,7 +273,8 @@ fn split(path: &str) -> (&str, &str) {
 
 /// A name that nobody else uses, and that programs which watch the directory know not to look at.
 fn temporary(name: &str) -> String {
-    let end = name.floor_char_boundary(NAME_CUT);
+    let ends = name.char_indices().map(|(at, char)| at + char.len_utf8());
+    let end = ends.take_while(|end| *end <= NAME_CUT).last().unwrap_or(0);
     format!(".{}.{:08x}~", &name[..end], fastrand::u32(..))
 }
 
@@ -382,8 +383,7 @@ fn is_same(parent: BorrowedFd<'_>, name: &str, source: &Metadata, owner: (u32, u
         FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
             && Mode::from_raw_mode(found.st_mode) == mode_of(source)
             && found.st_size as u64 == source.size()
-            && (found.st_mtime as i64, found.st_mtime_nsec as i64)
-                == (source.mtime(), source.mtime_nsec())
+            && (found.st_mtime, found.st_mtime_nsec as i64) == (source.mtime(), source.mtime_nsec())
             && (found.st_uid, found.st_gid) == owner
     })
 }
