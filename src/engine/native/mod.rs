@@ -19,6 +19,7 @@ mod pidfd;
 mod ports;
 mod ready;
 mod rename;
+mod root;
 mod settle;
 mod start;
 mod steps;
@@ -30,6 +31,7 @@ mod watch;
 
 pub(crate) use guest::{GuestEndpoint, GuestNetwork};
 pub use observe::{networks, observe, observe_container, projects};
+pub(crate) use root::{RootError, View, with_root};
 pub(crate) use steps::HOOK_LABEL;
 pub use template::parse_signal;
 
