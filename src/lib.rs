@@ -14,5 +14,6 @@ pub mod plan;
 pub mod runtime;
 pub mod state;
 mod sys;
+mod transfer;
 pub mod ui;
 pub mod watch;

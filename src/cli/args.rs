@@ -8,10 +8,10 @@ use indexmap::IndexMap;
 use super::context::Context;
 use super::error::{Error, Result};
 use super::{
-    build, builder, completions, config, container, create, df, down, env, events, exec, image,
-    images, inspect, kill, login, logout, logs, ls, network, pause, plan, port, ps, pull, push,
-    restart, rm, run, scale, schema, start, stats, stop, top, up, version, volume, volumes, wait,
-    watch, why,
+    attach_to, build, builder, commit, completions, config, container, cp, create, df, down, env,
+    events, exec, export, image, images, inspect, kill, login, logout, logs, ls, network, pause,
+    plan, port, ps, pull, push, restart, rm, run, scale, schema, start, stats, stop, top, up,
+    version, volume, volumes, wait, watch, why,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
@@ -143,6 +143,14 @@ pub(crate) enum Command {
     Scale(scale::Scale),
     /// Wait until the containers of services have ended.
     Wait(wait::Wait),
+    /// Join the terminal of a container that runs.
+    Attach(attach_to::Attach),
+    /// Copy files into containers, or out of one.
+    Cp(cp::Cp),
+    /// Write the files of a container into an archive.
+    Export(export::Export),
+    /// Make an image of a container.
+    Commit(commit::Commit),
     /// Freeze the processes of services.
     Pause(pause::Pause),
     /// Let the processes of services go on.
@@ -227,6 +235,10 @@ impl Command {
             Self::Rm(rm) => rm.run(context),
             Self::Scale(scale) => scale.run(context),
             Self::Wait(wait) => wait.run(context),
+            Self::Attach(attach) => attach.run(context),
+            Self::Cp(cp) => cp.run(context),
+            Self::Export(export) => export.run(context),
+            Self::Commit(commit) => commit.run(context),
             Self::Pause(pause) => pause.run(context),
             Self::Unpause(unpause) => unpause.run(context),
             Self::Watch(watch) => watch.run(context),

@@ -8,9 +8,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::context::Context;
+use super::detach::{DetachKeys, Scanner};
 use super::error::{Error, Result};
+use crate::runtime::bundle::{Bundle, ExitRecord};
 use crate::runtime::client::{Connection, Received};
 use crate::runtime::protocol::Reply;
+use crate::state::read_json;
 use crate::ui::raw_mode::copy_window_size;
 
 /// Signals that are passed on to the program.
@@ -66,6 +70,8 @@ pub(crate) enum To {
     Stdout,
     /// The caller's standard error.
     Stderr,
+    /// Nowhere: a byte of it says that the caller lets go.
+    Detach,
 }
 
 /// What is joined.
@@ -77,6 +83,22 @@ pub(crate) struct Streams {
     pub(crate) outputs: Vec<(OwnedFd, To)>,
     /// The program's terminal, which follows the size of the caller's.
     pub(crate) terminal: Option<OwnedFd>,
+    /// Keys that let go of the program, on a terminal.
+    pub(crate) detach: Option<DetachKeys>,
+    /// What becomes of signals.
+    pub(crate) signals: OnSignal,
+}
+
+/// What becomes of the signals that the caller gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum OnSignal {
+    /// They are passed on; a program that ignores requests to end is killed at last.
+    #[default]
+    PassedOnAndKills,
+    /// They are passed on.
+    PassedOn,
+    /// They end the caller, not the program.
+    EndsCaller,
 }
 
 /// How a program that was attached to ended.
@@ -88,6 +110,10 @@ pub(crate) enum End {
     NotStarted(crate::runtime::protocol::Failure),
     /// The shim went away without saying.
     Unknown,
+    /// The caller has let go; the program runs on.
+    Detached,
+    /// The caller was ended by this signal; the program runs on.
+    Signalled(i32),
 }
 
 /// Passes bytes and signals until the program has ended and its output is drained.
@@ -97,25 +123,35 @@ pub(crate) fn join(
     signals: &Signals,
     send: &mut dyn FnMut(i32),
 ) -> Result<End> {
-    if let Some(input) = streams.input {
-        // A thread, because a program that does not read its input must not keep us from reading
-        // its output. It ends with the process.
-        let has_terminal = streams.terminal.is_some();
-        std::thread::spawn(move || feed(input, has_terminal));
-    }
-    if let Some(terminal) = &streams.terminal {
-        copy_window_size(terminal);
-    }
     let mut outputs: Vec<Option<(File, To)>> = streams
         .outputs
         .into_iter()
         .map(|(fd, to)| Some((File::from(fd), to)))
         .collect();
+    if let Some(input) = streams.input {
+        // A thread, because a program that does not read its input must not keep us from reading
+        // its output. It ends with the process.
+        let has_terminal = streams.terminal.is_some();
+        let scanner = streams.detach.map(Scanner::new);
+        let (reader, writer) =
+            io::pipe().map_err(|error| Error::new("cannot watch the keyboard").because(error))?;
+        std::thread::spawn(move || {
+            if feed(input, has_terminal, scanner) {
+                let _ = (&writer).write_all(b"x");
+            }
+        });
+        outputs.push(Some((File::from(OwnedFd::from(reader)), To::Detach)));
+    }
+    if let Some(terminal) = &streams.terminal {
+        copy_window_size(terminal);
+    }
     let mut end = None;
     let mut asked = 0;
     let mut buffer = vec![0; CHUNK];
     loop {
-        if end.is_some() && outputs.iter().all(Option::is_none) {
+        let is_over =
+            |output: &Option<(File, To)>| output.as_ref().is_none_or(|(_, to)| *to == To::Detach);
+        if end.is_some() && outputs.iter().all(is_over) {
             break;
         }
         let ready = wait(connection.as_fd(), signals, (&outputs, end.is_some()))?;
@@ -123,9 +159,13 @@ pub(crate) fn join(
             break;
         }
         for index in ready.outputs {
-            if let Some((file, to)) = &mut outputs[index]
-                && !pass_on(file, *to, &mut buffer)?
-            {
+            let Some((file, to)) = &mut outputs[index] else {
+                continue;
+            };
+            if *to == To::Detach && matches!(file.read(&mut buffer), Ok(1)) {
+                return Ok(End::Detached);
+            }
+            if *to == To::Detach || !pass_on(file, *to, &mut buffer)? {
                 outputs[index] = None;
             }
         }
@@ -133,7 +173,12 @@ pub(crate) fn join(
             match (signal, &streams.terminal) {
                 (libc::SIGWINCH, Some(terminal)) => copy_window_size(terminal),
                 (libc::SIGWINCH, None) => {}
-                (signal @ (libc::SIGINT | libc::SIGTERM), _) => {
+                (signal, _) if streams.signals == OnSignal::EndsCaller => {
+                    return Ok(End::Signalled(signal));
+                }
+                (signal @ (libc::SIGINT | libc::SIGTERM), _)
+                    if streams.signals == OnSignal::PassedOnAndKills =>
+                {
                     asked += 1;
                     send(if asked < PATIENCE {
                         signal
@@ -214,6 +259,7 @@ fn pass_on(from: &mut File, to: To, buffer: &mut [u8]) -> Result<bool> {
     match to {
         To::Stdout => write_all(&mut io::stdout().lock(), bytes)?,
         To::Stderr => write_all(&mut io::stderr().lock(), bytes)?,
+        To::Detach => {}
     }
     Ok(true)
 }
@@ -223,17 +269,28 @@ fn write_all(to: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
     to.flush()
 }
 
-/// Passes standard input on until its end.
-fn feed(to: OwnedFd, is_terminal: bool) {
+/// Passes standard input on until its end; `true` when the caller lets go before that.
+fn feed(to: OwnedFd, is_terminal: bool, mut scanner: Option<Scanner>) -> bool {
     let mut to = File::from(to);
     let mut from = io::stdin().lock();
     let mut buffer = vec![0; CHUNK];
+    let mut passed = Vec::new();
     loop {
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => {
-                if to.write_all(&buffer[..count]).is_err() {
-                    return;
+                let mut bytes = &buffer[..count];
+                let mut detached = false;
+                if let Some(scanner) = &mut scanner {
+                    passed.clear();
+                    detached = scanner.scan(bytes, &mut passed);
+                    bytes = &passed;
+                }
+                if to.write_all(bytes).is_err() {
+                    return false;
+                }
+                if detached {
+                    return true;
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -243,6 +300,7 @@ fn feed(to: OwnedFd, is_terminal: bool) {
     if is_terminal {
         let _ = to.write_all(&[END_OF_TRANSMISSION]);
     }
+    false
 }
 
 /// Takes what the shim says; the end when it says so.
@@ -263,12 +321,23 @@ fn heard(connection: &Connection) -> Result<Option<End>> {
     }
 }
 
+/// The end of a program as its shim wrote it down, when it could not say so any more.
+pub(crate) fn recorded_end(context: &Context, id: &str) -> End {
+    let bundle = Bundle::new(context.paths.container(id));
+    match read_json::<ExitRecord>(&bundle.exit()) {
+        Ok(Some(record)) => End::Code(record.exit_code),
+        _ => End::Unknown,
+    }
+}
+
 /// The end of a program as the end of the command.
 pub(crate) fn conclude(end: End) -> Result<()> {
     match end {
         End::Code(0) => Ok(()),
         End::Code(code) => Err(Error::program_ended(code)),
         End::NotStarted(failure) => Err(not_started(&failure)),
+        End::Detached => Err(Error::new("read escape sequence")),
+        End::Signalled(signal) => Err(Error::program_ended(128 + signal)),
         End::Unknown => Err(
             Error::new("the container's shim ended before the program did")
                 .hint("see `stack ps -a` for what became of the container"),

@@ -226,7 +226,11 @@ typed!(
     ClientError,
     ShimError,
     LogError,
-    image::Error
+    image::Error,
+    image::LayerError,
+    crate::engine::native::RootError,
+    crate::transfer::PlaceError,
+    crate::transfer::UnpackError
 );
 
 #[cfg(test)]

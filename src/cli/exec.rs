@@ -10,11 +10,11 @@ use nix::unistd::Pid;
 use oci_spec::runtime::{LinuxCapabilities, Process, Spec};
 
 use super::attach::{Signals, Streams, To, conclude, join, not_started};
-use super::containers;
 use super::context::Context;
+use super::detach::DetachKeys;
 use super::error::{Error, Result};
+use super::pick::{Among, pick};
 use super::project::Project;
-use crate::compose::model::ServiceName;
 use crate::plan::{ObservedContainer, Phase};
 use crate::runtime::bundle::{Bundle, ShimConfig};
 use crate::runtime::client::{ClientError, Exec as Program, ExecStdio, exec};
@@ -56,7 +56,16 @@ pub(crate) struct Exec {
     #[arg(short = 'T', long, visible_alias = "no-TTY")]
     no_tty: bool,
     /// Keep standard input open; it always is.
-    #[arg(short, long, hide = true)]
+    #[arg(
+        short,
+        long,
+        hide = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = clap::ArgAction::Set
+    )]
     interactive: bool,
     /// Give the program a terminal; the default where there is one.
     #[arg(short, long, hide = true)]
@@ -94,40 +103,17 @@ impl Exec {
         result
     }
 
-    /// The container: the one with the number, else the first that runs.
+    /// The container: the one with the number, else the first that runs; a one-off container when
+    /// there is no other.
     fn container(&self, context: &Context, project: &Project) -> Result<ObservedContainer> {
-        let service = project
-            .service(&self.service)
-            .or_else(|error| match &project.desired {
-                None if project.loaded.is_none() => Ok(ServiceName::new(&self.service)),
-                _ => Err(error),
-            })?;
-        let found =
-            containers::of_services(context, &project.name, std::slice::from_ref(&service))?;
-        let wanted = |container: &&ObservedContainer| match self.index {
-            0 => container.is_up(),
-            index => container.record.number == index,
-        };
-        let Some(container) = found.iter().find(wanted) else {
-            let which = match self.index {
-                0 => format!("service \"{service}\" is not running"),
-                index => format!("service \"{service}\" is not running container #{index}"),
-            };
-            let hint = format!("start it with `stack up -d {service}`");
-            return Err(Error::new(which).hint(hint));
-        };
-        match &container.phase {
-            Phase::Running { .. } => Ok(container.clone()),
-            Phase::Paused { .. } => Err(Error::new(format!(
-                "container {} is paused",
-                container.record.name
-            ))
-            .hint(format!("let it go on with `stack unpause {service}`"))),
-            Phase::Created | Phase::Exited(_) => Err(Error::new(format!(
-                "container {} is not running",
-                container.record.name
-            ))),
+        let names = (project.name.as_str(), self.service.as_str());
+        let container = pick(context, names, (self.index, Among::Running))?;
+        if let Phase::Paused { .. } = &container.phase {
+            let message = format!("container {} is paused", container.record.name);
+            let hint = format!("let it go on with `stack unpause {}`", self.service);
+            return Err(Error::new(message).hint(hint));
         }
+        Ok(container)
     }
 
     /// The program with the container's own environment, directory and rights, and the flags' changes.
@@ -265,6 +251,10 @@ fn merged_environment(
 
 fn start(socket: &std::path::Path, request: ExecRequest, stdio: ExecStdio<'_>) -> Result<Program> {
     exec(socket, request, stdio).map_err(|error| match error {
+        // Docker: a program that is there and cannot be run, for whatever reason.
+        ClientError::Refused(failure) if failure.exit_code == 128 => {
+            not_started(&failure).ending_with(126)
+        }
         ClientError::Refused(failure) => not_started(&failure),
         error => error.into(),
     })
@@ -326,6 +316,8 @@ fn on_terminal(socket: &std::path::Path, request: ExecRequest) -> Result<()> {
         input: Some(copy()?),
         outputs: vec![(copy()?, To::Stdout)],
         terminal: Some(copy()?),
+        detach: Some(DetachKeys::default()),
+        ..Streams::default()
     };
     let raw = RawMode::enter()
         .map_err(|error| Error::new("cannot put the terminal into raw mode").because(error))?;

@@ -28,11 +28,7 @@ pub(super) fn of(error: &clap::Error) -> Option<Error> {
 /// What to type for a command of Docker Compose 5 that is not there; empty where nothing else does it.
 fn instead_of(name: &str) -> Option<&'static str> {
     Some(match name {
-        "attach" => {
-            "`stack logs -f SERVICE` shows what it writes, `stack exec SERVICE sh` goes into it"
-        }
-        "cp" => "`stack exec -T SERVICE tar -c PATH | tar -x` brings files out",
-        "bridge" | "commit" | "export" | "publish" | "watch" => "",
+        "bridge" | "publish" => "",
         _ => return None,
     })
 }

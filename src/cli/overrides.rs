@@ -10,6 +10,7 @@ use super::error::{Error, Result};
 use crate::compose::model::{
     Mount, MountSource, PortMapping, Protocol, Published, RestartPolicy, Service, Volume, VolumeKey,
 };
+use crate::compose::read_variables;
 
 /// Flags of `run` that change the service.
 #[derive(Debug, Args)]
@@ -30,7 +31,7 @@ pub(crate) struct Overrides {
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
     /// Mount a path or volume.
-    #[arg(short, long, value_name = "SOURCE:TARGET")]
+    #[arg(short, long, alias = "volumes", value_name = "SOURCE:TARGET")]
     volume: Vec<String>,
     /// Publish a port.
     #[arg(short, long, value_name = "[IP:][HOST:]PORT[/PROTOCOL]")]
@@ -39,7 +40,7 @@ pub(crate) struct Overrides {
     #[arg(short = 'P', long)]
     service_ports: bool,
     /// Set a label.
-    #[arg(short, long, value_name = "NAME=VALUE")]
+    #[arg(short, long, alias = "labels", value_name = "NAME=VALUE")]
     label: Vec<String>,
     /// Add a capability.
     #[arg(long, value_name = "CAPABILITY")]
@@ -57,6 +58,9 @@ impl Overrides {
         volumes: &mut IndexMap<VolumeKey, Volume>,
         (command, variables): (&[String], &IndexMap<String, String>),
     ) -> Result<()> {
+        if self.service_ports && !self.publish.is_empty() {
+            return Err(Error::new("--service-ports and --publish are incompatible"));
+        }
         if let Some(entrypoint) = &self.entrypoint {
             let words = shlex::split(entrypoint).ok_or_else(|| {
                 Error::new(format!(
@@ -78,7 +82,9 @@ impl Overrides {
             service.working_dir.clone_from(&self.workdir);
         }
         for label in &self.label {
-            let (name, value) = label.split_once('=').unwrap_or((label, ""));
+            let (name, value) = label
+                .split_once('=')
+                .ok_or_else(|| Error::new("label must be set as KEY=VALUE"))?;
             service.labels.insert(name.to_owned(), value.to_owned());
         }
         service
@@ -112,15 +118,21 @@ impl Overrides {
         service: &mut Service,
         variables: &IndexMap<String, String>,
     ) -> Result<()> {
+        let caller = |name: &str| {
+            let own = std::env::var(name).ok();
+            own.or_else(|| variables.get(name).cloned())
+        };
         for path in &self.env_from_file {
             let text = std::fs::read_to_string(path).map_err(|error| {
                 Error::new(format!("cannot read the variables in {}", path.display()))
                     .because(error)
             })?;
-            for line in text.lines().map(str::trim) {
-                if !line.is_empty() && !line.starts_with('#') {
-                    set_variable(service, line, variables);
-                }
+            let read = read_variables(&text, &caller).map_err(|reason| {
+                Error::new(format!("cannot read the variables in {}", path.display()))
+                    .because(reason)
+            })?;
+            for (name, value) in read {
+                service.environment.insert(name, Some(value));
             }
         }
         self.env
@@ -130,7 +142,8 @@ impl Overrides {
     }
 }
 
-/// `NAME=value` sets; `NAME` passes on the caller's or, when it has none, that of `.env`.
+/// `NAME=value` sets; `NAME` passes on the caller's or, when it has none, that of `.env`; else nothing
+/// changes.
 fn set_variable(service: &mut Service, entry: &str, variables: &IndexMap<String, String>) {
     let (name, value) = match entry.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
@@ -139,7 +152,6 @@ fn set_variable(service: &mut Service, entry: &str, variables: &IndexMap<String,
             (entry, own.or_else(|| variables.get(entry).cloned()))
         }
     };
-    // A name that nobody gives a value leaves what the service and its image say.
     if let Some(value) = value {
         service.environment.insert(name.to_owned(), Some(value));
     }
@@ -306,7 +318,7 @@ mod tests {
         assert_eq!(service.restart, RestartPolicy::No);
         assert_eq!(service.container_name, None);
         assert_eq!(applied(&["-P"], &[]).0.ports.len(), 1);
-        assert_eq!(applied(&["-P", "-p", "81:81"], &[]).0.ports.len(), 2);
+        assert_eq!(applied(&["-p", "81:81"], &[]).0.ports.len(), 1);
     }
 
     #[test]
@@ -318,6 +330,8 @@ mod tests {
             "A=new",
             "-e",
             "B=2",
+            "-e",
+            "NOBODY_HAS_THIS",
             "-u",
             "nobody",
             "-w",
@@ -335,6 +349,7 @@ mod tests {
         assert_eq!(service.command, Some(vec!["echo hi".to_owned()]));
         assert_eq!(service.environment["A"].as_deref(), Some("new"));
         assert_eq!(service.environment["B"].as_deref(), Some("2"));
+        assert!(!service.environment.contains_key("NOBODY_HAS_THIS"));
         assert_eq!(service.user.as_deref(), Some("nobody"));
         assert_eq!(service.working_dir.as_deref(), Some("/tmp"));
         assert_eq!(service.labels["x"], "y");

@@ -6,20 +6,25 @@ use std::time::Duration;
 use clap::Args;
 use indexmap::IndexMap;
 
-use super::attach::{End, Signals, Streams, To, conclude, join};
+use super::attach::{End, Signals, Streams, To, conclude, join, recorded_end};
+use super::attach_to::no_terminal;
 use super::build_phase::{When, build_needed, name_built};
 use super::context::{Context, Warnings};
-use super::drive::{block_on, broken_off, drive, pause, show, to_done};
+use super::detach::DetachKeys;
+use super::drive::{block_on, broken_off, pause, show, to_done};
 use super::error::{Error, Result};
 use super::image_phase::{Failures, Pull, Wanted, ensure};
 use super::overrides::Overrides;
 use super::project::{Dependencies, select};
+use super::up::{flag_of, orphans, say_orphans};
+use crate::compose::Loaded;
 use crate::compose::model::{ServiceName, Stack};
-use crate::control::{Client, Command, Event, Events, OneOff, Recreate, Up};
-use crate::runtime::bundle::{Bundle, ExitRecord};
+use crate::control::{
+    Client, Command, Event, Events, Kind, OneOff, Progress as Change, ProgressState, Recreate,
+    Removal, Up,
+};
 use crate::runtime::client::{Attached, ClientError, attach, signal};
 use crate::runtime::protocol::{AttachInput, AttachRequest};
-use crate::state::read_json;
 use crate::ui::raw_mode::RawMode;
 use crate::ui::{Progress, ProgressMode};
 
@@ -141,18 +146,23 @@ impl Run {
         let image_id = images.shift_remove(&service).unwrap_or_default();
         needed.retain(|name| *name != service);
         let mut stack = selection.stack;
-        if !needed.is_empty() {
-            self.bring_up(context, &stack, (needed, images))?;
+        let as_written = stack.clone();
+        let has_terminal =
+            !self.no_tty && (self.tty || io::stdin().is_terminal() && io::stdout().is_terminal());
+        if has_terminal && self.interactive && !self.detach && !io::stdin().is_terminal() {
+            return Err(no_terminal());
         }
-        let has_terminal = !self.no_tty
-            && !self.detach
-            && (self.tty || io::stdin().is_terminal() && io::stdout().is_terminal());
         if let Some(model) = stack.services.get_mut(&service) {
             let given = (self.command.as_slice(), &loaded.variables);
             self.overrides.apply(model, &mut stack.volumes, given)?;
             model.tty = has_terminal;
-            model.stdin_open = self.interactive && !self.detach;
+            model.stdin_open = self.interactive;
         }
+        self.tidy_orphans(context, (&loaded, &as_written))?;
+        if !needed.is_empty() {
+            self.bring_up(context, &as_written, (needed, images))?;
+        }
+        let progress = self.progress(context);
         let prepared = Prepared {
             project: stack.name.to_string(),
             auto_remove: self.rm,
@@ -169,11 +179,36 @@ impl Run {
                 no_deps: self.no_deps,
             })),
         };
-        let progress = match self.quiet {
-            true => Progress::Quiet,
-            false => context.progress("run"),
-        };
         prepared.run(context, progress)
+    }
+
+    /// Says which containers are left of something else, or removes them.
+    fn tidy_orphans(&self, context: &Context, (loaded, stack): (&Loaded, &Stack)) -> Result<()> {
+        let flag = |name: &str| flag_of(context, loaded, name);
+        let found = orphans(context, stack)?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        if !self.remove_orphans && !flag("COMPOSE_REMOVE_ORPHANS") {
+            if !flag("COMPOSE_IGNORE_ORPHANS") {
+                say_orphans(context, found.iter());
+            }
+            return Ok(());
+        }
+        if found.iter().any(|orphan| !orphan.one_off) {
+            // Nothing comes up: what the stack file does not have goes.
+            self.bring_up(context, stack, (Vec::new(), IndexMap::new()))?;
+        }
+        let once = found.iter().filter(|orphan| orphan.one_off);
+        let removal = Removal {
+            containers: once.clone().map(|orphan| orphan.id.clone()).collect(),
+            services: once.map(|orphan| orphan.service.clone()).collect(),
+            ..Removal::default()
+        };
+        if removal.containers.is_empty() {
+            return Ok(());
+        }
+        self.drive(context, stack, &Command::Remove(removal))
     }
 
     /// Brings up what the service needs, in the states that it waits for.
@@ -198,7 +233,23 @@ impl Run {
             timeout: None,
             wait: false,
         }));
-        drive(context, stack.name.as_str(), &command, "run")
+        self.drive(context, stack, &command)
+    }
+
+    fn drive(&self, context: &Context, stack: &Stack, command: &Command) -> Result<()> {
+        let client = Client::new(&context.paths, stack.name.as_str());
+        let mut progress = self.progress(context);
+        block_on(async {
+            let mut events = client.command(command).await?;
+            to_done(&mut events, &mut progress, context.terminal.stderr).await
+        })
+    }
+
+    fn progress(&self, context: &Context) -> Progress {
+        match self.quiet {
+            true => Progress::Quiet,
+            false => context.progress("run"),
+        }
     }
 }
 
@@ -225,6 +276,9 @@ impl Prepared {
         })?;
         context.release_images();
         let end = self.stay(context, &id, attached);
+        if let Ok(End::Detached) = end {
+            return Ok(());
+        }
         if self.auto_remove {
             remove(context, &client, &id)?;
         }
@@ -284,6 +338,7 @@ impl Prepared {
             let master = attached.stdin.as_ref();
             streams.terminal = master.map(|fd| fd.try_clone()).transpose().map_err(fault)?;
             if io::stdin().is_terminal() && self.interactive {
+                streams.detach = Some(DetachKeys::default());
                 raw = Some(RawMode::enter().map_err(fault)?);
             }
         }
@@ -294,15 +349,6 @@ impl Prepared {
             End::Unknown => Ok(recorded_end(context, id)),
             end => Ok(end),
         }
-    }
-}
-
-/// The end of a program as its shim wrote it down, when it could not say so any more.
-fn recorded_end(context: &Context, id: &str) -> End {
-    let bundle = Bundle::new(context.paths.container(id));
-    match read_json::<ExitRecord>(&bundle.exit()) {
-        Ok(Some(record)) => End::Code(record.exit_code),
-        _ => End::Unknown,
     }
 }
 
@@ -317,6 +363,14 @@ async fn made(
             return Err(broken_off());
         };
         if let Event::OneOff { id, name } = event {
+            for state in [ProgressState::Creating, ProgressState::Created] {
+                progress.update(&Change {
+                    kind: Kind::Container,
+                    name: name.clone(),
+                    state,
+                    detail: None,
+                });
+            }
             return Ok((id, name));
         }
         match show(&event, progress, context.terminal.stderr) {

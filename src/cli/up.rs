@@ -1,5 +1,7 @@
 //! `stack up`.
 
+use std::sync::Arc;
+
 use clap::Args;
 use indexmap::IndexMap;
 
@@ -20,6 +22,8 @@ use crate::compose::Loaded;
 use crate::compose::model::{Service, ServiceName, Stack};
 use crate::control::{Command, Recreate, Up as UpCommand};
 use crate::engine::native::{HOOK_LABEL, observe};
+use crate::plan::{ObservedContainer, Phase};
+use crate::state::records::ContainerRecord;
 use crate::ui::{LogOptions, ProgressMode};
 
 /// Flags of `up`.
@@ -484,7 +488,7 @@ pub(super) fn scale(texts: &[String], stack: &Stack) -> Result<IndexMap<ServiceN
 }
 
 /// A variable that says yes, of the environment or of the project's `.env`.
-fn flag_of(context: &Context, loaded: &Loaded, name: &str) -> bool {
+pub(super) fn flag_of(context: &Context, loaded: &Loaded, name: &str) -> bool {
     let value = context.env(name);
     let value = value.or_else(|| loaded.variables.get(name).cloned());
     value.is_some_and(|value| super::context::says_yes(&value))
@@ -494,25 +498,41 @@ fn flag_of(context: &Context, loaded: &Loaded, name: &str) -> bool {
 /// words; ended ones of `run` among them. The list of recorded services is looked at first: it is
 /// one file.
 fn warn_of_orphans(context: &Context, stack: &Stack) -> Result<()> {
-    let project = stack.name.as_str();
-    if context.desired(project)?.is_none() {
+    if context.desired(stack.name.as_str())?.is_none() {
         return Ok(());
     }
-    let observed = observe(&context.paths, Some(project))?;
-    let known = |name: &ServiceName| {
-        stack.services.contains_key(name) || stack.disabled_services.contains_key(name)
+    say_orphans(context, orphans(context, stack)?.iter());
+    Ok(())
+}
+
+fn is_known(stack: &Stack, name: &ServiceName) -> bool {
+    stack.services.contains_key(name) || stack.disabled_services.contains_key(name)
+}
+
+/// Containers of services that the stack file does not have, and one-off containers that have ended.
+pub(super) fn orphans(context: &Context, stack: &Stack) -> Result<Vec<Arc<ContainerRecord>>> {
+    let observed = observe(&context.paths, Some(stack.name.as_str()))?;
+    let is_orphan = |container: &ObservedContainer| match container.record.one_off {
+        true => matches!(container.phase, Phase::Exited(_)),
+        false => !is_known(stack, &container.record.service),
     };
-    let mut orphans: Vec<&str> = observed
+    let mut orphans: Vec<Arc<ContainerRecord>> = observed
         .containers
-        .values()
+        .into_values()
         .filter(|container| !container.record.labels.contains_key(HOOK_LABEL))
-        .filter(|container| match container.record.one_off {
-            true => matches!(container.phase, crate::plan::Phase::Exited(_)),
-            false => !known(&container.record.service),
-        })
-        .map(|container| container.record.name.as_str())
+        .filter(is_orphan)
+        .map(|container| container.record)
         .collect();
-    orphans.sort_unstable();
+    orphans.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(orphans)
+}
+
+/// Says that these are there.
+pub(super) fn say_orphans<'a>(
+    context: &Context,
+    orphans: impl Iterator<Item = &'a Arc<ContainerRecord>>,
+) {
+    let orphans: Vec<&str> = orphans.map(|orphan| orphan.name.as_str()).collect();
     if !orphans.is_empty() {
         let message = format!(
             "Found orphan containers ({}) for this project. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.",
@@ -520,7 +540,6 @@ fn warn_of_orphans(context: &Context, stack: &Stack) -> Result<()> {
         );
         warn(&message, context.terminal.stderr);
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -36,6 +36,23 @@ pub(super) enum DotenvErrorKind {
     Template(#[from] TemplateErrorKind),
 }
 
+/// The variables of a file that the command line names, in its order; those without a value, that the
+/// caller has not either, are left out.
+pub(crate) fn read_variables(
+    text: &str,
+    caller: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<(String, String)>, String> {
+    let scope = Scope {
+        first: caller,
+        last: &|_| None,
+    };
+    let read = parse(text, &scope).map_err(|error| error.kind.to_string())?;
+    let variables = read.variables.into_iter();
+    Ok(variables
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect())
+}
+
 /// What a file says, and the variables it used that have no value.
 #[derive(Debug, Default)]
 pub(super) struct Dotenv {

@@ -58,6 +58,8 @@ mod typed;
 mod unique;
 mod vocabulary;
 
+pub(crate) use dotenv::read_variables;
+
 pub use diagnostic::{Color, Diagnostic, Diagnostics, Level, Location};
 pub use json_schema::json_schema;
 pub use load::{LoadOptions, Loaded, Positions, Skip, load};

@@ -34,11 +34,13 @@ pub enum EngineError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Neither the service nor its image says what to run.
-    #[error("neither service nor image {0} says what to run; give the service a `command`")]
+    #[error(
+        "No command specified: neither service nor image {0} says what to run; give the service a `command`"
+    )]
     NoCommand(String),
     /// A container of this name belongs to somebody else.
     #[error(
-        "the container name {name} is taken by project {project}; choose another `container_name`"
+        "the container name {name} is taken by project {project}; choose another one, as with `container_name`"
     )]
     NameTaken {
         /// The name.

@@ -1,6 +1,7 @@
-//! A root file system archive becomes an image.
+//! A root file system archive becomes an image, or one more layer of one.
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
@@ -10,8 +11,8 @@ use super::Result;
 use super::change::apply;
 use super::config::ConfigChange;
 use super::digest::Digest;
-use super::error::{Error, LayerSource};
-use super::layer::{Blob, Ingested};
+use super::error::{Error, LayerSource, io_error};
+use super::layer::{Blob, Ingested, Packed, Packing, pack};
 use super::oci::{CONFIG, Descriptor, MANIFEST, Manifest, oci_layer_type};
 use super::progress::{Phase, Progress, ProgressSink};
 use super::pull::Platform;
@@ -29,6 +30,10 @@ pub struct ImportOptions {
     pub message: Option<String>,
     /// When the image was made; `None` = now.
     pub created: Option<Timestamp>,
+    /// Who made it.
+    pub author: Option<String>,
+    /// What made it, for its history.
+    pub created_by: Option<String>,
 }
 
 /// The documents that an image is made of, open for changes.
@@ -51,7 +56,12 @@ impl ImageStore {
     ) -> Result<Image> {
         let _coming = self.begin()?;
         let mut draft = match &options.base {
-            Some(base) => self.draft_of(base)?,
+            Some(base) => {
+                let image = self.get(base)?.ok_or_else(|| Error::NoSuchImage {
+                    reference: base.clone(),
+                })?;
+                self.draft_of(&image)?
+            }
             None => Draft::empty(),
         };
         let counted = Counted {
@@ -92,10 +102,53 @@ impl ImageStore {
         Ok(image)
     }
 
-    fn draft_of(&self, base: &Reference) -> Result<Draft> {
-        let image = self.get(base)?.ok_or_else(|| Error::NoSuchImage {
-            reference: base.clone(),
-        })?;
+    /// Makes an image of another one and the writable layer of a container that may run meanwhile, and
+    /// names it. Without a name it can be found by its id. A layer with nothing in it is left out.
+    pub fn commit_container(
+        &self,
+        (base, upper): (&Image, &Path),
+        reference: Option<&Reference>,
+        options: &ImportOptions,
+    ) -> Result<Image> {
+        let _coming = self.begin()?;
+        let mut draft = self.draft_of(base)?;
+        let name = reference.map_or_else(|| "a container".to_owned(), Reference::familiar);
+        let source = LayerSource::Import(name);
+        let packing = Packing {
+            what: Packed::LiveLayer,
+            ..Packing::default()
+        };
+        let (input, output) = io::pipe().map_err(io_error("pack", upper))?;
+        let (packed, received) = std::thread::scope(|scope| {
+            let packer = scope.spawn(move || pack(upper, output, packing));
+            // The reading end is closed when this is done with it: the packer does not wait for ever.
+            let received = self.receive(input, Blob::Compressed, &source);
+            (packer.join(), received)
+        });
+        match packed {
+            // Nobody read on: the reason is with the reader.
+            Ok(Err(_)) if received.is_err() => {}
+            Ok(packed) => drop(packed.map_err(Error::layer(source))?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        let (unfinished, layer) = received?;
+        if layer.entries == 0 {
+            draft.note(options, true);
+        } else {
+            self.install(&unfinished, &layer)?;
+            draft.push(&layer, options);
+        }
+        let (manifest, config) = draft.finish()?;
+        self.commit(&NewImage {
+            manifest: &manifest,
+            media_type: None,
+            config: &config,
+            references: reference.map_or(&[], std::slice::from_ref),
+            repo_digest: None,
+        })
+    }
+
+    fn draft_of(&self, image: &Image) -> Result<Draft> {
         let corrupt = |digest: Digest| {
             let path = self.blob(&digest);
             move |source| Error::Corrupt { path, source }
@@ -135,19 +188,40 @@ impl Draft {
     }
 
     fn push(&mut self, layer: &Ingested, options: &ImportOptions) {
+        self.note(options, false);
+        self.layers.push(Descriptor::new(
+            layer.compression.media_type(),
+            layer.digest,
+            layer.size,
+        ));
+        if let Some(Value::Object(rootfs)) = self.config.get_mut("rootfs") {
+            push(rootfs, "diff_ids", json!(layer.diff_id));
+        }
+    }
+
+    /// Writes down when, by whom and with which changes the image is made.
+    fn note(&mut self, options: &ImportOptions, without_layer: bool) {
         let created = options.created.unwrap_or_else(Timestamp::now).to_string();
         let comment = options
             .message
             .as_deref()
             .unwrap_or("imported from an archive");
+        let mut entry = json!({ "created": created, "comment": comment });
+        for (key, value) in [
+            ("author", &options.author),
+            ("created_by", &options.created_by),
+        ] {
+            if let Some(value) = value {
+                entry[key] = json!(value);
+            }
+        }
+        if without_layer {
+            entry["empty_layer"] = json!(true);
+        }
+        push(&mut self.config, "history", entry);
         self.config.insert("created".to_owned(), json!(created));
-        push(
-            &mut self.config,
-            "history",
-            json!({ "created": created, "comment": comment }),
-        );
-        if let Some(Value::Object(rootfs)) = self.config.get_mut("rootfs") {
-            push(rootfs, "diff_ids", json!(layer.diff_id));
+        if let Some(author) = &options.author {
+            self.config.insert("author".to_owned(), json!(author));
         }
         let settings = self.config.entry("config").or_insert(Value::Null);
         if !settings.is_object() {
@@ -156,11 +230,6 @@ impl Draft {
         if let Value::Object(settings) = settings {
             apply(settings, &options.changes);
         }
-        self.layers.push(Descriptor::new(
-            layer.compression.media_type(),
-            layer.digest,
-            layer.size,
-        ));
     }
 
     /// The bytes of the manifest and the configuration.

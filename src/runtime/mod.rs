@@ -29,6 +29,7 @@ pub mod spec;
 mod tests;
 
 pub(crate) use failure::StartError;
+pub(crate) use inside::mounts::bind_all;
 pub(crate) use inside::root::{Missing, Root};
 pub(crate) use inside::rootfs::{layers_at, overlay_at};
 pub(crate) use inside::user;

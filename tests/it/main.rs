@@ -11,6 +11,8 @@ mod config;
 mod dependencies;
 mod files;
 mod foreground;
+mod hands_attach;
+mod hands_files;
 mod hands_stopped;
 mod harness;
 mod inside;

@@ -371,6 +371,7 @@ impl Bench<'_> {
         let packing = Packing {
             latest: self.work.epoch(),
             root: root_changed(&snapshot, below.as_deref())?,
+            ..Packing::default()
         };
         let created = self.work.now();
         let layer = session.store().keep(snapshot, packing)?;

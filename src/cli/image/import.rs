@@ -75,6 +75,7 @@ impl Import {
             changes,
             message: self.message.clone(),
             created,
+            ..ImportOptions::default()
         })
     }
 }

@@ -35,10 +35,12 @@ pub(super) struct NewContainer<'a> {
 }
 
 /// What sets a one-off container apart.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct OneOffTraits {
     pub(super) auto_remove: bool,
     pub(super) use_aliases: bool,
+    /// What Docker Compose's label calls a run by; a step before a start has none.
+    pub(super) slug: Option<String>,
 }
 
 impl Native {
@@ -94,7 +96,7 @@ impl Native {
             anonymous.insert(mount.target.clone(), name);
         }
         let image_id = new.image.id.to_string();
-        let one_off = new.one_off;
+        let one_off = new.one_off.clone();
         let record = ContainerRecord {
             version: 1,
             name: new.name.clone(),
@@ -102,7 +104,7 @@ impl Native {
             service: new.service.clone(),
             number: new.number,
             one_off: one_off.is_some(),
-            auto_remove: one_off.is_some_and(|one_off| one_off.auto_remove),
+            auto_remove: one_off.as_ref().is_some_and(|one_off| one_off.auto_remove),
             created: Timestamp::now(),
             config_hash: new.hash.clone(),
             image: self.image_name(new.model),
@@ -113,6 +115,7 @@ impl Native {
                     model: new.model,
                     number: new.number,
                     one_off: one_off.is_some(),
+                    slug: one_off.as_ref().and_then(|one_off| one_off.slug.as_deref()),
                     replaces: new.replaces,
                     hash: &config_hash(new.model),
                     image_id: &image_id,
@@ -167,16 +170,27 @@ impl Native {
         model.image.clone().unwrap_or_default()
     }
 
-    /// Only a `container_name` can clash: the others carry the project's name.
+    /// Only a name that somebody chose can clash: the others carry the project's name.
     fn check_name(&self, new: &NewContainer<'_>) -> Result<(), EngineError> {
-        if new.model.container_name.is_none() {
+        let one_off = new.one_off.as_ref();
+        let is_chosen = match one_off {
+            Some(one_off) => {
+                let slug = one_off.slug.as_deref();
+                slug.is_some_and(|slug| !new.name.ends_with(&slug[..12]))
+            }
+            None => new.model.container_name.is_some(),
+        };
+        if !is_chosen {
             return Ok(());
         }
         match observe::names(&self.paths)?.remove(&new.name) {
-            Some(project) if project != self.project => Err(EngineError::NameTaken {
-                name: new.name.clone(),
-                project,
-            }),
+            // A replica may take the place of one that has the same name.
+            Some(project) if project != self.project || one_off.is_some() => {
+                Err(EngineError::NameTaken {
+                    name: new.name.clone(),
+                    project,
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -254,7 +268,10 @@ fn network_requests(desired: &Desired, new: &NewContainer<'_>, id: &str) -> Vec<
     let ServiceNetwork::Networks(networks) = &new.model.network else {
         return Vec::new();
     };
-    let with_aliases = new.one_off.is_none_or(|one_off| one_off.use_aliases);
+    let with_aliases = new
+        .one_off
+        .as_ref()
+        .is_none_or(|one_off| one_off.use_aliases);
     // Docker: the highest `gw_priority` gives the default route; then the first one connected.
     let default = networks
         .iter()

@@ -30,6 +30,8 @@ pub(super) struct Labelled<'a> {
     pub(super) model: &'a Service,
     pub(super) number: u32,
     pub(super) one_off: bool,
+    /// Of a run: it has this instead of a number.
+    pub(super) slug: Option<&'a str>,
     /// Id of the container that it takes the place of.
     pub(super) replaces: Option<&'a str>,
     pub(super) hash: &'a str,
@@ -61,7 +63,10 @@ pub(super) fn of_container(desired: &Desired, container: Labelled<'_>) -> BTreeM
         .collect();
     let ours = [
         ("service", container.service.as_str().to_owned()),
-        ("container-number", container.number.to_string()),
+        match container.slug {
+            Some(slug) => ("slug", slug.to_owned()),
+            None => ("container-number", container.number.to_string()),
+        },
         (
             "oneoff",
             if container.one_off { "True" } else { "False" }.to_owned(),

@@ -19,6 +19,7 @@ mod pidfd;
 mod ports;
 mod ready;
 mod rename;
+mod root;
 mod settle;
 mod start;
 mod steps;
@@ -30,6 +31,7 @@ mod watch;
 
 pub(crate) use guest::{GuestEndpoint, GuestNetwork};
 pub use observe::{networks, observe, observe_container, projects};
+pub(crate) use root::{RootError, View, with_root};
 pub(crate) use steps::HOOK_LABEL;
 pub use template::parse_signal;
 
@@ -259,14 +261,11 @@ impl Native {
         };
         let reference = model.image.clone().unwrap_or_default();
         let image = self.image_for(Some(&one_off.image_id), &reference)?;
-        let name = one_off.name.clone().unwrap_or_else(|| {
-            format!(
-                "{}-{}-run-{:012x}",
-                self.project,
-                one_off.service,
-                fastrand::u64(..) >> 16
-            )
-        });
+        let slug = new_id();
+        let name = one_off
+            .name
+            .clone()
+            .unwrap_or_else(|| format!("{}-{}-run-{}", self.project, one_off.service, &slug[..12]));
         self.create(
             desired,
             NewContainer {
@@ -281,6 +280,7 @@ impl Native {
                 one_off: Some(OneOffTraits {
                     auto_remove: one_off.auto_remove,
                     use_aliases: one_off.use_aliases,
+                    slug: Some(slug),
                 }),
             },
         )

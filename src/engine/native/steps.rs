@@ -189,6 +189,7 @@ impl Native {
                 one_off: Some(OneOffTraits {
                     auto_remove: false,
                     use_aliases: true,
+                    slug: None,
                 }),
             },
         )

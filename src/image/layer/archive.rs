@@ -17,7 +17,7 @@ const BLOCK: u64 = 512;
 const EXTENSION_MAX: u64 = 1 << 20;
 
 /// A tar archive, read from front to back.
-pub(in crate::image) struct Archive<R> {
+pub(crate) struct Archive<R> {
     input: R,
     /// Bytes of the current entry that are not read yet.
     left: u64,
@@ -27,20 +27,20 @@ pub(in crate::image) struct Archive<R> {
 
 /// One entry of an archive; its data is read from the archive itself.
 #[derive(Debug)]
-pub(in crate::image) struct Entry {
-    pub(in crate::image) path: Vec<u8>,
-    pub(in crate::image) kind: Kind,
-    pub(in crate::image) mode: u32,
-    pub(in crate::image) uid: u64,
-    pub(in crate::image) gid: u64,
+pub(crate) struct Entry {
+    pub(crate) path: Vec<u8>,
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) uid: u64,
+    pub(crate) gid: u64,
     /// Seconds and nanoseconds since 1970.
-    pub(in crate::image) mtime: (i64, u32),
-    pub(in crate::image) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) mtime: (i64, u32),
+    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// What an entry is.
 #[derive(Debug)]
-pub(in crate::image) enum Kind {
+pub(crate) enum Kind {
     /// A file; `size` bytes long, of which only the pieces of `map` are stored if there is one.
     File {
         size: u64,
@@ -63,7 +63,7 @@ pub(in crate::image) enum Kind {
 }
 
 impl<R: BufRead> Archive<R> {
-    pub(in crate::image) fn new(input: R) -> Self {
+    pub(crate) fn new(input: R) -> Self {
         Self {
             input,
             left: 0,
@@ -72,7 +72,7 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// The next entry, after whatever is left of the current one.
-    pub(in crate::image) fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
         let mut extensions = Extensions::default();
         loop {
             self.skip(self.left + self.padding)?;
@@ -92,7 +92,7 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// Reads everything behind the last entry, so that whoever hashes the input sees all of it.
-    pub(in crate::image) fn drain(&mut self) -> Result<(), ArchiveError> {
+    pub(crate) fn drain(&mut self) -> Result<(), ArchiveError> {
         io::copy(&mut self.input, &mut io::sink())
             .map_err(ArchiveError::Read)
             .map(drop)
@@ -256,13 +256,13 @@ impl<R: BufRead> Archive<R> {
     }
 
     /// The stored bytes of the current entry.
-    pub(in crate::image) fn data(&mut self) -> Data<'_, R> {
+    pub(crate) fn data(&mut self) -> Data<'_, R> {
         Data { archive: self }
     }
 }
 
 /// The stored bytes of an entry.
-pub(in crate::image) struct Data<'a, R> {
+pub(crate) struct Data<'a, R> {
     archive: &'a mut Archive<R>,
 }
 

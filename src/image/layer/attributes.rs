@@ -14,7 +14,7 @@ use super::tree::{Tree, io_error};
 
 /// What a file has beside its contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::image) struct Attributes {
+pub(crate) struct Attributes {
     uid: u32,
     gid: u32,
     mode: u32,
@@ -23,7 +23,7 @@ pub(in crate::image) struct Attributes {
 
 impl Attributes {
     /// The attributes of an entry, checked.
-    pub(super) fn of(entry: &Entry) -> Result<Self, EntryError> {
+    pub(crate) fn of(entry: &Entry) -> Result<Self, EntryError> {
         Ok(Self {
             uid: owner(entry.uid)?,
             gid: owner(entry.gid)?,
@@ -33,7 +33,7 @@ impl Attributes {
     }
 
     /// What a file is made with: mostly its mode already. The bits that lend rights wait for the owner.
-    pub(super) fn mode_at_birth(&self) -> Mode {
+    pub(crate) fn mode_at_birth(&self) -> Mode {
         Mode::from_raw_mode(self.mode & 0o777)
     }
 
@@ -49,7 +49,7 @@ impl Attributes {
     }
 
     /// Owner before mode, for a change of owner takes the set-uid bit away; times last.
-    pub(super) fn apply(
+    pub(crate) fn apply(
         &self,
         fd: BorrowedFd<'_>,
         xattrs: &[(Vec<u8>, Vec<u8>)],
@@ -75,12 +75,12 @@ impl Attributes {
     }
 
     /// Sets the times alone: those of a directory change with every entry that is put into it.
-    pub(super) fn set_times(&self, fd: BorrowedFd<'_>) -> Result<(), EntryError> {
+    pub(crate) fn set_times(&self, fd: BorrowedFd<'_>) -> Result<(), EntryError> {
         fs::futimens(fd, &self.times()).map_err(io_error("set the times of"))
     }
 
     /// For what cannot be opened without side effects: links, devices, fifos.
-    pub(super) fn apply_at(
+    pub(crate) fn apply_at(
         &self,
         parent: BorrowedFd<'_>,
         name: &[u8],
@@ -129,11 +129,7 @@ fn is_kept(name: &[u8]) -> bool {
 ///
 /// # Errors
 /// When a layer's directory cannot be opened; a directory that has gone is passed over.
-pub(in crate::image) fn inherit(
-    layer: &Path,
-    implied: &[Vec<u8>],
-    below: &[&Path],
-) -> std::io::Result<()> {
+pub(crate) fn inherit(layer: &Path, implied: &[Vec<u8>], below: &[&Path]) -> std::io::Result<()> {
     let tree = Tree::open(layer)?;
     let below = below
         .iter()

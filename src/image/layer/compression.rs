@@ -8,7 +8,7 @@ use super::error::{ArchiveError, LayerError};
 
 /// How an archive is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::image) enum Compression {
+pub(crate) enum Compression {
     None,
     Gzip,
     Zstd,
@@ -36,7 +36,7 @@ impl Compression {
     }
 
     /// The layer's media type in the OCI image specification.
-    pub(in crate::image) fn media_type(self) -> &'static str {
+    pub(crate) fn media_type(self) -> &'static str {
         match self {
             Self::None => "application/vnd.oci.image.layer.v1.tar",
             Self::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -46,9 +46,7 @@ impl Compression {
 }
 
 /// Looks at the first bytes and gives them back in front of the rest.
-pub(in crate::image) fn detect<R: BufRead>(
-    mut input: R,
-) -> Result<(Compression, impl BufRead), LayerError> {
+pub(crate) fn detect<R: BufRead>(mut input: R) -> Result<(Compression, impl BufRead), LayerError> {
     let mut start = Vec::with_capacity(MAGIC);
     input
         .by_ref()
@@ -60,7 +58,7 @@ pub(in crate::image) fn detect<R: BufRead>(
 }
 
 /// The unpacked bytes.
-pub(in crate::image) fn decoder<'a, R: BufRead + 'a>(
+pub(crate) fn decoder<'a, R: BufRead + 'a>(
     compression: Compression,
     input: R,
 ) -> Result<Box<dyn BufRead + 'a>, LayerError> {

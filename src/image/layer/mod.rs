@@ -26,14 +26,20 @@ mod hostile_tests;
 mod unpack_tests;
 
 pub use error::{ArchiveError, EntryError, LayerError};
-pub use pack::Packing;
+pub use pack::{Packed, Packing};
 
+pub(crate) use archive::{Archive, Entry, Kind};
+pub(crate) use attributes::Attributes;
 pub(super) use attributes::inherit;
+pub(crate) use compression::{decoder, detect};
 pub(super) use contents::{Contents, spread};
 pub(super) use header::{Body as EntryBody, encode_plain as encode_entry, padding};
 pub(super) use ingest::{Blob, Chunked, Chunks, Ingested, Sink, ingest};
 pub(super) use pack::pack;
+pub(crate) use pack::pack_entry;
 pub(super) use remove::remove_tree;
+pub(crate) use tree::Name;
 pub(super) use unpack::Limits;
+pub(crate) use unpack::fill;
 
 pub(super) use compression::Compression;

@@ -6,7 +6,7 @@
 //! directory.
 
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,9 +28,23 @@ const CAPABILITY: &str = "security.capability";
 /// Longest list of names of attributes, and longest value, that is read (xattr(7): 64 KiB).
 const XATTR_MAX: usize = 64 << 10;
 
+/// What a directory is that is packed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Packed {
+    /// A layer that nobody writes to any more: it may be tidied up.
+    #[default]
+    Layer,
+    /// A layer that is written to meanwhile. It is not touched; what vanishes is left out.
+    LiveLayer,
+    /// Files that may change meanwhile: the same, and no file is a mark of overlayfs.
+    Files,
+}
+
 /// How a directory is packed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Packing {
+    /// What it is.
+    pub what: Packed,
     /// Times after this moment (seconds since 1970) become this moment, in the archive and in the
     /// directory itself.
     pub latest: Option<i64>,
@@ -40,7 +54,7 @@ pub struct Packing {
 
 /// What came out.
 #[derive(Debug)]
-pub(in crate::image) struct Packed {
+pub(in crate::image) struct Archived {
     /// Digest of the archive.
     pub(in crate::image) digest: Digest,
     /// Bytes of the archive.
@@ -58,7 +72,7 @@ pub(in crate::image) fn pack(
     directory: &Path,
     out: impl Write,
     packing: Packing,
-) -> Result<Packed, LayerError> {
+) -> Result<Archived, LayerError> {
     let failed = |source: io::Error| LayerError::Io {
         action: "pack",
         path: directory.to_owned(),
@@ -66,31 +80,58 @@ pub(in crate::image) fn pack(
     };
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let root = fs::open(directory, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
-    let mut packer = Packer {
-        out: Hashed {
-            out,
-            hasher: Sha256::new(),
-            pending: Vec::with_capacity(BUFFER),
-            size: 0,
-        },
-        packing,
-        links: HashMap::new(),
-        bytes: 0,
-        entries: 0,
-        buffer: vec![0; BUFFER],
-    };
+    let mut packer = Packer::new(out, packing);
     packer.archive(&root).map_err(|failure| LayerError::Io {
         action: "pack",
         path: directory.join(Path::new(&*String::from_utf8_lossy(&failure.name))),
         source: failure.source,
     })?;
     let (digest, size) = packer.out.finish().map_err(failed)?;
-    Ok(Packed {
+    Ok(Archived {
         digest,
         size,
         bytes: packer.bytes,
         entries: packer.entries,
     })
+}
+
+/// Packs the file or directory `name` of `parent`, with all that is in it, under the name `called`; without
+/// one, what is in the directory, and not the directory itself.
+///
+/// Symbolic links are packed, not followed. Sockets are left out.
+pub(crate) fn pack_entry(
+    (parent, name): (BorrowedFd<'_>, &CStr),
+    called: &[u8],
+    out: impl Write,
+) -> Result<(), LayerError> {
+    let packing = Packing {
+        what: Packed::Files,
+        ..Packing::default()
+    };
+    let mut packer = Packer::new(out, packing);
+    let failed = |failure: Failure| LayerError::Io {
+        action: "pack",
+        path: Path::new(&*String::from_utf8_lossy(&failure.name)).to_owned(),
+        source: failure.source,
+    };
+    let packed = match called {
+        b"" => {
+            let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let directory = fs::openat(parent, name, flags, Mode::empty());
+            let directory = directory.map_err(Failure::at(name.to_bytes()));
+            directory.and_then(|directory| packer.children(directory.as_fd(), b"", 0))
+        }
+        called => packer.child(parent, name, called.to_vec(), 0),
+    };
+    packed
+        .and_then(|()| packer.out.write(&[0; 1024]).map_err(Failure::at(called)))
+        .map_err(failed)?;
+    packer
+        .out
+        .finish()
+        .map_err(Failure::at(called))
+        .map_err(failed)?;
+    Ok(())
 }
 
 /// What went wrong, and with which file.
@@ -120,6 +161,26 @@ struct Packer<W> {
 }
 
 impl<W: Write> Packer<W> {
+    fn new(out: W, packing: Packing) -> Self {
+        Self {
+            out: Hashed {
+                out,
+                hasher: Sha256::new(),
+                pending: Vec::with_capacity(BUFFER),
+                size: 0,
+            },
+            packing,
+            links: HashMap::new(),
+            bytes: 0,
+            entries: 0,
+            buffer: vec![0; BUFFER],
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.packing.what != Packed::Layer
+    }
+
     fn archive(&mut self, root: &OwnedFd) -> Result<(), Failure> {
         if self.packing.root {
             let stat = fs::fstat(root).map_err(Failure::at(b""))?;
@@ -144,7 +205,11 @@ impl<W: Write> Packer<W> {
         names.sort_unstable();
         for name in names {
             let full = [prefix, name.as_bytes()].concat();
-            self.child(directory, &name, full, depth)?;
+            match self.child(directory, &name, full, depth) {
+                Err(failure)
+                    if self.is_live() && failure.source.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
         }
         Ok(())
     }
@@ -152,7 +217,7 @@ impl<W: Write> Packer<W> {
     fn child(
         &mut self,
         parent: BorrowedFd<'_>,
-        name: &CString,
+        name: &CStr,
         full: Vec<u8>,
         depth: usize,
     ) -> Result<(), Failure> {
@@ -167,9 +232,11 @@ impl<W: Write> Packer<W> {
                     fs::readlinkat(parent, name, Vec::new()).map_err(Failure::at(&full))?;
                 self.linked(&full, &stat, Body::Symlink(target.as_bytes()))
             }
-            FileType::CharacterDevice if stat.st_rdev == 0 => {
-                let split = full.len() - name.as_bytes().len();
-                let mark = [&full[..split], b".wh.", name.as_bytes()].concat();
+            FileType::CharacterDevice
+                if stat.st_rdev == 0 && self.packing.what != Packed::Files =>
+            {
+                let split = full.len() - name.to_bytes().len();
+                let mark = [&full[..split], b".wh.", name.to_bytes()].concat();
                 // A mark has neither owner nor time of its own.
                 let none = header::Attributes {
                     mode: 0o600,
@@ -190,6 +257,7 @@ impl<W: Write> Packer<W> {
                 self.linked(&full, &stat, Body::Block(device))
             }
             FileType::Fifo => self.linked(&full, &stat, Body::Fifo),
+            FileType::Socket if self.is_live() => Ok(()),
             FileType::Socket => {
                 fs::unlinkat(parent, name, AtFlags::empty()).map_err(Failure::at(&full))
             }
@@ -200,7 +268,7 @@ impl<W: Write> Packer<W> {
     fn directory(
         &mut self,
         parent: BorrowedFd<'_>,
-        name: &CString,
+        name: &CStr,
         mut full: Vec<u8>,
         (stat, depth): (&Stat, usize),
     ) -> Result<(), Failure> {
@@ -209,7 +277,9 @@ impl<W: Write> Packer<W> {
         let attributes = attributes(fd.as_fd()).map_err(Failure::at(&full))?;
         full.push(b'/');
         self.put(&full, Body::Directory, stat, &attributes)?;
-        if is_opaque(fd.as_fd()).map_err(Failure::at(&full))? {
+        if self.packing.what != Packed::Files
+            && is_opaque(fd.as_fd()).map_err(Failure::at(&full))?
+        {
             let mark = [&full, &b".wh..wh..opq"[..]].concat();
             self.put(&mark, Body::File(0), stat, &Kept::default())?;
         }
@@ -219,14 +289,19 @@ impl<W: Write> Packer<W> {
     fn file(
         &mut self,
         parent: BorrowedFd<'_>,
-        name: &CString,
+        name: &CStr,
         full: &[u8],
         stat: &Stat,
     ) -> Result<(), Failure> {
         if let Some(first) = self.first_name(full, stat) {
             return self.put(full, Body::HardLink(&first), stat, &Kept::default());
         }
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOATIME;
+        // Should it have become something else by now, opening it must not wait.
+        let flags = OFlags::RDONLY
+            | OFlags::CLOEXEC
+            | OFlags::NOFOLLOW
+            | OFlags::NOATIME
+            | OFlags::NONBLOCK;
         let fd = fs::openat(parent, name, flags, Mode::empty()).map_err(Failure::at(full))?;
         let attributes = attributes(fd.as_fd()).map_err(Failure::at(full))?;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
@@ -241,6 +316,11 @@ impl<W: Write> Packer<W> {
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
             let count = match file.read(&mut self.buffer[..most]) {
+                // Somebody has cut it off since it was measured.
+                Ok(0) if self.is_live() => {
+                    self.buffer[..most].fill(0);
+                    most
+                }
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -305,7 +385,7 @@ impl<W: Write> Packer<W> {
 
     /// Cuts the time of a file off, in the directory too: who uses the layer from here and who
     /// unpacks it elsewhere see the same.
-    fn clamp(&self, parent: BorrowedFd<'_>, name: &CString, mut stat: Stat) -> Result<Stat, Errno> {
+    fn clamp(&self, parent: BorrowedFd<'_>, name: &CStr, mut stat: Stat) -> Result<Stat, Errno> {
         let Some(latest) = self.packing.latest.filter(|latest| stat.st_mtime > *latest) else {
             return Ok(stat);
         };
@@ -430,7 +510,7 @@ mod tests {
     use super::super::unpack::{Limits, unpack};
     use super::*;
 
-    fn packed(directory: &Path, packing: Packing) -> (Vec<u8>, Packed) {
+    fn packed(directory: &Path, packing: Packing) -> (Vec<u8>, Archived) {
         let mut bytes = Vec::new();
         let packed = pack(directory, &mut bytes, packing).unwrap();
         assert_eq!(packed.size, bytes.len() as u64);
@@ -468,7 +548,7 @@ mod tests {
         let dir = sample();
         let packing = Packing {
             latest: Some(1_000_000_000),
-            root: false,
+            ..Packing::default()
         };
         let (bytes, first) = packed(dir.path(), packing);
         assert_eq!((first.bytes, first.entries), (700_006, 9));
@@ -515,7 +595,7 @@ mod tests {
         std::fs::write(dir.path().join("new"), "x").unwrap();
         let packing = Packing {
             latest: Some(1234),
-            root: false,
+            ..Packing::default()
         };
         packed(dir.path(), packing);
         let stat = fs::stat(dir.path().join("new")).unwrap();

@@ -13,7 +13,7 @@ const BLOCK: usize = 512;
 
 /// A piece of a file that is stored in the archive; what lies between is zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::image) struct Segment {
+pub(crate) struct Segment {
     pub(super) offset: u64,
     pub(super) length: u64,
 }

@@ -27,15 +27,15 @@ pub(super) struct Tree {
 }
 
 /// A name taken apart: no empty parts, no `.`, no `..`.
-pub(super) struct Name<'a> {
-    pub(super) parent: Vec<u8>,
+pub(crate) struct Name<'a> {
+    pub(crate) parent: Vec<u8>,
     /// `None` = the root directory itself.
-    pub(super) last: Option<&'a [u8]>,
+    pub(crate) last: Option<&'a [u8]>,
 }
 
 impl<'a> Name<'a> {
     /// Takes a name of an archive apart. A leading slash means nothing, as for Docker.
-    pub(super) fn new(raw: &'a [u8]) -> Result<Self, EntryError> {
+    pub(crate) fn new(raw: &'a [u8]) -> Result<Self, EntryError> {
         if raw.contains(&0) {
             return Err(EntryError::Nul);
         }
@@ -61,7 +61,7 @@ impl<'a> Name<'a> {
     }
 
     /// The whole name.
-    pub(super) fn full(&self) -> Vec<u8> {
+    pub(crate) fn full(&self) -> Vec<u8> {
         match self.last {
             Some(last) if self.parent.is_empty() => last.to_vec(),
             Some(last) => [&self.parent, &b"/"[..], last].concat(),

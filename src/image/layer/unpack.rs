@@ -127,6 +127,54 @@ fn printable(name: &[u8]) -> String {
     out
 }
 
+/// Writes the data of the archive's current entry into a file; holes stay holes.
+pub(crate) fn fill<R: BufRead>(
+    file: &File,
+    size: u64,
+    map: Option<&[Segment]>,
+    archive: &mut Archive<R>,
+) -> Result<(), EntryError> {
+    let whole = [Segment {
+        offset: 0,
+        length: size,
+    }];
+    let mut data = archive.data();
+    for segment in map.unwrap_or(&whole) {
+        let mut at = segment.offset;
+        let end = segment.offset + segment.length;
+        while at < end {
+            let found = match data.fill_buf() {
+                Ok(found) if !found.is_empty() => Ok(found),
+                Ok(_) => Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    ArchiveError::Truncated,
+                )),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+            let found = found.map_err(|source| EntryError::Io {
+                action: READ,
+                source,
+            })?;
+            let count = usize::try_from(end - at).map_or(found.len(), |left| left.min(found.len()));
+            file.write_all_at(&found[..count], at)
+                .map_err(|source| EntryError::Io {
+                    action: "write",
+                    source,
+                })?;
+            data.consume(count);
+            at += count as u64;
+        }
+    }
+    if map.is_some() {
+        file.set_len(size).map_err(|source| EntryError::Io {
+            action: "set the size of",
+            source,
+        })?;
+    }
+    Ok(())
+}
+
 struct Unpacker {
     tree: Tree,
     /// What directories shall have when all is in them.
@@ -177,7 +225,7 @@ impl Unpacker {
             Kind::Directory => self.directory(&name, attributes, entry),
             Kind::File { size, map } => {
                 let file = self.create(&name, attributes.mode_at_birth())?;
-                Self::fill(&file, *size, map.as_deref(), archive)?;
+                fill(&file, *size, map.as_deref(), archive)?;
                 attributes.apply(file.as_fd(), &entry.xattrs)
             }
             Kind::Symlink(target) => {
@@ -266,54 +314,6 @@ impl Unpacker {
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         self.replace(name, |parent, last| fs::openat(parent, last, flags, mode))
             .map(File::from)
-    }
-
-    fn fill<R: BufRead>(
-        file: &File,
-        size: u64,
-        map: Option<&[Segment]>,
-        archive: &mut Archive<R>,
-    ) -> Result<(), EntryError> {
-        let whole = [Segment {
-            offset: 0,
-            length: size,
-        }];
-        let mut data = archive.data();
-        for segment in map.unwrap_or(&whole) {
-            let mut at = segment.offset;
-            let end = segment.offset + segment.length;
-            while at < end {
-                let found = match data.fill_buf() {
-                    Ok(found) if !found.is_empty() => Ok(found),
-                    Ok(_) => Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        ArchiveError::Truncated,
-                    )),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) => Err(error),
-                };
-                let found = found.map_err(|source| EntryError::Io {
-                    action: READ,
-                    source,
-                })?;
-                let count =
-                    usize::try_from(end - at).map_or(found.len(), |left| left.min(found.len()));
-                file.write_all_at(&found[..count], at)
-                    .map_err(|source| EntryError::Io {
-                        action: "write",
-                        source,
-                    })?;
-                data.consume(count);
-                at += count as u64;
-            }
-        }
-        if map.is_some() {
-            file.set_len(size).map_err(|source| EntryError::Io {
-                action: "set the size of",
-                source,
-            })?;
-        }
-        Ok(())
     }
 
     fn hard_link(&mut self, name: &Name<'_>, raw: &[u8]) -> Result<(), EntryError> {

@@ -243,7 +243,7 @@ mod tests {
         std::fs::write(snapshot.upper().join("file"), content).unwrap();
         let packing = Packing {
             latest: Some(1),
-            root: false,
+            ..Packing::default()
         };
         store.keep(snapshot, packing).unwrap()
     }

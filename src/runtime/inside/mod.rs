@@ -9,7 +9,7 @@
 mod copy_up;
 mod devices;
 mod masks;
-mod mounts;
+pub(crate) mod mounts;
 mod options;
 mod program;
 pub(crate) mod root;

@@ -35,6 +35,25 @@ pub(crate) struct Mounted {
     pub(crate) null: Option<OwnedFd>,
 }
 
+/// Makes the bind mounts among these below a root of this thread's mount namespace; sources that are
+/// relative start at `bundle`.
+pub(crate) fn bind_all(root: &Root, bundle: &Path, mounts: &[Mount]) -> Attempt<()> {
+    let binds = Mounts {
+        root,
+        bundle,
+        cgroup: None,
+        devices: &[],
+        terminal: false,
+    };
+    for mount in mounts {
+        let options = Options::parse(mount.options().as_deref().unwrap_or_default());
+        if options.bind.is_some() || mount.typ().as_deref() == Some("bind") {
+            binds.bind(mount, &options)?;
+        }
+    }
+    Ok(())
+}
+
 impl Mounts<'_> {
     /// Makes them all.
     pub(crate) fn make(&self, mounts: &[Mount]) -> Attempt<Mounted> {
