@@ -219,7 +219,6 @@ impl Machine {
             one_off: false,
             auto_remove: false,
             created: self.now,
-            exposed: Vec::new(),
             config_hash: desired.hash.clone(),
             image: String::new(),
             image_id: "image".to_owned(),
