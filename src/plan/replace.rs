@@ -16,6 +16,8 @@ enum Gate<'r> {
     Open,
     /// It is its turn in an update.
     Turn(&'r Rolling<'r>),
+    /// Its new container has failed, and the update goes on as if it had not.
+    Tolerated,
     /// Others of its service come first.
     Later(&'r Rolling<'r>),
     /// Its update is paused: it stays what it is.
@@ -72,8 +74,10 @@ impl<'a> Planner<'a> {
             service: name.clone(),
             outcome,
         }));
-        for slot in slots {
+        for (slot, (_, progress)) in slots.iter().zip(&replicas) {
+            let failed = matches!(progress, Progress::Failed { .. });
             let gate = match decision.go.contains(&slot.number) {
+                true if failed => Gate::Tolerated,
                 true => Gate::Turn(&rolling),
                 false if rolling.is_paused() => Gate::Held,
                 false => Gate::Later(&rolling),
@@ -156,7 +160,7 @@ impl<'a> Planner<'a> {
             Gate::Held => self.hold(&work),
             Gate::Open => self.stop_first(&work, Then::StayDown),
             Gate::Turn(rolling) if starts_first(rolling) => self.start_first(&work, rolling),
-            Gate::Turn(_) => self.stop_first(&work, Then::GiveWay),
+            Gate::Turn(_) | Gate::Tolerated => self.stop_first(&work, Then::GiveWay),
             Gate::Later(rolling) => {
                 work.before.push(After::Earlier {
                     service: name.clone(),

@@ -226,7 +226,6 @@ impl Machine {
             labels: BTreeMap::new(),
             anonymous_volumes: BTreeMap::new(),
             mounts: Vec::new(),
-            exposed: Vec::new(),
             command: Vec::new(),
             health: Some(HealthRecord {
                 command: Vec::new(),

@@ -212,6 +212,7 @@ pub(super) fn desired(hash: &str, since: i64) -> DesiredService {
         since: at(since),
         restart_before: None,
         recreate_before: None,
+        renew_before: None,
         no_recreate: false,
         timeout: None,
         orphan: false,
