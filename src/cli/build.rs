@@ -84,7 +84,7 @@ impl Build {
         context.refuse_dry_run("build")?;
         let loaded = context.load(Warnings::Shown)?;
         if self.services.is_empty() && loaded.stack.services.is_empty() {
-            Terminal::say("No services to build");
+            Terminal::say("warning: No services to build");
             return Ok(());
         }
         let dependencies = match self.with_dependencies {

@@ -68,6 +68,10 @@ impl Down {
                 services,
             };
             drive(context, &project.name, &command, "down")?;
+        } else if is_without_resources(context, &project) {
+            let name = &project.name;
+            let message = format!("Warning: No resource found to remove for project \"{name}\".");
+            warn(&message, context.terminal.stderr);
         }
         if context.global.dry_run {
             return Ok(());
@@ -98,6 +102,14 @@ impl Down {
         }
         images
     }
+}
+
+/// Nothing says what the project would have: it was named without a file, or its file has no service.
+fn is_without_resources(context: &Context, project: &Project) -> bool {
+    let global = &context.global;
+    let only_named = global.project_name.is_some() && global.files.is_empty();
+    let loaded = project.loaded.as_ref();
+    only_named || loaded.is_none_or(|loaded| loaded.stack.services.is_empty())
 }
 
 fn remove_images(context: &Context, images: &HashSet<String>) -> Result<()> {

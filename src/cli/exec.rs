@@ -111,7 +111,7 @@ impl Exec {
         let Some(container) = found.iter().find(wanted) else {
             let which = match self.index {
                 0 => format!("service \"{service}\" is not running"),
-                index => format!("service \"{service}\" has no container with number {index}"),
+                index => format!("service \"{service}\" is not running container #{index}"),
             };
             let hint = format!("start it with `stack up -d {service}`");
             return Err(Error::new(which).hint(hint));

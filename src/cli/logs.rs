@@ -83,6 +83,13 @@ impl Logs {
             services: &services,
             index: self.index,
         };
+        if let (1.., [service]) = (self.index, &services[..])
+            && replicas.find()?.logs.is_empty()
+        {
+            let number = self.index;
+            let message = format!("service \"{service}\" is not running container #{number}");
+            return Err(Error::new(message));
+        }
         match self.follow {
             true => follow(&replicas, options, range),
             false => print(&replicas, options, range),

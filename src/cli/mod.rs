@@ -117,7 +117,9 @@ pub fn main() -> ExitCode {
 fn usage(error: &clap::Error) -> ExitCode {
     // When nobody reads it there is nobody to tell.
     let _ = error.print();
-    ExitCode::from(u8::from(error.use_stderr()))
+    // Help for who has typed nothing at all is no mistake.
+    let is_bare = std::env::args_os().len() <= 1;
+    ExitCode::from(u8::from(error.use_stderr() && !is_bare))
 }
 
 fn report(error: &Error, paint: crate::ui::Paint) -> ExitCode {

@@ -130,7 +130,7 @@ impl Overrides {
     }
 }
 
-/// `NAME=value` sets; `NAME` passes on the caller's or, when it has none, that of `.env`; else it unsets.
+/// `NAME=value` sets; `NAME` passes on the caller's or, when it has none, that of `.env`.
 fn set_variable(service: &mut Service, entry: &str, variables: &IndexMap<String, String>) {
     let (name, value) = match entry.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
@@ -139,7 +139,10 @@ fn set_variable(service: &mut Service, entry: &str, variables: &IndexMap<String,
             (entry, own.or_else(|| variables.get(entry).cloned()))
         }
     };
-    service.environment.insert(name.to_owned(), value);
+    // A name that nobody gives a value leaves what the service and its image say.
+    if let Some(value) = value {
+        service.environment.insert(name.to_owned(), Some(value));
+    }
 }
 
 /// `[ip:][host[-range]:]container[-range][/protocol]`.

@@ -35,13 +35,14 @@ impl Start {
             .find(|service| recorded.is_none_or(|recorded| !recorded.contains_key(*service)));
         let none = recorded.is_none_or(indexmap::IndexMap::is_empty);
         let what = match missing {
-            Some(service) => Some(format!("service {service}")),
-            None if none => Some(format!("project {}", project.name)),
+            Some(service) => Some(format!("service \"{service}\" has no container to start")),
+            None if none => Some(nothing_of(&project)),
             None => None,
         };
         if let Some(what) = what {
-            return Err(Error::new(format!("{what} has no container to start"))
-                .hint("make its containers with `stack up` or `stack create`"));
+            return Err(
+                Error::new(what).hint("make its containers with `stack up` or `stack create`")
+            );
         }
         let command = Command::Start {
             services,
@@ -50,5 +51,18 @@ impl Start {
         let limit = self.wait_timeout.filter(|seconds| *seconds > 0);
         let limit = limit.map(Duration::from_secs);
         drive_within(context, &project.name, &command, ("start", limit))
+    }
+}
+
+/// What is said of a project without containers: of its first service, as Docker Compose does, where its
+/// file says what that is.
+fn nothing_of(project: &Project) -> String {
+    let loaded = project.loaded.as_ref();
+    match loaded.and_then(|loaded| loaded.stack.services.keys().next()) {
+        Some(service) => format!("service \"{service}\" has no container to start"),
+        None => format!(
+            "no container found for project \"{}\": not found",
+            project.name
+        ),
     }
 }

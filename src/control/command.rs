@@ -167,10 +167,13 @@ impl Command {
         match self {
             Self::Up(up) => up.apply(desired, now),
             Self::Edit(edit) => edit.apply(desired, now),
-            Self::Start { services, .. } => each(desired, services, |service| {
-                service.run = Run::Running;
-                service.since = now;
-            }),
+            Self::Start { services, .. } => {
+                let services = with_dependencies(desired, services);
+                each(desired, &services, |service| {
+                    service.run = Run::Running;
+                    service.since = now;
+                });
+            }
             Self::Stop { services, timeout } => each(desired, services, |service| {
                 service.run = Run::Stopped;
                 service.since = now;
@@ -237,6 +240,25 @@ impl Command {
             Self::Note { .. } | Self::Run(_) | Self::RemoveOneOff { .. } => &[],
         }
     }
+}
+
+/// Services with all that they depend on, as far as it was brought up (Docker Compose starts that,
+/// too); empty = all stays empty.
+pub(super) fn with_dependencies(desired: &Desired, services: &[ServiceName]) -> Vec<ServiceName> {
+    let mut all = services.to_vec();
+    let mut next = 0;
+    while let Some(name) = all.get(next) {
+        let found = desired.services.get(name);
+        let needed: Vec<ServiceName> = found
+            .into_iter()
+            .flat_map(|found| found.service.depends_on.keys())
+            .filter(|needed| desired.services.contains_key(*needed) && !all.contains(needed))
+            .cloned()
+            .collect();
+        all.extend(needed);
+        next += 1;
+    }
+    all
 }
 
 impl OneOff {
@@ -541,6 +563,31 @@ mod tests {
         );
         commands.push((3, Command::Up(Box::new(third))));
         assert_eq!(summary(&after(&commands)), "a Running x1 since 3");
+    }
+
+    #[test]
+    fn what_a_service_needs_is_started_with_it() {
+        let mut stack = stack(&["a", "b", "c"]);
+        let edge = Dependency {
+            condition: Condition::ServiceStarted,
+            restart: false,
+            required: true,
+        };
+        stack.services["a"].depends_on = IndexMap::from([(name("b"), edge)]);
+        let stop = Command::Stop {
+            services: Vec::new(),
+            timeout: None,
+        };
+        let start = Command::Start {
+            services: vec![name("a")],
+            wait: false,
+        };
+        let first = up(stack, &["a", "b", "c"]);
+        let commands = [(1, Command::Up(Box::new(first))), (2, stop), (3, start)];
+        assert_eq!(
+            summary(&after(&commands)),
+            "a Running x1 since 3; b Running x1 since 3; c Stopped x1 since 2"
+        );
     }
 
     #[test]

@@ -91,6 +91,12 @@ impl Audience {
         self.tell_container(name, ProgressState::Killed, None);
     }
 
+    /// A container is to stop that does not run.
+    pub(super) fn ended_already(&mut self, name: &str) {
+        self.tell_container(name, ProgressState::Stopping, None);
+        self.tell_container(name, ProgressState::Stopped, None);
+    }
+
     /// A program ended.
     pub(super) fn exited(&mut self, record: &ContainerRecord, exit: &Exit, restarts: bool) {
         if self.waits_for(&record.name) && !restarts {

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Kind, Reconciler, Report, Underway, desired_path};
 use crate::control::chronicle::What;
+use crate::control::command::with_dependencies;
 use crate::control::verdict::{Goal, Verdict, verdict};
 use crate::control::{Command, Event, OneOff};
 use crate::engine::{Applied, Engine, EngineError};
@@ -77,8 +78,12 @@ impl<E: Engine> Reconciler<E> {
         }
         let _ = events.send(Event::Accepted);
         self.audience.join(events.clone());
+        let services = match &command {
+            Command::Start { services, .. } => with_dependencies(&self.desired, services),
+            other => other.services().to_vec(),
+        };
         let goal = Goal {
-            services: command.services().iter().cloned().collect(),
+            services: services.into_iter().collect(),
             at: now,
             healthy: match &command {
                 Command::Up(up) => up.wait,
@@ -99,6 +104,7 @@ impl<E: Engine> Reconciler<E> {
             Command::RemoveOneOff { id } => Some(id.clone()),
             _ => None,
         };
+        self.tell_ended(&command, &goal);
         match command {
             Command::Kill {
                 signal,
@@ -118,6 +124,23 @@ impl<E: Engine> Reconciler<E> {
             warned: BTreeSet::new(),
         });
         Ok(())
+    }
+
+    /// What has ended already is said to stop like the rest: Docker Compose asks its engine to stop all
+    /// of them, and scripts look for the line.
+    fn tell_ended(&mut self, command: &Command, goal: &Goal) {
+        let with_one_offs = match command {
+            Command::Stop { .. } => false,
+            Command::Down { .. } => true,
+            _ => return,
+        };
+        for container in self.observed.containers.values() {
+            let record = &container.record;
+            let concerned = goal.concerns(&record.service) && (with_one_offs || !record.one_off);
+            if concerned && !container.is_up() {
+                self.audience.ended_already(&record.name);
+            }
+        }
     }
 
     pub(super) fn save(&self, desired: &Desired) -> Result<(), EngineError> {
@@ -209,8 +232,7 @@ impl<E: Engine> Reconciler<E> {
                 DependencyState::Met => self.run_one_off(one_off, events),
                 DependencyState::Pending => self.waiting.push((one_off, events)),
                 DependencyState::Failed(reason) => {
-                    let message = format!("cannot run {}: {reason}", one_off.service);
-                    self.end_one_off(&events, vec![message]);
+                    self.end_one_off(&events, vec![reason]);
                 }
             }
         }

@@ -120,6 +120,12 @@ fn difference(part: &str, answer: &Answer, wanted: &Answer) -> String {
     for line in lines.iter().filter(|line| !wanted_lines.contains(line)) {
         text += &format!("  + {line}\n");
     }
+    let is_new = |line: &&String| !wanted_lines.contains(line);
+    if wanted_lines.iter().all(|line| lines.contains(line))
+        && !lines.iter().any(|line| is_new(&line))
+    {
+        text += &format!("  another order or number:\n  + {}\n", lines.join("\n  + "));
+    }
     if part == "exit" {
         for line in answer.stderr.iter().take(5) {
             text += &format!("  ! {line}\n");
