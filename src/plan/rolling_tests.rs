@@ -203,7 +203,6 @@ pub(super) fn desired(hash: &str, since: i64) -> DesiredService {
     let mut service = Service::default();
     service.deploy.update = Some(default_rollback());
     DesiredService {
-        renew_before: None,
         service,
         image_id: None,
         hash: hash.to_owned(),
