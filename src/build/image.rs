@@ -82,7 +82,10 @@ impl Draft<'_> {
         if let Some(records) = &self.records {
             out.insert(super::shared::RECORDS.to_owned(), records.clone());
         }
-        serde_json::to_vec(&Value::Object(out)).unwrap_or_default()
+        // The same image has the same bytes.
+        let mut document = Value::Object(out);
+        document.sort_all_objects();
+        serde_json::to_vec(&document).unwrap_or_default()
     }
 
     fn history(&self) -> Vec<Value> {

@@ -61,6 +61,8 @@ pub(in crate::cli) fn document(image: &Image) -> Value {
         .collect();
     // The part that says what to run is in Docker's field names already.
     let mut run = serde_json::to_value(config.config()).unwrap_or_default();
+    // Labels and ports come in no order.
+    run.sort_all_objects();
     if let (Some(check), Value::Object(run)) = (&image.healthcheck, &mut run) {
         run.insert("Healthcheck".to_owned(), json!(check));
     }
