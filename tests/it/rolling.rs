@@ -130,7 +130,7 @@ fn an_update_that_fails_is_rolled_back_and_says_why() {
         assert_eq!(output.code, 1, "{output}");
         let told = "the update of web was rolled back: container ";
         assert!(output.stderr.contains(told), "{output}");
-        assert!(output.stderr.contains("exited with 3"), "{output}");
+        assert!(output.stderr.contains("exited (3)"), "{output}");
         assert!(tally.failures.lock().unwrap().is_empty(), "{tally:?}");
         let rows = stack.replicas("web");
         assert_eq!(names(&rows), expected(&stack), "{order}");
