@@ -63,8 +63,6 @@ pub enum What {
         because: String,
         /// The whole story in one sentence.
         error: String,
-        /// It is not tried again before the next command.
-        gives_up: bool,
     },
     /// A program ended that nobody stopped.
     Ended {
@@ -174,11 +172,7 @@ pub fn failures(entries: &[Entry]) -> BTreeMap<String, RecordedFailure> {
     for entry in entries {
         match &entry.what {
             What::Command { .. } => failures.clear(),
-            What::Failed {
-                error,
-                gives_up: true,
-                ..
-            } => {
+            What::Failed { error, .. } => {
                 let failure = RecordedFailure {
                     at: entry.at,
                     message: error.clone(),
@@ -254,12 +248,11 @@ mod tests {
         }
     }
 
-    fn failed(gives_up: bool) -> What {
+    fn failed() -> What {
         What::Failed {
             op: "create container a".to_owned(),
             because: "it does not exist".to_owned(),
             error: "no".to_owned(),
-            gives_up,
         }
     }
 
@@ -293,7 +286,7 @@ mod tests {
         let paths = Paths::at(root.path());
         std::fs::create_dir_all(paths.project("p")).unwrap();
         let mut chronicle = Chronicle::new(&paths, "p");
-        chronicle.note(&entry(1, "a", failed(true)));
+        chronicle.note(&entry(1, "a", failed()));
         let path = current(&paths.project("p"));
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, [&whole[..], b"{\"at\":", b"\n", &whole[..]].concat()).unwrap();
@@ -311,11 +304,10 @@ mod tests {
             because: String::new(),
         };
         let names = |entries: &[Entry]| -> Vec<String> { failures(entries).into_keys().collect() };
-        let failure = entry(1, "a", failed(true));
+        let failure = entry(1, "a", failed());
         assert_eq!(names(std::slice::from_ref(&failure)), ["a"]);
         assert!(names(&[failure.clone(), entry(2, "", command())]).is_empty());
         assert!(names(&[failure.clone(), entry(2, "a", did())]).is_empty());
         assert_eq!(names(&[failure, entry(2, "b", did())]), ["a"]);
-        assert!(names(&[entry(1, "a", failed(false))]).is_empty());
     }
 }

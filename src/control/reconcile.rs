@@ -335,13 +335,8 @@ impl<E: Engine> Reconciler<E> {
         let subject = step.op.subject().1;
         let message = format!("{} {subject}: {}", failed_verb(&step.op), error.story());
         tracing::warn!(op = %step.op, error = message, "failed");
-        // Whose namespaces it shares may run again in a moment; the plan knows.
-        let gives_up = !matches!(error, EngineError::NoOwner { .. });
-        self.chronicle_step(step, Some((&message, gives_up)));
+        self.chronicle_step(step, Some(&message));
         self.audience.fail(step, &message);
-        if !gives_up {
-            return;
-        }
         for command in &mut self.commands {
             command.errors.insert(message.clone());
         }
@@ -361,6 +356,7 @@ impl<E: Engine> Reconciler<E> {
                 self.observe(Applied::Container(container), &step);
             }
             Ok(applied) => {
+                turn::succeeded(&step, &mut self.observed);
                 self.chronicle_step(&step, None);
                 if let Some(progress) = after(&step) {
                     self.audience.tell(progress);

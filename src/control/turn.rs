@@ -9,7 +9,7 @@ use crate::compose::model::OnUnhealthy;
 use crate::engine::Applied;
 use crate::plan::{
     Cause, Desired, Exit, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure, Run, Step,
-    Then, failed_attempts, policy_restarts, window,
+    Then, failed_attempts, namespace_owners, policy_restarts, window,
 };
 use crate::state::records::{HealthState, HealthStatus};
 
@@ -32,9 +32,24 @@ pub(super) fn ready<'a>(
 
 /// Whether a failure keeps a step back until the next command.
 pub(super) fn is_blocked(step: &Step, observed: &Observed) -> bool {
-    // The owner of its namespaces has been started since: what failed then may succeed now.
-    let again = matches!(step.cause, Cause::NamespaceOwnerRestarted(_));
-    !again && observed.failures.contains_key(step.op.subject().1)
+    let failure = observed.failures.get(step.op.subject().1);
+    failure.is_some_and(|failure| !owner_came_back(step, observed, failure.at))
+}
+
+/// Whether the service whose namespaces a container is to share was started after a time: what failed
+/// then for want of it may succeed now.
+fn owner_came_back(step: &Step, observed: &Observed, time: Timestamp) -> bool {
+    let Op::StartContainer { id: Some(id), .. } = &step.op else {
+        return false;
+    };
+    let Some(container) = observed.containers.get(id) else {
+        return false;
+    };
+    let owners = namespace_owners(&container.record.template);
+    let mut runs = owners
+        .into_iter()
+        .flat_map(|owner| observed.of_service(owner));
+    runs.any(|owner| owner.is_up() && owner.started_at().is_some_and(|started| started > time))
 }
 
 /// Notes that an operation begins. Returns its subject, as the engine is to get it, where there is
@@ -117,6 +132,11 @@ pub(super) fn done(applied: Applied, observed: &mut Observed) {
         Applied::Volume(name, project) => drop(observed.volumes.insert(name, project)),
         Applied::VolumeGone(name) => drop(observed.volumes.remove(&name)),
     }
+}
+
+/// Notes that an operation succeeded: how one on its subject failed before is over.
+pub(super) fn succeeded(step: &Step, observed: &mut Observed) {
+    observed.failures.remove(step.op.subject().1);
 }
 
 /// Notes that an operation failed: it is not tried again before the next command.

@@ -7,6 +7,7 @@ mod moves;
 mod resources;
 mod slots;
 
+pub use moves::namespace_owners;
 pub(super) use slots::Subject;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -27,7 +27,7 @@ pub use dependency::{DependencyState, readiness};
 pub use desired::{
     Desired, DesiredService, Down, Run, config_hash, container_name, network_hash, service_hash,
 };
-pub use diff::plan;
+pub use diff::{namespace_owners, plan};
 pub use observed::{Exit, Observed, ObservedContainer, ObservedNetwork, Phase, RecordedFailure};
 pub use rolling::{Outcome, Revision, Turn, Update, UpdateState, Watch};
 

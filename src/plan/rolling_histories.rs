@@ -223,6 +223,7 @@ impl Machine {
             image: String::new(),
             image_id: "image".to_owned(),
             template: desired.service.clone(),
+            exposed: Vec::new(),
             labels: BTreeMap::new(),
             anonymous_volumes: BTreeMap::new(),
             mounts: Vec::new(),

@@ -629,7 +629,12 @@ fn what_is_taken_over_is_made_first() {
             }];
         })
         .service("data", unchanged);
-    assert_snapshot!(world.plan(), @"");
+    assert_snapshot!(world.plan(), @"
+      1. create container shop-data-1: it does not exist
+      2. start container shop-data-1: it does not exist [after 1]
+      3. create container shop-app-1: it does not exist [after 1]
+      4. start container shop-app-1: it does not exist [after 3, data started]
+    ");
 }
 
 #[test]

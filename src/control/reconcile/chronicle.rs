@@ -20,16 +20,15 @@ impl<E: Engine> Reconciler<E> {
         });
     }
 
-    /// The same of an operation: how it failed, and whether it is not tried again.
-    pub(super) fn chronicle_step(&mut self, step: &Step, failure: Option<(&str, bool)>) {
+    /// The same of an operation, and how it failed.
+    pub(super) fn chronicle_step(&mut self, step: &Step, failure: Option<&str>) {
         let (op, because) = (step.op.to_string(), step.cause.to_string());
         let what = match failure {
             None => What::Did { op, because },
-            Some((error, gives_up)) => What::Failed {
+            Some(error) => What::Failed {
                 op,
                 because,
                 error: error.to_owned(),
-                gives_up,
             },
         };
         self.chronicle.note(&Entry {

@@ -21,7 +21,7 @@ impl Simulation {
                     return Err(format!("{op}: it is up, or not there"));
                 }
                 self.check_replicas(service, (step, plan))?;
-                self.check_edges(service, step)?;
+                self.check_edges(service, (step, plan))?;
                 self.check_moved(service, step)
             }
             Op::StopContainer { id, .. } => {
@@ -100,7 +100,16 @@ impl Simulation {
 
     /// No dependent starts before its edges are open. A restart policy waits for nobody, but for the
     /// owner of its namespaces.
-    fn check_edges(&self, service: &ServiceName, step: &Step) -> Result<(), Failure> {
+    fn check_edges(
+        &self,
+        service: &ServiceName,
+        (step, plan): (&Step, &Plan),
+    ) -> Result<(), Failure> {
+        let goes = |container: &ObservedContainer| {
+            plan.steps.iter().any(|step| {
+                matches!(&step.op, Op::RemoveContainer { id, .. } if *id == container.record.id)
+            })
+        };
         let model = &self.desired.services[service].service;
         let by_policy = matches!(step.cause, Cause::Restart { .. });
         for (dependency, edge) in &model.depends_on {
@@ -110,8 +119,8 @@ impl Simulation {
             let is_current = |container: &&ObservedContainer| {
                 let record = &container.record;
                 let before = other.recreate_before;
-                record.config_hash == other.hash
-                    && before.is_none_or(|before| record.created >= before)
+                let current = record.config_hash == other.hash || other.run != Run::Running;
+                current && !goes(container) && before.is_none_or(|before| record.created >= before)
             };
             let mut containers = self
                 .observed

@@ -246,8 +246,11 @@ impl Simulation {
     /// Edges to services that are not there: a file with them would not be loaded.
     fn drop_edges(&mut self) {
         let known: Vec<ServiceName> = self.desired.services.keys().cloned().collect();
-        for desired in self.desired.services.values_mut() {
+        for (name, desired) in &mut self.desired.services {
             let service = &mut desired.service;
+            if service.depends_on.keys().any(|name| !known.contains(name)) {
+                self.moved.push(name.clone());
+            }
             service.depends_on.retain(|name, _| known.contains(name));
             let follow = &mut service.x_stack.follow;
             follow.retain(|name, _| known.contains(name));
@@ -323,7 +326,7 @@ impl Simulation {
         loop {
             let plan = self.turn()?;
             let next = self.next(&plan);
-            if next.is_none() && plan.steps.is_empty() && self.desired.updates.is_empty() {
+            if next.is_none() && plan.is_empty() && self.desired.updates.is_empty() {
                 self.moved.clear();
                 self.network_moved = false;
             }
@@ -359,7 +362,10 @@ impl Simulation {
             let result = self.apply(&step, container);
             self.take_ends();
             match result {
-                Ok(applied) => turn::done(applied, &mut self.observed),
+                Ok(applied) => {
+                    turn::succeeded(&step, &mut self.observed);
+                    turn::done(applied, &mut self.observed);
+                }
                 Err(error) => self.failed(&step, error),
             }
         }
@@ -415,7 +421,7 @@ impl Simulation {
     }
 
     fn failed(&mut self, step: &Step, error: Error) {
-        if error == Error::Other {
+        if error != Error::CutShort {
             let failure = RecordedFailure {
                 at: self.now,
                 message: "it failed".to_owned(),
@@ -558,6 +564,8 @@ impl Simulation {
     /// Nothing more happens but what the loop does, and programs that turn healthy.
     pub(super) fn come_to_rest(&mut self) -> Result<(), Failure> {
         self.fail_next = false;
+        // What is being done when the last command comes is done by then: its failure is no answer to it.
+        self.pass(Duration::from_secs(4))?;
         // What failed is asked for again, and so is what was taken back or paused.
         self.command(&Event::Up(Vec::new()));
         for (name, service) in self.desired.services.clone() {

@@ -21,6 +21,9 @@ const REGRESSIONS: [u64; 4] = [48, 159, 160, 245];
 /// Histories of each run of the tests; `STACK_SIMULATION_RUNS` says another number.
 const RUNS: u64 = 100_000;
 
+/// They are run in this many parts.
+const PARTS: u64 = 4;
+
 /// Failing histories that are told of.
 const TOLD: usize = 4;
 
@@ -71,11 +74,30 @@ fn histories_that_failed_once_end_well() {
     check(REGRESSIONS.into_iter());
 }
 
+/// A part of the random histories: parts run side by side.
+fn check_part(part: u64) {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    let each = number("STACK_SIMULATION_RUNS").unwrap_or(RUNS) / PARTS;
+    let first = number("STACK_SIMULATION_SEED").unwrap_or(0) + part * each;
+    check(first..first + each);
+}
+
 #[test]
-fn every_random_history_comes_to_rest_as_the_model_says() {
-    let runs = std::env::var("STACK_SIMULATION_RUNS");
-    let runs = runs.ok().and_then(|text| text.parse().ok()).unwrap_or(RUNS);
-    let first = std::env::var("STACK_SIMULATION_SEED");
-    let first: u64 = first.ok().and_then(|text| text.parse().ok()).unwrap_or(0);
-    check(first..first + runs);
+fn every_random_history_comes_to_rest_as_the_model_says_first_quarter() {
+    check_part(0);
+}
+
+#[test]
+fn every_random_history_comes_to_rest_as_the_model_says_second_quarter() {
+    check_part(1);
+}
+
+#[test]
+fn every_random_history_comes_to_rest_as_the_model_says_third_quarter() {
+    check_part(2);
+}
+
+#[test]
+fn every_random_history_comes_to_rest_as_the_model_says_last_quarter() {
+    check_part(3);
 }

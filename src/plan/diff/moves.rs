@@ -163,7 +163,7 @@ pub(super) fn follows(service: &Service, dependency: &ServiceName, what: Follow)
 }
 
 /// Services whose namespaces a service shares: what starts later has other namespaces.
-pub(super) fn namespace_owners(service: &Service) -> Vec<&ServiceName> {
+pub fn namespace_owners(service: &Service) -> Vec<&ServiceName> {
     let network = match &service.network {
         ServiceNetwork::Service(owner) => Some(owner.as_str()),
         _ => None,
