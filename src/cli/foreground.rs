@@ -24,6 +24,7 @@ use super::context::Context;
 use super::drive::{block_on, broken_off, pause, show};
 use super::error::{Error, Result};
 use super::follow::FollowedLogs;
+use super::menu::{Key, Menu};
 use super::project::Selection;
 use crate::compose::model::ServiceName;
 use crate::control::{Client, Command, Event, Events};
@@ -103,6 +104,8 @@ struct Session<'a> {
     cascade: Cascade,
     /// An end has come that stops all.
     must_abort: bool,
+    /// While output is shown and keys can be read.
+    menu: Option<Menu>,
     began: Timestamp,
     deadline: Option<Instant>,
     interrupts: u32,
@@ -120,6 +123,7 @@ enum Woken {
     Frame,
     LookAgain,
     TimeIsUp,
+    Keys(Option<Vec<Key>>),
 }
 
 impl<'a> Session<'a> {
@@ -158,6 +162,7 @@ impl<'a> Session<'a> {
             running: BTreeMap::new(),
             shown: BTreeSet::new(),
             must_abort: false,
+            menu: None,
             began,
             interrupts: 0,
             reloading: false,
@@ -195,6 +200,12 @@ impl<'a> Session<'a> {
                 Woken::Frame => self.progress.tick(),
                 Woken::Interrupt => self.interrupted(&mut answer).await?,
                 Woken::TimeIsUp => return Err(Error::new("timeout waiting for dependencies")),
+                Woken::Keys(None) => self.menu = None,
+                Woken::Keys(Some(keys)) => {
+                    if self.pressed(&keys) {
+                        return Ok(());
+                    }
+                }
             }
             if self.must_abort && !self.reloading && !matches!(self.stage, Stage::Stopping(_)) {
                 self.say("Aborting on container exit...");
@@ -228,6 +239,7 @@ impl<'a> Session<'a> {
             () = pause(frame) => Woken::Frame,
             () = pause(look) => Woken::LookAgain,
             () = pause(left) => Woken::TimeIsUp,
+            keys = keys_of(&mut self.menu) => Woken::Keys(keys),
         })
     }
 
@@ -242,7 +254,9 @@ impl<'a> Session<'a> {
                 return Err(error);
             }
             self.stage = Stage::Running;
-            return self.look(Report::Ends);
+            self.look(Report::Ends)?;
+            self.open_menu();
+            return Ok(());
         }
         self.look(Report::Ends)?;
         done
@@ -281,8 +295,7 @@ impl<'a> Session<'a> {
                 line,
             } if self.what.attached.contains(service) => {
                 let short = strip_project(name, &self.what.project).to_owned();
-                let logs = &mut self.logs;
-                self.progress.above(|| logs.hook(&short, line))?;
+                self.above(|logs| logs.hook(&short, line))?;
             }
             _ => {}
         }
@@ -312,8 +325,7 @@ impl<'a> Session<'a> {
         let more = if restarts { " (restarting)" } else { "" };
         let message = format!("exited with code {code}{more}");
         let short = strip_project(name, &self.what.project).to_owned();
-        let logs = &mut self.logs;
-        self.progress.above(|| logs.status(&short, &message))?;
+        self.above(|logs| logs.status(&short, &message))?;
         // A container that another one takes the place of has not ended by itself.
         self.must_abort |= !self.reloading && self.cascade.ended(service, code);
         Ok(())
@@ -358,14 +370,64 @@ impl<'a> Session<'a> {
     }
 
     fn pump(&mut self) -> Result<()> {
-        let logs = &mut self.logs;
-        if logs.has_more() {
-            self.progress.above(|| logs.show_available())?;
+        match self.logs.has_more() {
+            true => self.above(FollowedLogs::show_available),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Writes among the output: what is drawn over steps aside.
+    fn above<T>(&mut self, write: impl FnOnce(&mut FollowedLogs) -> T) -> T {
+        if let Some(menu) = &mut self.menu {
+            menu.hide();
+        }
+        let logs = &mut self.logs;
+        let result = self.progress.above(|| write(logs));
+        if let Some(menu) = self.menu.as_mut().filter(|_| !logs.is_in_line()) {
+            menu.show();
+        }
+        result
+    }
+
+    fn open_menu(&mut self) {
+        if !self.what.menu || self.running.is_empty() {
+            return;
+        }
+        // Without a keyboard there is no menu; all else is as it is.
+        self.menu = Menu::open(self.context.terminal.stdout).ok().flatten();
+        if let Some(menu) = &mut self.menu {
+            menu.show();
+        }
+    }
+
+    /// Does what keys mean; whether the session is over.
+    fn pressed(&mut self, keys: &[Key]) -> bool {
+        for key in keys {
+            match key {
+                Key::Detach => return true,
+                Key::Watch => self.toggle_watch(),
+                Key::Enter => {
+                    // Room between what was and what comes; nobody misses it.
+                    let _ = self.above(|_| std::io::stdout().write_all(b"\n"));
+                }
+            }
+        }
+        if let Some(menu) = &mut self.menu {
+            menu.show();
+        }
+        false
+    }
+
+    /// Begins to watch files, or ends it.
+    fn toggle_watch(&mut self) {
+        if let Some(menu) = &mut self.menu {
+            menu.remark("Watch → watch is not yet configured: give services `develop: {watch: …}`");
+        }
     }
 
     fn say(&mut self, text: &str) {
+        // From here on progress is drawn, and Ctrl-C is the only key.
+        self.menu = None;
         // What cannot be written now will fail again, and be reported, with the next line.
         let _ = self.logs.flush();
         self.progress.stopping(text);
@@ -424,6 +486,14 @@ enum Report {
     Ends,
     /// Nothing.
     Nothing,
+}
+
+/// The next keys; waits for ever without a menu.
+async fn keys_of(menu: &mut Option<Menu>) -> Option<Vec<Key>> {
+    match menu {
+        Some(menu) => menu.keys().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The next event of a stream that there may be; waits for ever when there is none.

@@ -91,9 +91,14 @@ impl Audience {
         self.tell_container(name, ProgressState::Killed, None);
     }
 
-    /// A program ended.
-    pub(super) fn exited(&mut self, record: &ContainerRecord, exit: &Exit, restarts: bool) {
-        if self.waits_for(&record.name) && !restarts {
+    /// A program ended: by itself, or because it was `asked` to.
+    pub(super) fn exited(
+        &mut self,
+        record: &ContainerRecord,
+        exit: &Exit,
+        (restarts, asked): (bool, bool),
+    ) {
+        if self.waits_for(&record.name) && !restarts && !asked {
             let state = if exit.code == 0 {
                 ProgressState::Exited
             } else {
@@ -226,6 +231,22 @@ fn kind(op: &Op) -> Kind {
     }
 }
 
+/// What would be said if a plan were carried out.
+pub fn rehearse(plan: &Plan) -> Vec<Progress> {
+    let said = plan.steps.iter().map(|step| {
+        let begins = before(step).map(|progress| match &step.cause {
+            Cause::Replaces(reason) => Progress {
+                detail: Some(reason.clone()),
+                ..progress
+            },
+            _ => progress,
+        });
+        (begins, after(step))
+    });
+    said.flat_map(|(before, after)| before.into_iter().chain(after))
+        .collect()
+}
+
 /// What is said when an operation begins.
 pub(super) fn before(step: &Step) -> Option<Progress> {
     let state = match &step.op {
@@ -235,7 +256,10 @@ pub(super) fn before(step: &Step) -> Option<Progress> {
             replaces: Some(_), ..
         } => ProgressState::Recreate,
         Op::CreateContainer { .. } => ProgressState::Creating,
+        // That it is being restarted has been said.
+        Op::StartContainer { .. } if step.cause == Cause::RestartRequested => return None,
         Op::StartContainer { .. } => ProgressState::Starting,
+        Op::StopContainer { .. } if follows(step) => ProgressState::Stopping,
         Op::StopContainer {
             then: Then::StartAgain,
             ..
@@ -262,7 +286,7 @@ pub(super) fn after(step: &Step) -> Option<Progress> {
         Op::StopContainer {
             then: Then::StartAgain,
             ..
-        } => return None,
+        } if !follows(step) => return None,
         Op::StopContainer { .. } => ProgressState::Stopped,
         Op::RenameContainer { .. } => return None,
         Op::RemoveNetwork { .. } | Op::RemoveVolume { .. } | Op::RemoveContainer { .. } => {
@@ -270,6 +294,11 @@ pub(super) fn after(step: &Step) -> Option<Progress> {
         }
     };
     progress(step, state)
+}
+
+/// A container is stopped and started because another one was.
+fn follows(step: &Step) -> bool {
+    matches!(step.cause, Cause::DependencyRestarted(_))
 }
 
 /// The end of a container that another one takes the place of is not news: the other one is.

@@ -23,7 +23,7 @@ use super::follow::Follow;
 use super::health::{self, Prober};
 use super::progress::{Audience, after, before};
 use super::verdict::Goal;
-use super::{Event, OneOff};
+use super::{Event, OneOff, ProgressState};
 use crate::engine::{Applied, Engine, EngineError, Note};
 use crate::plan::{
     Cause, Desired, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure, Run, Step, Then,
@@ -368,7 +368,11 @@ impl<E: Engine> Reconciler<E> {
                 self.observe(Applied::Container(container), &step);
             }
             Ok(applied) => {
-                if let Some(progress) = after(&step) {
+                let mut progress = after(&step);
+                if let (Applied::NetworkLeft(_), Some(progress)) = (&applied, &mut progress) {
+                    progress.state = ProgressState::InUse;
+                }
+                if let Some(progress) = progress {
                     self.audience.tell(progress);
                 }
                 self.observe(applied, &step);
@@ -423,7 +427,9 @@ impl<E: Engine> Reconciler<E> {
                 }
             }
             Applied::Network(name, network) => drop(self.observed.networks.insert(name, network)),
-            Applied::NetworkGone(name) => drop(self.observed.networks.remove(&name)),
+            Applied::NetworkGone(name) | Applied::NetworkLeft(name) => {
+                drop(self.observed.networks.remove(&name));
+            }
             Applied::Volume(name, project) => drop(self.observed.volumes.insert(name, project)),
             Applied::VolumeGone(name) => drop(self.observed.volumes.remove(&name)),
         }
@@ -508,7 +514,9 @@ impl<E: Engine> Reconciler<E> {
                         )
                 });
             tracing::info!(container = record.name, "{exit}");
-            self.audience.exited(record, exit, restarts);
+            let doing = self.busy.get(&record.name).map(|step| &step.op);
+            let asked = matches!(doing, Some(Op::StopContainer { .. }));
+            self.audience.exited(record, exit, (restarts, asked));
             if restarts {
                 // A command that failed in the run that is over says nothing of the next.
                 self.observed.failures.remove(&record.name);

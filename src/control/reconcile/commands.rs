@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Kind, Reconciler, Report, Underway, desired_path};
+use crate::compose::model::ServiceName;
 use crate::control::verdict::{Goal, Verdict, verdict};
 use crate::control::{Command, Event, OneOff};
 use crate::engine::{Applied, Engine, EngineError};
@@ -71,7 +72,11 @@ impl<E: Engine> Reconciler<E> {
         let _ = events.send(Event::Accepted);
         self.audience.join(events.clone());
         let goal = Goal {
-            services: command.services().iter().cloned().collect(),
+            services: match &command {
+                // Those that follow are restarted for it, too.
+                Command::Restart { .. } => self.restarted(now),
+                _ => command.services().iter().cloned().collect(),
+            },
             at: now,
             healthy: match &command {
                 Command::Up(up) => up.wait,
@@ -111,6 +116,15 @@ impl<E: Engine> Reconciler<E> {
             warned: BTreeSet::new(),
         });
         Ok(())
+    }
+
+    /// The services that are restarted since this time.
+    fn restarted(&self, since: Timestamp) -> BTreeSet<ServiceName> {
+        let services = self.desired.services.iter();
+        services
+            .filter(|(_, service)| service.restart_before == Some(since))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     pub(super) fn save(&self, desired: &Desired) -> Result<(), EngineError> {
