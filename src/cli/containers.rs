@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::context::Context;
 use super::error::Result;
 use crate::compose::model::ServiceName;
-use crate::engine::native::{HOOK_LABEL, observe};
+use crate::engine::native::observe;
 use crate::plan::{Cause, Desired, Exit, Observed, ObservedContainer, Op, Phase, plan};
 use crate::runtime::bundle::{Bundle, ShimConfig};
 use crate::runtime::cgroup::{Cgroup, CgroupError};
@@ -83,8 +83,6 @@ pub(crate) fn listed(observed: &Observed, desired: Option<&Desired>) -> Vec<List
     let mut list: Vec<Listed> = observed
         .containers
         .values()
-        // Those of steps before a start are no containers of the service (Docker Compose).
-        .filter(|container| !container.record.labels.contains_key(HOOK_LABEL))
         .map(|container| Listed {
             state: state(container, restarting.contains(&container.record.id)),
             container: container.clone(),

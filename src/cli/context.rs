@@ -20,6 +20,7 @@ use crate::instance::ports::Given;
 use crate::instance::{Record, ports, subnets};
 use crate::plan::Desired;
 use crate::state::{Paths, read_json};
+pub(crate) use crate::ui::terminal::says_yes;
 use crate::ui::{Progress, ProgressMode, Terminal};
 
 /// What every command has at hand. Environment and working directory are read here, once.
@@ -51,11 +52,18 @@ pub(crate) enum Warnings {
 
 impl Context {
     /// Captures the environment.
-    pub(crate) fn new(global: Global) -> Result<Self> {
+    pub(crate) fn new(mut global: Global) -> Result<Self> {
         let source = DiskSource::capture();
         let env = |name: &str| source.env(name).filter(|value| !value.is_empty());
         let ansi = choice(global.ansi, "COMPOSE_ANSI", env)?;
         let progress = choice(global.progress, "COMPOSE_PROGRESS", env)?;
+        if let Some(limit) = env("COMPOSE_PARALLEL_LIMIT").filter(|_| global.parallel == -1) {
+            global.parallel = limit.trim().parse().map_err(|_| {
+                Error::new(format!(
+                    "COMPOSE_PARALLEL_LIMIT must be an integer (found: \"{limit}\")"
+                ))
+            })?;
+        }
         let working_dir = std::env::current_dir()
             .map_err(|error| Error::new("cannot find the current directory").because(error))?;
         Ok(Self {
@@ -131,6 +139,7 @@ impl Context {
     /// Loads the stack file as it is written, with variables for the ports that an instance was given.
     pub(crate) fn load_with_ports(&self, given: &[Given]) -> Result<Loaded> {
         let mut options = self.load_options()?;
+        options.skip.shared_names = true;
         options.variables = ports::variables(given);
         let mut loaded = load(&self.source, &options)?;
         if self.global.all_resources {
@@ -251,14 +260,6 @@ impl Context {
     }
 }
 
-/// Whether the value of a variable says yes, as Docker Compose reads them.
-pub(crate) fn says_yes(value: &str) -> bool {
-    matches!(
-        value.to_lowercase().as_str(),
-        "1" | "t" | "true" | "y" | "yes" | "on"
-    )
-}
-
 /// The flag, else the variable, else the default.
 fn choice<T: ValueEnum + Default>(
     flag: Option<T>,
@@ -268,9 +269,9 @@ fn choice<T: ValueEnum + Default>(
     match (flag, env(variable)) {
         (Some(value), _) => Ok(value),
         (None, Some(text)) => T::from_str(&text, true).map_err(|_| {
-            Error::new(format!("`{text}` is no value of {variable}")).hint(format!(
-                "unset it, or see `stack --help` for the values of --{}",
-                variable.trim_start_matches("COMPOSE_").to_lowercase()
+            let flag = variable.trim_start_matches("COMPOSE_").to_lowercase();
+            Error::new(format!("unsupported --{flag} value \"{text}\"")).hint(format!(
+                "it is that of {variable}: unset it, or see `stack --help` for the values"
             ))
         }),
         (None, None) => Ok(T::default()),

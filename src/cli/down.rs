@@ -1,6 +1,6 @@
 //! `stack down`.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
 
@@ -9,10 +9,15 @@ use super::context::Context;
 use super::drive::{drive, tell_hooks, warn};
 use super::error::Result;
 use super::image::remove::{Force, remove_image};
+use super::images::names;
 use super::project::Project;
-use crate::control::Command;
+use super::rehearsal;
+use crate::compose::model::ServiceName;
+use crate::control::{self, Command, ProgressState};
 use crate::engine::native::observe;
 use crate::image::Reference;
+use crate::state::records::ContainerRecord;
+use crate::ui::Terminal;
 
 /// Flags of `down`.
 #[derive(Debug, Args)]
@@ -59,7 +64,14 @@ impl Down {
                     .values()
                     .any(|owner| *owner == project.name);
         let nothing = observed.containers.is_empty() && !owned && project.desired.is_none();
-        let images = self.images(&project, observed.containers.values());
+        let images = self.images(&project, &services, observed.containers.values());
+        if nothing && project.loaded.is_none() {
+            let message = format!(
+                "Warning: No resource found to remove for project \"{}\".",
+                project.name
+            );
+            Terminal::say(&message);
+        }
         if !nothing {
             tell_hooks(context, &project)?;
             let command = Command::Down {
@@ -74,6 +86,8 @@ impl Down {
             warn(&message, context.terminal.stderr);
         }
         if context.global.dry_run {
+            let states = [ProgressState::Removing, ProgressState::Removed];
+            rehearsal::show_images(context, images.iter().map(String::as_str), states);
             return Ok(());
         }
         remove_images(context, &images)
@@ -83,19 +97,29 @@ impl Down {
     fn images<'a>(
         &self,
         project: &Project,
+        named: &[ServiceName],
         containers: impl Iterator<Item = &'a crate::plan::ObservedContainer>,
-    ) -> HashSet<String> {
+    ) -> BTreeSet<String> {
         let Some(which) = self.rmi else {
-            return HashSet::new();
+            return BTreeSet::new();
         };
-        let mut images: HashSet<String> = containers
-            .filter(|container| which == Rmi::All || container.record.template.image.is_none())
-            .map(|container| container.record.image.clone())
+        let concerned = |name: &ServiceName| named.is_empty() || named.contains(name);
+        // An image that was built without a name is called after project and service.
+        let own = |record: &ContainerRecord| {
+            let name = format!("{}-{}", record.project, record.service);
+            record.template.has_build && record.image == name
+        };
+        let mut images: BTreeSet<String> = containers
+            .map(|container| &container.record)
+            .filter(|record| concerned(&record.service))
+            .filter(|record| which == Rmi::All || own(record))
+            .map(|record| record.image.clone())
             .collect();
         if let Some(loaded) = &project.loaded {
             let services = loaded.stack.services.iter();
-            let wanted =
-                services.filter(|(_, service)| which == Rmi::All || service.image.is_none());
+            let wanted = services
+                .filter(|(name, _)| concerned(name))
+                .filter(|(_, service)| which == Rmi::All || service.image.is_none());
             images.extend(wanted.map(|(name, service)| {
                 super::image_phase::image_text(&project.name, name, service)
             }));
@@ -112,7 +136,7 @@ fn is_without_resources(context: &Context, project: &Project) -> bool {
     only_named || loaded.is_none_or(|loaded| loaded.stack.services.is_empty())
 }
 
-fn remove_images(context: &Context, images: &HashSet<String>) -> Result<()> {
+fn remove_images(context: &Context, images: &BTreeSet<String>) -> Result<()> {
     if images.is_empty() {
         return Ok(());
     }
@@ -125,19 +149,30 @@ fn remove_images(context: &Context, images: &HashSet<String>) -> Result<()> {
         if store.get(&reference)?.is_none() {
             continue;
         }
+        let mut tell = |state, detail| {
+            progress.update(&control::Progress {
+                kind: control::Kind::Image,
+                name: full_name(&reference),
+                state,
+                detail,
+            });
+        };
+        // Another project may use it: that is no failure of `down`.
+        tell(ProgressState::Removing, None);
         match remove_image(context, &store, &reference, Force::No) {
-            Ok(_) => progress.update(&crate::control::Progress {
-                kind: crate::control::Kind::Image,
-                name: text.clone(),
-                state: crate::control::ProgressState::Removed,
-                detail: None,
-            }),
-            // Another project may use it: that is no failure of `down`.
+            Ok(_) => tell(ProgressState::Removed, None),
             Err(error) => {
+                tell(ProgressState::InUse, None);
                 let message = format!("image {text} stays: {}", error.summary());
                 progress.above(|| warn(&message, context.terminal.stderr));
             }
         }
     }
     Ok(())
+}
+
+/// The name of an image with its tag.
+fn full_name(reference: &Reference) -> String {
+    let (name, tag) = names(reference);
+    format!("{name}:{tag}")
 }

@@ -8,8 +8,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::context::Context;
 use super::error::{Error, Result};
-use super::plan;
 use super::project::Project;
+use super::rehearsal;
 use crate::compose::model::{Hook, ServiceName};
 use crate::control::{Client, Command, Event, Events, ProgressState, pre_stop};
 use crate::ui::{Paint, Progress, Style, Terminal};
@@ -23,7 +23,7 @@ pub(crate) fn drive(
     title: &str,
 ) -> Result<()> {
     if context.global.dry_run {
-        return plan::show(context, project, command);
+        return rehearsal::show(context, project, command);
     }
     context.require_root()?;
     let client = Client::new(&context.paths, project);

@@ -168,6 +168,11 @@ impl FollowedLogs {
         Ok(self.view.flush()?)
     }
 
+    /// Whether the last line that was written has not ended yet.
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.view.is_in_line()
+    }
+
     /// Says something about a container among its output.
     pub(crate) fn status(&mut self, name: &str, message: &str) -> Result<()> {
         let source = self.view.add(name);

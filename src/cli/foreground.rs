@@ -27,6 +27,7 @@ use super::context::Context;
 use super::drive::{block_on, broken_off, pause, show};
 use super::error::{Error, Result};
 use super::follow::FollowedLogs;
+use super::menu::{Key, Menu};
 use super::project::Selection;
 use super::watch::{Said, Setup};
 use crate::compose::model::ServiceName;
@@ -112,6 +113,8 @@ struct Session<'a> {
     /// An end has come that stops all.
     must_abort: bool,
     watching: Watching<'a>,
+    /// While output is shown and keys can be read.
+    menu: Option<Menu>,
     began: Timestamp,
     deadline: Option<Instant>,
     interrupts: u32,
@@ -130,6 +133,7 @@ enum Woken {
     LookAgain,
     TimeIsUp,
     Watch(Result<Said>),
+    Keys(Option<Vec<Key>>),
 }
 
 impl<'a> Session<'a> {
@@ -170,6 +174,7 @@ impl<'a> Session<'a> {
             shown: BTreeSet::new(),
             must_abort: false,
             watching: Watching::new(watch),
+            menu: None,
             began,
             interrupts: 0,
             reloading: false,
@@ -208,6 +213,12 @@ impl<'a> Session<'a> {
                 Woken::Interrupt => self.interrupted(&mut answer).await?,
                 Woken::Watch(said) => self.watch_said(said)?,
                 Woken::TimeIsUp => return Err(Error::new("timeout waiting for dependencies")),
+                Woken::Keys(None) => self.menu = None,
+                Woken::Keys(Some(keys)) => {
+                    if self.pressed(&keys)? {
+                        return Ok(());
+                    }
+                }
             }
             if self.must_abort && !self.reloading && !matches!(self.stage, Stage::Stopping(_)) {
                 self.say("Aborting on container exit...");
@@ -243,6 +254,7 @@ impl<'a> Session<'a> {
             () = pause(frame) => Woken::Frame,
             () = pause(look) => Woken::LookAgain,
             () = pause(left) => Woken::TimeIsUp,
+            keys = keys_of(&mut self.menu) => Woken::Keys(keys),
         })
     }
 
@@ -260,7 +272,9 @@ impl<'a> Session<'a> {
             if self.what.watch_at_once {
                 self.switch_watch()?;
             }
-            return self.look(Report::Ends);
+            self.look(Report::Ends)?;
+            self.open_menu();
+            return Ok(());
         }
         self.look(Report::Ends)?;
         done
@@ -299,8 +313,7 @@ impl<'a> Session<'a> {
                 line,
             } if self.what.attached.contains(service) => {
                 let short = strip_project(name, &self.what.project).to_owned();
-                let logs = &mut self.logs;
-                self.progress.above(|| logs.hook(&short, line))?;
+                self.above(|logs| logs.hook(&short, line))?;
             }
             _ => {}
         }
@@ -330,8 +343,7 @@ impl<'a> Session<'a> {
         let more = if restarts { " (restarting)" } else { "" };
         let message = format!("exited with code {code}{more}");
         let short = strip_project(name, &self.what.project).to_owned();
-        let logs = &mut self.logs;
-        self.progress.above(|| logs.status(&short, &message))?;
+        self.above(|logs| logs.status(&short, &message))?;
         // A container that another one takes the place of has not ended by itself.
         let is_replaced = self.reloading || self.watching.replaces;
         self.must_abort |= !is_replaced && self.cascade.ended(service, code);
@@ -377,14 +389,74 @@ impl<'a> Session<'a> {
     }
 
     fn pump(&mut self) -> Result<()> {
+        match self.logs.has_more() {
+            true => self.above(FollowedLogs::show_available),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes among the output: what is drawn over steps aside.
+    fn above<T>(&mut self, write: impl FnOnce(&mut FollowedLogs) -> T) -> T {
+        if let Some(menu) = &mut self.menu {
+            menu.hide();
+        }
         let logs = &mut self.logs;
-        if logs.has_more() {
-            self.progress.above(|| logs.show_available())?;
+        let result = self.progress.above(|| write(logs));
+        if let Some(menu) = self.menu.as_mut().filter(|_| !logs.is_in_line()) {
+            menu.show();
+        }
+        result
+    }
+
+    fn open_menu(&mut self) {
+        if !self.what.menu || self.running.is_empty() {
+            return;
+        }
+        // Without a keyboard there is no menu; all else is as it is.
+        self.menu = Menu::open(self.context.terminal.stdout).ok().flatten();
+        let is_on = self.watching.is_on();
+        if let Some(menu) = &mut self.menu {
+            menu.set_watching(is_on);
+            menu.show();
+        }
+    }
+
+    /// Does what keys mean; whether the session is over.
+    fn pressed(&mut self, keys: &[Key]) -> Result<bool> {
+        for key in keys {
+            match key {
+                Key::Detach => return Ok(true),
+                Key::Watch => self.toggle_watch()?,
+                Key::Enter => {
+                    // Room between what was and what comes; nobody misses it.
+                    let _ = self.above(|_| std::io::stdout().write_all(b"\n"));
+                }
+            }
+        }
+        if let Some(menu) = &mut self.menu {
+            menu.show();
+        }
+        Ok(false)
+    }
+
+    /// Begins to watch files, or ends it.
+    fn toggle_watch(&mut self) -> Result<()> {
+        let could = self.switch_watch()?;
+        let is_on = self.watching.is_on();
+        if let Some(menu) = &mut self.menu {
+            menu.set_watching(is_on);
+            if !could {
+                menu.remark(
+                    "Watch → watch is not yet configured: give services `develop: {watch: …}`",
+                );
+            }
         }
         Ok(())
     }
 
     fn say(&mut self, text: &str) {
+        // From here on progress is drawn, and Ctrl-C is the only key.
+        self.menu = None;
         // What cannot be written now will fail again, and be reported, with the next line.
         let _ = self.logs.flush();
         self.progress.stopping(text);
@@ -444,6 +516,14 @@ enum Report {
     Ends,
     /// Nothing.
     Nothing,
+}
+
+/// The next keys; waits for ever without a menu.
+async fn keys_of(menu: &mut Option<Menu>) -> Option<Vec<Key>> {
+    match menu {
+        Some(menu) => menu.keys().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The next event of a stream that there may be; waits for ever when there is none.

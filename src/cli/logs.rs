@@ -1,6 +1,6 @@
 //! `stack logs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -9,8 +9,9 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::containers::{log_dir, strip_project};
+use super::containers::{State, log_dir, strip_project};
 use super::context::Context;
+use super::drive::warn;
 use super::error::{Error, Result};
 use super::follow::FollowedLogs;
 use super::project::Project;
@@ -69,6 +70,9 @@ impl Logs {
             return Err(Error::new("--index requires one service to be selected"));
         }
         let services = project.named(&self.services)?;
+        if self.index > 0 && services.len() != 1 {
+            return Err(Error::new("--index requires one service to be selected"));
+        }
         let options = LogOptions {
             prefix: !self.no_log_prefix,
             timestamps: self.timestamps,
@@ -83,16 +87,22 @@ impl Logs {
             services: &services,
             index: self.index,
         };
-        if let (1.., [service]) = (self.index, &services[..])
-            && replicas.find()?.logs.is_empty()
-        {
-            let number = self.index;
-            let message = format!("service \"{service}\" is not running container #{number}");
-            return Err(Error::new(message));
+        let found = replicas.find()?;
+        if let (Some(service), 1.., true) = (services.first(), self.index, found.is_empty()) {
+            let index = self.index;
+            return Err(Error::new(format!(
+                "service \"{service}\" is not running container #{index}"
+            )));
+        }
+        for name in &found.silent {
+            let message = format!(
+                "Can't retrieve logs for \"{name}\": configured logging driver does not support reading"
+            );
+            warn(&message, context.terminal.stderr);
         }
         match self.follow {
             true => follow(&replicas, options, range),
-            false => print(&replicas, options, range),
+            false => print(&found, options, range),
         }
     }
 
@@ -132,8 +142,19 @@ struct Replicas<'a> {
 struct Found {
     /// Name → directory.
     logs: BTreeMap<String, PathBuf>,
-    /// A container runs, or is about to.
-    alive: bool,
+    /// Full names of containers that keep none (`logging: {driver: none}`).
+    silent: Vec<String>,
+    /// Containers that run, or are about to.
+    active: BTreeSet<String>,
+    /// Exit codes of those that have ended.
+    ended: BTreeMap<String, i32>,
+}
+
+impl Found {
+    /// There is no container and no log.
+    fn is_empty(&self) -> bool {
+        self.logs.is_empty() && self.silent.is_empty()
+    }
 }
 
 impl Replicas<'_> {
@@ -141,21 +162,31 @@ impl Replicas<'_> {
     fn find(&self) -> Result<Found> {
         let observed = observe(&self.context.paths, Some(self.project))?;
         let desired = self.context.desired(self.project)?;
-        let mut logs = BTreeMap::new();
-        let mut alive = false;
+        let (mut logs, mut silent) = (BTreeMap::new(), Vec::new());
+        let (mut active, mut ended) = (BTreeSet::new(), BTreeMap::new());
         for listed in super::containers::listed(&observed, desired.as_ref()) {
             let record = listed.record();
             if record.one_off || !self.wants(&record.service, record.number) {
                 continue;
             }
-            alive |= listed.state.is_active();
-            if let Some(dir) = log_dir(self.context, record) {
-                let name = strip_project(&record.name, self.project).to_owned();
-                logs.insert(name, dir);
+            let name = strip_project(&record.name, self.project).to_owned();
+            match listed.state {
+                State::Exited => drop(ended.insert(name.clone(), listed.exit_code())),
+                state if state.is_active() => drop(active.insert(name.clone())),
+                _ => {}
+            }
+            match log_dir(self.context, record) {
+                Some(dir) => drop(logs.insert(name, dir)),
+                None => silent.push(record.name.clone()),
             }
         }
         self.add_left_behind(&mut logs);
-        Ok(Found { logs, alive })
+        Ok(Found {
+            logs,
+            silent,
+            active,
+            ended,
+        })
     }
 
     /// Logs belong to a replica and stay when its container is replaced or removed.
@@ -188,6 +219,7 @@ impl Replicas<'_> {
 fn follow(replicas: &Replicas<'_>, options: LogOptions, range: Range) -> Result<()> {
     let mut followed = FollowedLogs::joined(options)?;
     let mut range = range;
+    let mut running: BTreeSet<String> = BTreeSet::new();
     loop {
         let found = replicas.find()?;
         found.logs.keys().for_each(|name| followed.announce(name));
@@ -198,12 +230,20 @@ fn follow(replicas: &Replicas<'_>, options: LogOptions, range: Range) -> Result<
         range.tail = None;
         let past = range.until.is_some_and(|until| Timestamp::now() >= until);
         followed.show_available()?;
-        if !found.alive || past {
+        if found.active.is_empty() || running.iter().any(|name| found.ended.contains_key(name)) {
             // What it wrote last may have come after the look at it.
             followed.wait(Duration::ZERO);
             followed.show_available()?;
+        }
+        for name in &running {
+            if let Some(code) = found.ended.get(name) {
+                followed.status(name, &format!("exited with code {code}"))?;
+            }
+        }
+        if found.active.is_empty() || past {
             return followed.finish();
         }
+        running = found.active;
         let look_again = std::time::Instant::now() + LOOK_AGAIN;
         while let Some(left) = look_again.checked_duration_since(std::time::Instant::now()) {
             followed.wait(left);
@@ -212,25 +252,63 @@ fn follow(replicas: &Replicas<'_>, options: LogOptions, range: Range) -> Result<
     }
 }
 
-/// Lines of one log, on their way to be merged with others.
+/// Lines of one log, on their way to be merged with others: two pieces of memory for all of them.
+#[derive(Default)]
 struct Batch {
-    lines: Vec<OwnedLine>,
+    text: Vec<u8>,
+    lines: Vec<Kept>,
 }
 
-struct OwnedLine {
-    time: String,
+/// A line of a batch.
+#[derive(Clone, Copy)]
+struct Kept {
+    time: Time,
     stream: Stream,
     partial: bool,
-    text: Vec<u8>,
+    /// Where its text ends; it begins where that of the line before ends.
+    end: usize,
 }
 
-/// Lines that one reader may be ahead of the merge; with the queue's two batches that bounds the
-/// memory, whatever the size of the logs.
-const BATCH: usize = 256;
+/// A time stamp, which compares as its text does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Time([u8; TIME_LEN]);
+
+/// Bytes of a time stamp: RFC 3339 in UTC with nine digits.
+const TIME_LEN: usize = 30;
+
+impl Time {
+    fn new(text: &str) -> Self {
+        let mut time = [0; TIME_LEN];
+        let len = text.len().min(TIME_LEN);
+        time[..len].copy_from_slice(&text.as_bytes()[..len]);
+        Self(time)
+    }
+
+    fn as_str(&self) -> &str {
+        let len = self.0.iter().position(|byte| *byte == 0);
+        std::str::from_utf8(&self.0[..len.unwrap_or(TIME_LEN)]).unwrap_or_default()
+    }
+}
+
+impl Batch {
+    fn push(&mut self, line: &Line<'_>) {
+        self.text.extend_from_slice(line.text);
+        self.lines.push(Kept {
+            time: Time::new(line.time),
+            stream: line.stream,
+            partial: line.partial,
+            end: self.text.len(),
+        });
+    }
+}
+
+/// Lines that one reader may be ahead of the merge, and bytes; with the queue's two batches that bounds
+/// the memory, whatever the size of the logs.
+const BATCH: usize = 4096;
+const BATCH_BYTES: usize = 256 << 10;
 
 /// Prints what there is, all containers merged by time.
-fn print(replicas: &Replicas<'_>, options: LogOptions, range: Range) -> Result<()> {
-    let found = replicas.find()?;
+fn print(found: &Found, options: LogOptions, range: Range) -> Result<()> {
     let mut view = LogView::joined(options);
     let sources: Vec<_> = found.logs.keys().map(|name| view.add(name)).collect();
     if let [source] = sources[..] {
@@ -268,29 +346,18 @@ fn print(replicas: &Replicas<'_>, options: LogOptions, range: Range) -> Result<(
 
 /// Reads a log and sends its lines; ends early when nobody takes them.
 fn send_lines(dir: &Path, range: Range, sender: &mpsc::SyncSender<Result<Batch, LogError>>) {
-    let mut lines = Vec::with_capacity(BATCH);
+    let mut batch = Batch::default();
     let result = read(dir, range, &mut |line| {
-        lines.push(OwnedLine {
-            time: line.time.to_owned(),
-            stream: line.stream,
-            partial: line.partial,
-            text: line.text.to_vec(),
-        });
-        if lines.len() < BATCH {
+        batch.push(&line);
+        if batch.lines.len() < BATCH && batch.text.len() < BATCH_BYTES {
             return ControlFlow::Continue(());
         }
-        let batch = Batch {
-            lines: std::mem::replace(&mut lines, Vec::with_capacity(BATCH)),
-        };
-        match sender.send(Ok(batch)) {
+        match sender.send(Ok(std::mem::take(&mut batch))) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
     });
-    let last = match result {
-        Ok(()) => Ok(Batch { lines }),
-        Err(error) => Err(error),
-    };
+    let last = result.map(|()| batch);
     // The merge may have ended because its output is closed.
     let _ = sender.send(last);
 }
@@ -298,31 +365,45 @@ fn send_lines(dir: &Path, range: Range, sender: &mpsc::SyncSender<Result<Batch, 
 /// The lines of one log, as they come.
 struct Queue {
     receiver: mpsc::Receiver<Result<Batch, LogError>>,
-    lines: std::vec::IntoIter<OwnedLine>,
-    next: Option<OwnedLine>,
+    batch: Batch,
+    /// The next line of the batch, and where its text begins.
+    next: (usize, usize),
 }
 
 impl Queue {
     fn new(receiver: mpsc::Receiver<Result<Batch, LogError>>) -> Self {
         Self {
             receiver,
-            lines: Vec::new().into_iter(),
-            next: None,
+            batch: Batch::default(),
+            next: (0, 0),
         }
     }
 
-    /// Looks at the next line; `None` at the end.
-    fn peek(&mut self) -> Result<Option<&OwnedLine>> {
-        while self.next.is_none() {
-            self.next = self.lines.next();
-            if self.next.is_none() {
-                match self.receiver.recv() {
-                    Ok(batch) => self.lines = batch?.lines.into_iter(),
-                    Err(_) => return Ok(None),
-                }
+    /// The time of the next line; `None` at the end.
+    fn peek(&mut self) -> Result<Option<Time>> {
+        while self.next.0 == self.batch.lines.len() {
+            match self.receiver.recv() {
+                Ok(batch) => self.batch = batch?,
+                Err(_) => return Ok(None),
             }
+            self.next = (0, 0);
         }
-        Ok(self.next.as_ref())
+        Ok(Some(self.batch.lines[self.next.0].time))
+    }
+
+    /// Hands over the next line, which [`Queue::peek`] has seen.
+    fn take(&mut self, sink: impl FnOnce(Line<'_>) -> Result<()>) -> Result<()> {
+        let (index, begin) = self.next;
+        let Some(kept) = self.batch.lines.get(index) else {
+            return Ok(());
+        };
+        self.next = (index + 1, kept.end);
+        sink(Line {
+            time: kept.time.as_str(),
+            stream: kept.stream,
+            partial: kept.partial,
+            text: &self.batch.text[begin..kept.end],
+        })
     }
 }
 
@@ -332,22 +413,24 @@ fn merge(logs: &mut [Queue], mut sink: impl FnMut(usize, Line<'_>) -> Result<()>
     use std::collections::BinaryHeap;
     let mut heap = BinaryHeap::new();
     for (index, log) in logs.iter_mut().enumerate() {
-        if let Some(line) = log.peek()? {
-            heap.push(Reverse((line.time.clone(), index)));
+        if let Some(time) = log.peek()? {
+            heap.push(Reverse((time, index)));
         }
     }
     while let Some(Reverse((_, index))) = heap.pop() {
-        if let Some(line) = logs[index].next.take() {
-            let line = Line {
-                time: &line.time,
-                stream: line.stream,
-                partial: line.partial,
-                text: &line.text,
-            };
-            sink(index, line)?;
-        }
-        if let Some(line) = logs[index].peek()? {
-            heap.push(Reverse((line.time.clone(), index)));
+        // As long as this log is behind all others its lines go out one after the other.
+        let others = heap.peek().map(|Reverse(next)| *next);
+        let log = &mut logs[index];
+        loop {
+            log.take(|line| sink(index, line))?;
+            match log.peek()? {
+                None => break,
+                Some(time) if others.is_none_or(|next| (time, index) < next) => {}
+                Some(time) => {
+                    heap.push(Reverse((time, index)));
+                    break;
+                }
+            }
         }
     }
     Ok(())
@@ -391,15 +474,15 @@ mod tests {
         let queue = |lines: &[(&str, &str)], size: usize| {
             let (sender, receiver) = mpsc::sync_channel(16);
             for chunk in lines.chunks(size) {
-                let lines = chunk.iter().map(|(time, text)| OwnedLine {
-                    time: (*time).to_owned(),
-                    stream: Stream::Stdout,
-                    partial: false,
-                    text: text.as_bytes().to_vec(),
-                });
-                let batch = Batch {
-                    lines: lines.collect(),
-                };
+                let mut batch = Batch::default();
+                for (time, text) in chunk {
+                    batch.push(&Line {
+                        time,
+                        stream: Stream::Stdout,
+                        partial: false,
+                        text: text.as_bytes(),
+                    });
+                }
                 assert!(sender.send(Ok(batch)).is_ok());
             }
             Queue::new(receiver)
@@ -411,10 +494,11 @@ mod tests {
         ];
         let mut seen = String::new();
         merge(&mut logs, |_, line| {
+            seen.push_str(line.time);
             seen.push_str(&String::from_utf8_lossy(line.text));
             Ok(())
         })
         .unwrap();
-        assert_eq!(seen, "abcdef");
+        assert_eq!(seen, "1a2b3c4d5e5f");
     }
 }

@@ -49,6 +49,7 @@ mod login;
 mod logout;
 mod logs;
 mod ls;
+mod menu;
 mod missing;
 mod network;
 mod objects;
@@ -64,6 +65,7 @@ mod pull;
 mod push;
 #[cfg(test)]
 mod reference;
+mod rehearsal;
 pub mod reload;
 mod remote;
 mod restart;

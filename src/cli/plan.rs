@@ -1,4 +1,4 @@
-//! `stack plan` and `--dry-run`: what a command would do, and why.
+//! `stack plan`: what `up` would do, and why.
 
 use std::io::Write as _;
 
@@ -47,7 +47,7 @@ impl Plan {
 }
 
 /// Prints what a command would do to a project.
-pub(crate) fn show(context: &Context, project: &str, command: &Command) -> Result<()> {
+fn show(context: &Context, project: &str, command: &Command) -> Result<()> {
     let now = Timestamp::now();
     let mut desired = context
         .desired(project)?

@@ -15,6 +15,7 @@ use super::error::{Error, Result};
 use super::project::Project;
 use super::reload;
 use crate::compose::model::ServiceName;
+use crate::engine::native::HOOK_LABEL;
 use crate::ui::{Table, words};
 
 /// Flags of `ps`.
@@ -76,6 +77,8 @@ impl Ps {
                 Some(states) => states.contains(&listed.state),
             };
             by_state
+                // Those of steps before a start are no containers of the service (Docker Compose).
+                && !record.labels.contains_key(HOOK_LABEL)
                 && (services.is_empty() || services.contains(&record.service))
                 && (self.all || !record.one_off)
                 && (self.orphans || known(&record.service))

@@ -1,12 +1,16 @@
 //! `stack pull`.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, ValueEnum};
 
 use super::context::{Context, Warnings};
 use super::error::Result;
-use super::image_phase::{Failures, Pull as When, Wanted, ensure};
+use super::image_phase::{Failures, Pull as When, Wanted, ensure, image_text};
 use super::project::{Dependencies, select};
+use super::rehearsal;
 use crate::compose::model::{PullPolicy, ServiceName};
+use crate::control::ProgressState;
 
 /// Flags of `pull`.
 #[derive(Debug, Args)]
@@ -43,8 +47,9 @@ enum Policy {
 impl Pull {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        context.refuse_dry_run("pull")?;
-        context.require_root()?;
+        if !context.global.dry_run {
+            context.require_root()?;
+        }
         let loaded = context.load(Warnings::Shown)?;
         if self.services.is_empty() && loaded.stack.services.is_empty() {
             return Ok(());
@@ -86,6 +91,17 @@ impl Pull {
             },
             quiet: self.quiet,
         };
+        if context.global.dry_run {
+            let images: BTreeSet<String> = wanted
+                .services
+                .iter()
+                .filter_map(|name| Some((name, wanted.stack.services.get(name)?)))
+                .map(|(name, service)| image_text(wanted.stack.name.as_str(), name, service))
+                .collect();
+            let states = [ProgressState::Pulling, ProgressState::Pulled];
+            rehearsal::show_images(context, images.iter().map(String::as_str), states);
+            return Ok(());
+        }
         let wanted_builds: Vec<&str> = wanted
             .services
             .iter()

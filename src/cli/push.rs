@@ -13,6 +13,7 @@ use super::drive::{block_on, pause};
 use super::error::{Error, Result};
 use super::image_phase::{Failures, account};
 use super::project::{Dependencies, select};
+use super::rehearsal;
 use crate::control::{self, Kind, ProgressState};
 use crate::image::{ImageStore, PushOptions, Pushed, Reference, push};
 use crate::ui::progress::Transfer;
@@ -38,8 +39,9 @@ pub(crate) struct Push {
 impl Push {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        context.refuse_dry_run("push")?;
-        context.require_root()?;
+        if !context.global.dry_run {
+            context.require_root()?;
+        }
         let loaded = context.load(Warnings::Shown)?;
         let dependencies = match self.include_deps {
             true => Dependencies::Included,
@@ -70,6 +72,11 @@ impl Push {
         }
         if images.is_empty() {
             Terminal::say("No images to push: only services with `build` and `image` have some");
+            return Ok(());
+        }
+        if context.global.dry_run {
+            let states = [ProgressState::Pushing, ProgressState::Pushed];
+            rehearsal::show_images(context, images.keys().map(String::as_str), states);
             return Ok(());
         }
         let wanted = Wanted {

@@ -1,5 +1,6 @@
 //! `stack up`.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use clap::Args;
@@ -19,7 +20,7 @@ use super::reload::{self, Who};
 use super::up_choices::{selected, watched};
 use super::watch::{How, Setup};
 use crate::compose::Loaded;
-use crate::compose::model::{Service, ServiceName, Stack};
+use crate::compose::model::{Service, ServiceName, ServiceNetwork, Stack};
 use crate::control::{Command, Recreate, Up as UpCommand};
 use crate::engine::native::{HOOK_LABEL, observe};
 use crate::plan::{ObservedContainer, Phase};
@@ -203,7 +204,7 @@ impl Up {
             let prepared = self.shared.prepare(context, &loaded, traits)?;
             drive_within(context, &prepared.project, &prepared.command, ("up", None))?;
             let what = "interactive run is not supported in dry-run mode";
-            println!("end of 'compose up' output, {what}");
+            writeln!(std::io::stdout(), "end of 'compose up' output, {what}")?;
             return Ok(());
         }
         let watch = self.watch_setup(context, &loaded)?;
@@ -344,6 +345,10 @@ impl Shared {
         let loaded = &*instances::settle(context, loaded, asked, traits.dry_run)?;
         let mut selection = select(&loaded.stack, &self.services, dependencies)?;
         name_built(&mut selection.stack);
+        check_names(context, &selection)?;
+        if traits.no_deps {
+            check_owners(context, &selection)?;
+        }
         context.review(loaded, &selection.stack, &selection.services)?;
         let scale = scale(&self.scale, &selection.stack)?;
         let project = selection.stack.name.to_string();
@@ -485,6 +490,87 @@ pub(super) fn scale(texts: &[String], stack: &Stack) -> Result<IndexMap<ServiceN
         scale.insert(name.clone(), number);
     }
     Ok(scale)
+}
+
+/// Refuses two containers of one name: of two services that are brought up, or of one of them and one
+/// that has a container.
+fn check_names(context: &Context, selection: &Selection) -> Result<()> {
+    let stack = &selection.stack;
+    let mut names: IndexMap<&str, &ServiceName> = IndexMap::new();
+    for service in &selection.services {
+        let model = stack.services.get(service);
+        let Some(name) = model.and_then(|model| model.container_name.as_deref()) else {
+            continue;
+        };
+        if let Some(first) = names.insert(name, service) {
+            return Err(name_taken(service, name, first));
+        }
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    let observed = observe(&context.paths, Some(stack.name.as_str()))?;
+    for container in observed.containers.values() {
+        let record = &container.record;
+        // That of a service which the stack file has no more goes, or is told of.
+        let stays = stack.services.contains_key(&record.service)
+            || stack.disabled_services.contains_key(&record.service);
+        if let Some(service) = names.get(record.name.as_str())
+            && **service != record.service
+            && !selection.services.contains(&record.service)
+            && stays
+        {
+            return Err(name_taken(service, &record.name, &record.service));
+        }
+    }
+    Ok(())
+}
+
+fn name_taken(service: &ServiceName, name: &str, other: &ServiceName) -> Error {
+    Error::new(format!(
+        "services.{service}: container name \"{name}\" is already in use by service {other}"
+    ))
+    .hint("each container needs a name of its own")
+}
+
+/// Refuses to leave out services whose containers do not exist, and share something.
+fn check_owners(context: &Context, selection: &Selection) -> Result<()> {
+    let observed = observe(&context.paths, Some(selection.stack.name.as_str()))?;
+    for service in &selection.services {
+        let Some(model) = selection.stack.services.get(service) else {
+            continue;
+        };
+        for (what, owner) in owners(model) {
+            let here = selection.services.contains(&owner);
+            if !here && observed.of_service(&owner).next().is_none() {
+                return Err(Error::new(format!(
+                    "cannot share {what} with service {owner}: container missing"
+                ))
+                .hint(format!("bring it up with `stack up {owner}`")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The services whose containers a service shares something with, and what.
+fn owners(model: &Service) -> Vec<(&'static str, ServiceName)> {
+    let of_service = |text: &Option<String>| {
+        let name = text.as_deref()?.strip_prefix("service:")?;
+        Some(ServiceName::new(name))
+    };
+    let network = match &model.network {
+        ServiceNetwork::Service(owner) => Some(owner.clone()),
+        _ => None,
+    };
+    let all = [
+        ("network namespace", network),
+        ("PID namespace", of_service(&model.pid)),
+        ("IPC namespace", of_service(&model.ipc)),
+    ];
+    all.into_iter()
+        .filter_map(|(what, owner)| Some((what, owner?)))
+        .collect()
 }
 
 /// A variable that says yes, of the environment or of the project's `.env`.

@@ -44,7 +44,6 @@ pub(super) fn check(tree: &Node, is_on: &dyn Fn(&str) -> bool, problems: &mut Pr
     contents(tree, problems);
     external(tree, problems);
     cycles(&on, problems);
-    shared_names(&on, problems);
 }
 
 struct Service<'a> {
@@ -555,9 +554,13 @@ fn cycles(on: &Services<'_>, problems: &mut Problems) {
     }
 }
 
-fn shared_names(on: &Services<'_>, problems: &mut Problems) {
+/// Refuses containers of one name among the services that are on.
+pub(super) fn shared_names(tree: &Node, is_on: &dyn Fn(&str) -> bool, problems: &mut Problems) {
     let mut seen: HashMap<&str, Span> = HashMap::new();
-    for entry in on.values() {
+    for (service, entry) in map_of(tree, "services") {
+        if !is_on(service) {
+            continue;
+        }
         let Some(node) = entry.node.get("container_name") else {
             continue;
         };

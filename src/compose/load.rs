@@ -60,6 +60,8 @@ pub struct Skip {
     pub paths: bool,
     /// The whole is not checked (`--no-consistency`).
     pub consistency: bool,
+    /// Containers of one name are not refused: who works with some services looks at those.
+    pub shared_names: bool,
     /// Files with variables are not read (`--no-env-resolution`).
     pub environment: bool,
     /// What the hashes of services are made of is not worked out (`config`, but for `--hash`).
@@ -310,7 +312,11 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
 
     // 8. What needs the whole picture.
     if !options.skip.consistency {
-        check::check(&tree, &|service| !disabled.contains(service), problems);
+        let is_on = |service: &str| !disabled.contains(service);
+        check::check(&tree, &is_on, problems);
+        if !options.skip.shared_names {
+            check::shared_names(&tree, &is_on, problems);
+        }
     }
 
     // 9. The typed model, and what has to be told before it is run.

@@ -152,6 +152,8 @@ pub enum ProgressState {
     Pushed,
     /// Nothing was to be done about it.
     Skipped,
+    /// It stays, because others use it.
+    InUse,
     /// Its program ended, as it was to.
     Exited,
     /// It failed.
@@ -212,6 +214,7 @@ impl std::fmt::Display for ProgressState {
             Self::Pushing => "Pushing",
             Self::Pushed => "Pushed",
             Self::Skipped => "Skipped",
+            Self::InUse => "Resource is still in use",
             Self::Exited => "Exited",
             Self::Error => "Error",
         })

@@ -29,3 +29,4 @@ pub use client::{Client, ClientError, Events, supervisor_arguments};
 pub use command::{Command, OneOff, Recreate, Removal, Up, pre_stop};
 pub use edit::{Edit, Touched};
 pub use event::{Event, Kind, Progress, ProgressState};
+pub use progress::rehearse;

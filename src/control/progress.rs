@@ -97,9 +97,14 @@ impl Audience {
         self.tell_container(name, ProgressState::Stopped, None);
     }
 
-    /// A program ended.
-    pub(super) fn exited(&mut self, record: &ContainerRecord, exit: &Exit, restarts: bool) {
-        if self.waits_for(&record.name) && !restarts {
+    /// A program ended: by itself, or because it was `asked` to.
+    pub(super) fn exited(
+        &mut self,
+        record: &ContainerRecord,
+        exit: &Exit,
+        (restarts, asked): (bool, bool),
+    ) {
+        if self.waits_for(&record.name) && !restarts && !asked {
             let state = if exit.code == 0 {
                 ProgressState::Exited
             } else {
@@ -232,6 +237,22 @@ fn kind(op: &Op) -> Kind {
     }
 }
 
+/// What would be said if a plan were carried out.
+pub fn rehearse(plan: &Plan) -> Vec<Progress> {
+    let said = plan.steps.iter().map(|step| {
+        let begins = before(step).map(|progress| match &step.cause {
+            Cause::Replaces(reason) => Progress {
+                detail: Some(reason.clone()),
+                ..progress
+            },
+            _ => progress,
+        });
+        (begins, after(step))
+    });
+    said.flat_map(|(before, after)| before.into_iter().chain(after))
+        .collect()
+}
+
 /// What is said when an operation begins.
 pub(super) fn before(step: &Step) -> Option<Progress> {
     let state = match &step.op {
@@ -241,7 +262,10 @@ pub(super) fn before(step: &Step) -> Option<Progress> {
             replaces: Some(_), ..
         } => ProgressState::Recreate,
         Op::CreateContainer { .. } => ProgressState::Creating,
+        // That it is being restarted has been said.
+        Op::StartContainer { .. } if step.cause == Cause::RestartRequested => return None,
         Op::StartContainer { .. } => ProgressState::Starting,
+        Op::StopContainer { .. } if is_stop(step) => ProgressState::Stopping,
         Op::StopContainer {
             then: Then::StartAgain,
             ..
@@ -278,9 +302,13 @@ pub(super) fn after(step: &Step) -> Option<Progress> {
     progress(step, state)
 }
 
-/// Docker Compose tells of the stop of what depends on a container that it replaces, and of its start.
+/// Docker Compose tells of the stop of what depends on a container that it replaces or restarts, and of its
+/// start.
 fn is_stop(step: &Step) -> bool {
-    matches!(step.cause, Cause::DependencyReplaced(_))
+    matches!(
+        step.cause,
+        Cause::DependencyReplaced(_) | Cause::DependencyRestarted(_)
+    )
 }
 
 /// The end of a container that another one takes the place of is not news: the other one is.

@@ -27,7 +27,7 @@ use super::health::{self, Prober};
 use super::progress::{Audience, after, before};
 use super::turn::{self, Busy};
 use super::verdict::Goal;
-use super::{Event, OneOff};
+use super::{Event, OneOff, ProgressState};
 use crate::compose::model::ReadyProbe;
 use crate::engine::{Applied, Engine, EngineError, Note};
 use crate::plan::{
@@ -358,7 +358,11 @@ impl<E: Engine> Reconciler<E> {
             Ok(applied) => {
                 turn::succeeded(&step, &mut self.observed);
                 self.chronicle_step(&step, None);
-                if let Some(progress) = after(&step) {
+                let mut progress = after(&step);
+                if let (Applied::NetworkLeft(_), Some(progress)) = (&applied, &mut progress) {
+                    progress.state = ProgressState::InUse;
+                }
+                if let Some(progress) = progress {
                     self.audience.tell(progress);
                 }
                 self.observe(applied, &step);
@@ -465,7 +469,10 @@ impl<E: Engine> Reconciler<E> {
         let record = Arc::clone(&container.record);
         if let Some(ended) = turn::ended(container, (&self.desired, &mut self.observed)) {
             tracing::info!(container = record.name, "{}", ended.exit);
-            self.audience.exited(&record, &ended.exit, ended.restarts);
+            let doing = self.busy.get(&record.name).map(|step| &step.op);
+            let asked = matches!(doing, Some(Op::StopContainer { .. }));
+            self.audience
+                .exited(&record, &ended.exit, (ended.restarts, asked));
             let what = What::Ended {
                 exit: ended.exit.to_string(),
                 restarts: ended.restarts,

@@ -128,7 +128,9 @@ pub(super) fn done(applied: Applied, observed: &mut Observed) {
         }
         Applied::ContainerGone(id) => drop(observed.containers.remove(&id)),
         Applied::Network(name, network) => drop(observed.networks.insert(name, network)),
-        Applied::NetworkGone(name) => drop(observed.networks.remove(&name)),
+        Applied::NetworkGone(name) | Applied::NetworkLeft(name) => {
+            drop(observed.networks.remove(&name))
+        }
         Applied::Volume(name, project) => drop(observed.volumes.insert(name, project)),
         Applied::VolumeGone(name) => drop(observed.volumes.remove(&name)),
     }

@@ -64,6 +64,14 @@ pub(super) fn verdict(
     if plan.watches.iter().any(awaited) && !dead.contains(&true) {
         return Verdict::Underway;
     }
+    // What is being done to a container may make another step, which no plan has yet.
+    let is_busy = observed.containers.values().any(|container| {
+        let record = &container.record;
+        goal.concerns(&record.service) && busy.contains(&record.name)
+    });
+    if is_busy {
+        return Verdict::Underway;
+    }
     let mut errors: Vec<String> = observed
         .failures
         .values()
@@ -76,10 +84,12 @@ pub(super) fn verdict(
         .filter(|problem| problem.fatal && goal.concerns(&problem.service));
     for problem in fatal {
         // What fails because of what was said already is no news.
-        if !errors
-            .iter()
-            .any(|error| problem.message.ends_with(error.as_str()))
-        {
+        let is_told = observed.failures.iter().any(|(subject, failure)| {
+            let story = failure.message.split_once(&format!("{subject}: "));
+            let story = story.map_or(failure.message.as_str(), |(_, story)| story);
+            failure.at >= goal.at && problem.message.ends_with(story)
+        });
+        if !is_told && !errors.contains(&problem.message) {
             errors.push(problem.message.clone());
         }
     }

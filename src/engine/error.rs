@@ -115,7 +115,7 @@ pub enum EngineError {
         other: String,
     },
     /// The service whose namespaces are to be shared does not run.
-    #[error("{what} is to be shared with {owner}, which does not run")]
+    #[error("cannot share {what} namespace with {}: container missing", .owner.replacen(':', " ", 1))]
     NoOwner {
         /// `network`, `pid`, `ipc`.
         what: &'static str,

@@ -30,6 +30,8 @@ pub enum Applied {
     Network(String, ObservedNetwork),
     /// A network is gone.
     NetworkGone(String),
+    /// A network stays, because containers of other projects are on it.
+    NetworkLeft(String),
     /// A volume is there, made by this project.
     Volume(String, String),
     /// A volume is gone.

@@ -223,7 +223,6 @@ impl Machine {
             image: String::new(),
             image_id: "image".to_owned(),
             template: desired.service.clone(),
-            exposed: Vec::new(),
             labels: BTreeMap::new(),
             anonymous_volumes: BTreeMap::new(),
             mounts: Vec::new(),

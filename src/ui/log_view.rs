@@ -153,6 +153,11 @@ impl LogView {
         writeln!(self.out, "{mark}{message}")
     }
 
+    /// Whether the last line has not ended yet.
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Shows everything so far.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.out.flush()?;

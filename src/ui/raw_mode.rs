@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+};
 
 /// Keeps a terminal in raw mode and gives back its old mode when dropped.
 #[derive(Debug)]
@@ -21,6 +23,33 @@ impl RawMode {
         raw.make_raw();
         tcsetattr(&terminal, OptionalActions::Now, &raw)?;
         Ok(Self { terminal, before })
+    }
+}
+
+/// Keeps a terminal in a mode in which keys come one by one and are not shown; Ctrl-C is a signal as
+/// ever. Gives back its old mode when dropped.
+#[derive(Debug)]
+pub(crate) struct KeyMode(RawMode);
+
+impl KeyMode {
+    /// Takes the keyboard; `None` when we are in the background, where touching the terminal would stop
+    /// us.
+    pub(crate) fn enter() -> io::Result<Option<Self>> {
+        let terminal = io::stdin().as_fd().try_clone_to_owned()?;
+        if tcgetpgrp(&terminal)? != rustix::process::getpgrp() {
+            return Ok(None);
+        }
+        let before = tcgetattr(&terminal)?;
+        let mut keys = before.clone();
+        keys.local_modes
+            .remove(LocalModes::ICANON | LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Now, &keys)?;
+        Ok(Some(Self(RawMode { terminal, before })))
+    }
+
+    /// The terminal, to read keys from.
+    pub(crate) fn keyboard(&self) -> io::Result<OwnedFd> {
+        self.0.terminal.try_clone()
     }
 }
 

@@ -65,6 +65,8 @@ pub(crate) struct Terminal {
     pub(crate) stderr: Paint,
     /// Lines on standard error can be drawn over.
     pub(crate) live: bool,
+    /// Where progress is shown.
+    pub(crate) status: Out,
     /// A person sits at keyboard and screen: standard input and output are terminals.
     pub(crate) interactive: bool,
 }
@@ -78,10 +80,47 @@ pub(crate) struct Facts {
     pub(crate) stderr_tty: bool,
     /// Standard input is a terminal.
     pub(crate) stdin_tty: bool,
+    /// Progress is to be shown on standard output.
+    pub(crate) status_stdout: bool,
     /// `NO_COLOR` is set and not empty.
     pub(crate) no_color: bool,
     /// `TERM` is `dumb` or not set.
     pub(crate) dumb: bool,
+}
+
+/// One of the two streams that are written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Out {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Out {
+    /// Writes a line. Nobody is left to be told when that fails.
+    pub(crate) fn say(self, text: &str) {
+        self.write(&format!("{text}\n"));
+    }
+
+    /// Writes text at once.
+    pub(crate) fn write(self, text: &str) {
+        let write = |out: &mut dyn std::io::Write| {
+            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        };
+        let _ = match self {
+            Self::Stdout => write(&mut std::io::stdout().lock()),
+            Self::Stderr => write(&mut std::io::stderr().lock()),
+        };
+    }
+}
+
+/// Whether the value of a variable says yes, as Docker Compose reads them.
+pub(crate) fn says_yes(value: &str) -> bool {
+    matches!(
+        value.to_lowercase().as_str(),
+        "1" | "t" | "true" | "y" | "yes" | "on"
+    )
 }
 
 impl Terminal {
@@ -91,6 +130,7 @@ impl Terminal {
             stdout_tty: std::io::stdout().is_terminal(),
             stderr_tty: std::io::stderr().is_terminal(),
             stdin_tty: std::io::stdin().is_terminal(),
+            status_stdout: env("COMPOSE_STATUS_STDOUT").is_some_and(|value| says_yes(&value)),
             no_color: env("NO_COLOR").is_some_and(|value| !value.is_empty()),
             dumb: env("TERM").is_none_or(|term| term == "dumb" || term.is_empty()),
         };
@@ -105,10 +145,15 @@ impl Terminal {
             Ansi::Auto if tty && !facts.no_color && !facts.dumb => Paint::On,
             Ansi::Auto => Paint::Off,
         };
+        let (status, live) = match facts.status_stdout {
+            true => (Out::Stdout, facts.stdout_tty),
+            false => (Out::Stderr, facts.stderr_tty),
+        };
         Self {
             stdout: paint(facts.stdout_tty),
             stderr: paint(facts.stderr_tty),
-            live: facts.stderr_tty && !facts.dumb && ansi != Ansi::Never,
+            live: live && !facts.dumb && ansi != Ansi::Never,
+            status,
             interactive: facts.stdin_tty && facts.stdout_tty,
         }
     }

@@ -5,7 +5,6 @@ use std::io::Write as _;
 use super::Session;
 use crate::cli::drive::{show, warn};
 use crate::cli::error::Result;
-use crate::cli::follow::FollowedLogs;
 use crate::cli::watch::{Following, Said, Setup};
 use crate::ui::Terminal;
 
@@ -53,7 +52,7 @@ impl Session<'_> {
     pub(super) fn switch_watch(&mut self) -> Result<bool> {
         if self.watching.is_on() {
             self.watching.stop();
-            self.among_output(|logs| logs.watch("Watch disabled"))?;
+            self.above(|logs| logs.watch("Watch disabled"))?;
             return Ok(true);
         }
         let Some(setup) = self.watching.setup.clone() else {
@@ -67,22 +66,20 @@ impl Session<'_> {
     pub(super) fn watch_said(&mut self, said: Result<Said>) -> Result<()> {
         let paint = self.context.terminal.stderr;
         match said {
-            Ok(Said::Line(line)) => self.among_output(|logs| logs.watch(&line)),
-            Ok(Said::Output(line)) => {
-                Ok(self.among_output(|_| std::io::stdout().write_all(&line))?)
-            }
+            Ok(Said::Line(line)) => self.above(|logs| logs.watch(&line)),
+            Ok(Said::Output(line)) => Ok(self.above(|_| std::io::stdout().write_all(&line))?),
             Ok(Said::Complaint(line)) => {
                 // When nobody reads it there is nobody to tell.
-                let _ = self.among_output(|_| std::io::stderr().write_all(&line));
+                let _ = self.above(|_| std::io::stderr().write_all(&line));
                 Ok(())
             }
             Ok(Said::Warning(text)) => {
-                self.among_output(|_| warn(&text, paint));
+                self.above(|_| warn(&text, paint));
                 Ok(())
             }
             Ok(Said::Problem(error)) => {
                 let text = error.render(paint, crate::ui::terminal::width_for_problems());
-                self.among_output(|_| Terminal::say(&text));
+                self.above(|_| Terminal::say(&text));
                 Ok(())
             }
             Ok(Said::Begins) => {
@@ -105,10 +102,5 @@ impl Session<'_> {
                 Err(error)
             }
         }
-    }
-
-    fn among_output<T>(&mut self, write: impl FnOnce(&mut FollowedLogs) -> T) -> T {
-        let logs = &mut self.logs;
-        self.progress.above(|| write(logs))
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Kind, Reconciler, Report, Underway, desired_path};
+use crate::compose::model::ServiceName;
 use crate::control::chronicle::What;
 use crate::control::command::with_dependencies;
 use crate::control::verdict::{Goal, Verdict, verdict};
@@ -83,7 +84,11 @@ impl<E: Engine> Reconciler<E> {
             other => other.services().to_vec(),
         };
         let goal = Goal {
-            services: services.into_iter().collect(),
+            services: match &command {
+                // Those that follow are restarted for it, too.
+                Command::Restart { .. } => self.restarted(now),
+                _ => services.into_iter().collect(),
+            },
             at: now,
             healthy: match &command {
                 Command::Up(up) => up.wait,
@@ -141,6 +146,15 @@ impl<E: Engine> Reconciler<E> {
                 self.audience.ended_already(&record.name);
             }
         }
+    }
+
+    /// The services that are restarted since this time.
+    fn restarted(&self, since: Timestamp) -> BTreeSet<ServiceName> {
+        let services = self.desired.services.iter();
+        services
+            .filter(|(_, service)| service.restart_before == Some(since))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     pub(super) fn save(&self, desired: &Desired) -> Result<(), EngineError> {

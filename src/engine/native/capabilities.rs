@@ -95,6 +95,11 @@ static TABLE: &[Capability] = &[
     },
     any("services.*.gpus", Later),
     any("services.*.isolation", WINDOWS),
+    except(
+        "services.*.logging.driver",
+        &["json-file", "local", "none"],
+        Ignored("output is kept in files here; `stack logs` shows it"),
+    ),
     any("services.*.mem_swappiness", Later),
     any(
         "services.*.models",

@@ -14,7 +14,7 @@ use super::create::with_image_volumes;
 use super::volume::{self, Backing};
 use super::{Native, observe, template};
 use crate::compose::model::{
-    Device, Mount, MountSource, Resources, Service, ServiceNetwork, Ulimit,
+    Device, Logging, Mount, MountSource, Resources, Service, ServiceNetwork, Ulimit,
 };
 use crate::engine::EngineError;
 use crate::image::Image;
@@ -118,29 +118,8 @@ impl Native {
     }
 
     fn log(&self, record: &ContainerRecord) -> Result<Option<LogConfig>, EngineError> {
-        let logging = record.template.logging.as_ref();
-        let driver = logging
-            .and_then(|logging| logging.driver.as_deref())
-            .unwrap_or("json-file");
-        if driver == "none" {
+        let Some(limits) = log_limits(record.template.logging.as_ref())? else {
             return Ok(None);
-        }
-        let option = |key: &str| logging.and_then(|logging| logging.options.get(key));
-        let max_size = match option("max-size") {
-            Some(text) => size(text).ok_or_else(|| {
-                EngineError::Value(format!("logging: max-size `{text}` is not a size"))
-            })?,
-            None => DEFAULT_LOG_SIZE,
-        };
-        let max_files = match option("max-file") {
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|files| *files > 0)
-                .ok_or_else(|| {
-                    EngineError::Value(format!("logging: max-file `{text}` is not a number"))
-                })?,
-            None => DEFAULT_LOG_FILES,
         };
         let dir = if record.one_off {
             self.paths.container(&record.id).join("logs")
@@ -151,8 +130,8 @@ impl Native {
         fs::create_dir_all(&dir).map_err(|error| StateError::io("make", &dir, error))?;
         Ok(Some(LogConfig {
             dir,
-            max_size,
-            max_files,
+            max_size: limits.max_size,
+            max_files: limits.max_files,
         }))
     }
 
@@ -554,6 +533,65 @@ fn device(device: &Device) -> Result<LinuxDevice, EngineError> {
         .map_err(oci)
 }
 
+/// How much of a container's output is kept.
+#[derive(Debug, PartialEq, Eq)]
+struct LogLimits {
+    max_size: u64,
+    max_files: u32,
+}
+
+/// What `logging` says; `None` = keep nothing. Options that Docker's drivers do not have are refused in
+/// its words: a limit with a slip in its name would be none. Other drivers' options are their own.
+fn log_limits(logging: Option<&Logging>) -> Result<Option<LogLimits>, EngineError> {
+    const LOCAL: [&str; 3] = ["max-size", "max-file", "compress"];
+    const JSON: [&str; 6] = ["labels", "labels-regex", "env", "env-regex", "tag", "mode"];
+    const BOTH: [&str; 1] = ["max-buffer-size"];
+    let driver = logging.and_then(|logging| logging.driver.as_deref());
+    let driver = driver
+        .filter(|driver| !driver.is_empty())
+        .unwrap_or("json-file");
+    let mut limits = LogLimits {
+        max_size: DEFAULT_LOG_SIZE,
+        max_files: DEFAULT_LOG_FILES,
+    };
+    match driver {
+        "none" => return Ok(None),
+        "json-file" => {}
+        // Docker's defaults for it.
+        "local" => {
+            limits = LogLimits {
+                max_size: 20 << 20,
+                max_files: 5,
+            }
+        }
+        _ => return Ok(Some(limits)),
+    }
+    for (key, text) in logging.into_iter().flat_map(|logging| &logging.options) {
+        let failed = |what: String| {
+            EngineError::Value(format!("failed to initialize logging driver: {what}"))
+        };
+        match key.as_str() {
+            "max-size" => {
+                limits.max_size =
+                    size(text).ok_or_else(|| failed(format!("invalid size: '{text}'")))?;
+            }
+            "max-file" => {
+                let files = text.parse().ok().filter(|files| *files > 0);
+                limits.max_files = files
+                    .ok_or_else(|| failed(format!("max-file `{text}` is not a number above 0")))?;
+            }
+            key if LOCAL.contains(&key) || BOTH.contains(&key) => {}
+            key if driver == "json-file" && JSON.contains(&key) => {}
+            _ => {
+                return Err(EngineError::Value(format!(
+                    "unknown log opt '{key}' for {driver} log driver"
+                )));
+            }
+        }
+    }
+    Ok(Some(limits))
+}
+
 /// `10m`, `1g`, `4096`: the sizes of Docker's logging options.
 fn size(text: &str) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
@@ -575,6 +613,52 @@ fn size(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_of_the_output_is_what_the_driver_s_options_say() {
+        let limits = |driver: &str, options: &[(&str, &str)]| {
+            let logging = Logging {
+                driver: Some(driver.to_owned()),
+                options: options
+                    .iter()
+                    .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                    .collect(),
+            };
+            match log_limits(Some(&logging)) {
+                Ok(None) => "nothing".to_owned(),
+                Ok(Some(limits)) => format!("{} of {}", limits.max_files, limits.max_size),
+                Err(error) => error.to_string(),
+            }
+        };
+        let default = format!("{DEFAULT_LOG_FILES} of {DEFAULT_LOG_SIZE}");
+        let unknown = "unknown log opt 'maxsize' for json-file log driver";
+        for (driver, options, expected) in [
+            ("none", &[][..], "nothing"),
+            ("json-file", &[], &default),
+            (
+                "json-file",
+                &[("max-size", "10k"), ("max-file", "3")],
+                "3 of 10240",
+            ),
+            ("json-file", &[("tag", "x"), ("compress", "true")], &default),
+            ("json-file", &[("maxsize", "1m")], unknown),
+            ("local", &[], "5 of 20971520"),
+            (
+                "local",
+                &[("tag", "x")],
+                "unknown log opt 'tag' for local log driver",
+            ),
+            (
+                "json-file",
+                &[("max-size", "lots")],
+                "failed to initialize logging driver: invalid size: 'lots'",
+            ),
+            ("syslog", &[("syslog-address", "tcp://x")], &default),
+        ] {
+            assert_eq!(limits(driver, options), expected, "{driver} {options:?}");
+        }
+        assert!(log_limits(None).unwrap().is_some());
+    }
 
     #[test]
     fn sizes_of_logging_options() {

@@ -70,6 +70,13 @@ impl Native {
         new: &NewContainer<'_>,
         made_volumes: &mut Vec<String>,
     ) -> Result<ObservedContainer, EngineError> {
+        let check = new.model.healthcheck.as_ref();
+        if check.is_some_and(|check| check.start_interval.is_some() && check.start_period.is_none())
+        {
+            // Docker's condition, in its words: without the period the interval would never be used.
+            let message = "healthcheck.start_interval requires healthcheck.start_period to be set";
+            return Err(EngineError::Value(message.to_owned()));
+        }
         let id = new_id();
         let command = template::command(new.model, &new.image);
         if command.is_empty() {

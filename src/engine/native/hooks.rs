@@ -97,9 +97,10 @@ impl Native {
         drop(writer);
         let output = self.hand_on(container, reader);
         let status = program.wait().map_err(|_| not_running())?;
+        let said = output.last();
         match status {
-            0 => Ok(drop(output.last())),
-            status => Err(failed(status, output.last())),
+            0 => Ok(()),
+            status => Err(failed(status, said)),
         }
     }
 

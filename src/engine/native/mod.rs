@@ -286,6 +286,17 @@ impl Native {
         )
     }
 
+    /// Whether containers of other projects have addresses on a network.
+    fn has_foreign_guests(&self, network: &str) -> Result<bool, EngineError> {
+        for leased in leases::list(&self.paths, network)? {
+            let guest = observe::container_record(&self.paths, &leased.lease.container)?;
+            if guest.is_some_and(|guest| guest.project != self.project) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn remove_container(
         &self,
         container: &ObservedContainer,
@@ -549,6 +560,9 @@ impl Engine for Native {
             }
             (Op::RemoveNetwork { name }, _) => {
                 blocking(move || {
+                    if self.has_foreign_guests(&name)? {
+                        return Ok(Applied::NetworkLeft(name));
+                    }
                     network::remove(&self.paths, &name).map(|()| Applied::NetworkGone(name))
                 })
                 .await

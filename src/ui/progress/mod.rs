@@ -3,12 +3,11 @@
 mod plain;
 mod tree;
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use crate::control;
 
-use super::terminal::{Paint, Terminal, size};
+use super::terminal::{Out, Paint, Terminal, size};
 use tree::Tree;
 
 /// Time between two drawings of the tree.
@@ -39,15 +38,15 @@ pub(crate) struct Transfer {
     pub(crate) total: u64,
 }
 
-/// Shows progress on standard error.
+/// Shows progress, on standard error unless `COMPOSE_STATUS_STDOUT` says otherwise.
 #[derive(Debug)]
 pub(crate) enum Progress {
     /// A tree that is drawn over.
     Live(Live),
     /// Lines.
-    Plain,
+    Plain(Out),
     /// JSON lines.
-    Json,
+    Json(Out),
     /// Nothing.
     Quiet,
 }
@@ -57,6 +56,7 @@ pub(crate) enum Progress {
 pub(crate) struct Live {
     tree: Tree,
     paint: Paint,
+    out: Out,
     began: Instant,
     drawn: Option<Instant>,
     /// Lines on the screen that belong to the tree.
@@ -69,12 +69,13 @@ impl Progress {
     pub(crate) fn new(mode: ProgressMode, terminal: Terminal, title: &str) -> Self {
         match mode {
             ProgressMode::Quiet => Self::Quiet,
-            ProgressMode::Json => Self::Json,
-            ProgressMode::Plain => Self::Plain,
-            ProgressMode::Auto if !terminal.live => Self::Plain,
+            ProgressMode::Json => Self::Json(terminal.status),
+            ProgressMode::Plain => Self::Plain(terminal.status),
+            ProgressMode::Auto if !terminal.live => Self::Plain(terminal.status),
             ProgressMode::Auto | ProgressMode::Tty => Self::Live(Live {
                 tree: Tree::new(title),
                 paint: terminal.stderr,
+                out: terminal.status,
                 began: Instant::now(),
                 drawn: None,
                 lines: 0,
@@ -91,8 +92,17 @@ impl Progress {
                 live.dirty = true;
                 live.draw_if_due();
             }
-            Self::Plain => Terminal::say(&plain::line(change)),
-            Self::Json => Terminal::say(&plain::json(change)),
+            Self::Plain(out) => out.say(&plain::line(change)),
+            Self::Json(out) => out.say(&plain::json(change, false)),
+            Self::Quiet => {}
+        }
+    }
+
+    /// Something would change.
+    pub(crate) fn rehearse(&mut self, change: &control::Progress) {
+        match self {
+            Self::Live(Live { out, .. }) | Self::Plain(out) => out.say(&plain::rehearsed(change)),
+            Self::Json(out) => out.say(&plain::json(change, true)),
             Self::Quiet => {}
         }
     }
@@ -133,17 +143,19 @@ impl Progress {
 
     /// Says something that happened to no object of the tree.
     pub(crate) fn note(&mut self, text: &str) {
-        if !matches!(self, Self::Quiet) {
-            self.above(|| Terminal::say(text));
-        }
+        let out = match self {
+            Self::Live(Live { out, .. }) | Self::Plain(out) | Self::Json(out) => *out,
+            Self::Quiet => return,
+        };
+        self.above(|| out.say(text));
     }
 
     /// Says that all is being stopped, and why.
     pub(crate) fn stopping(&mut self, why: &str) {
         match self {
             Self::Live(_) => self.note(why),
-            Self::Plain => Terminal::say(&plain::stopping(why)),
-            Self::Json => Terminal::say(&plain::json_stopping(why)),
+            Self::Plain(out) => out.say(&plain::stopping(why)),
+            Self::Json(out) => out.say(&plain::json_stopping(why)),
             Self::Quiet => {}
         }
     }
@@ -201,7 +213,7 @@ impl Live {
         if lines.len() < self.lines {
             frame.push_str("\x1b[J");
         }
-        write_all(&frame);
+        self.out.write(&frame);
         self.lines = lines.len();
         self.drawn = Some(Instant::now());
         self.dirty = false;
@@ -209,7 +221,7 @@ impl Live {
 
     fn erase(&mut self) {
         if self.lines > 0 {
-            write_all(&format!("\x1b[{}A\r\x1b[J", self.lines));
+            self.out.write(&format!("\x1b[{}A\r\x1b[J", self.lines));
             self.lines = 0;
             self.dirty = true;
         }
@@ -226,11 +238,4 @@ impl Live {
         self.dirty = false;
         self.tree.clear();
     }
-}
-
-fn write_all(text: &str) {
-    // Progress that cannot be shown is no reason to fail.
-    let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes());
-    let _ = stderr.flush();
 }

@@ -17,6 +17,15 @@ pub(super) fn line(change: &Progress) -> String {
     format!(" {kind} {name} {state} {detail}")
 }
 
+/// The same for what would happen, with the reason.
+pub(super) fn rehearsed(change: &Progress) -> String {
+    let reason = match (&change.detail, change.state.is_final()) {
+        (Some(detail), false) => format!("({})", one_line(detail)),
+        _ => String::new(),
+    };
+    format!(" DRY-RUN MODE - {}{reason}", line(change))
+}
+
 /// All is being stopped, and why.
 pub(super) fn stopping(why: &str) -> String {
     format!(" Compose Stopping {why}")
@@ -24,6 +33,8 @@ pub(super) fn stopping(why: &str) -> String {
 
 #[derive(Serialize)]
 struct Message<'a> {
+    #[serde(rename = "dry-run", skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
     id: String,
     status: &'static str,
     text: String,
@@ -32,11 +43,13 @@ struct Message<'a> {
 }
 
 /// The same as Docker Compose's `--progress json` has it.
-pub(super) fn json(change: &Progress) -> String {
+pub(super) fn json(change: &Progress, dry_run: bool) -> String {
     to_text(&Message {
+        dry_run,
         id: format!("{} {}", change.kind, change.name),
         status: match change.state {
             ProgressState::Error => "Error",
+            ProgressState::InUse => "Warning",
             state if state.is_final() => "Done",
             _ => "Working",
         },
@@ -48,6 +61,7 @@ pub(super) fn json(change: &Progress) -> String {
 /// The same for the stop of all.
 pub(super) fn json_stopping(why: &str) -> String {
     to_text(&Message {
+        dry_run: false,
         id: "Compose".to_owned(),
         status: "Working",
         text: ProgressState::Stopping.to_string(),
@@ -93,14 +107,22 @@ mod tests {
     }
 
     #[test]
+    fn a_rehearsal_says_that_it_is_one_and_why() {
+        assert_eq!(
+            rehearsed(&change(ProgressState::Recreate, Some("its image changed"))),
+            " DRY-RUN MODE -  Container shop-web-1 Recreate (its image changed)"
+        );
+    }
+
+    #[test]
     fn json_says_whether_something_follows() {
         assert_eq!(
-            json(&change(ProgressState::Waiting, Some("db"))),
+            json(&change(ProgressState::Waiting, Some("db")), false),
             r#"{"id":"Container shop-web-1","status":"Working","text":"Waiting","details":"db"}"#
         );
         assert_eq!(
-            json(&change(ProgressState::Started, None)),
-            r#"{"id":"Container shop-web-1","status":"Done","text":"Started"}"#
+            json(&change(ProgressState::Started, None), true),
+            r#"{"dry-run":true,"id":"Container shop-web-1","status":"Done","text":"Started"}"#
         );
     }
 }
