@@ -227,6 +227,7 @@ impl Machine {
             anonymous_volumes: BTreeMap::new(),
             mounts: Vec::new(),
             command: Vec::new(),
+            exposed: Vec::new(),
             health: Some(HealthRecord {
                 command: Vec::new(),
                 interval: Duration::from_secs(1),
