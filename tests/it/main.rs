@@ -37,7 +37,6 @@ mod shim;
 mod show;
 mod up_attached;
 mod up_down;
-mod up_down;
 mod up_flags;
 mod up_waiting;
 mod watch;
