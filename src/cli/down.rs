@@ -17,7 +17,6 @@ use crate::control::{self, Command, ProgressState};
 use crate::engine::native::observe;
 use crate::image::Reference;
 use crate::state::records::ContainerRecord;
-use crate::ui::Terminal;
 
 /// Flags of `down`.
 #[derive(Debug, Args)]
@@ -65,13 +64,6 @@ impl Down {
                     .any(|owner| *owner == project.name);
         let nothing = observed.containers.is_empty() && !owned && project.desired.is_none();
         let images = self.images(&project, &services, observed.containers.values());
-        if nothing && project.loaded.is_none() {
-            let message = format!(
-                "Warning: No resource found to remove for project \"{}\".",
-                project.name
-            );
-            Terminal::say(&message);
-        }
         if !nothing {
             tell_hooks(context, &project)?;
             let command = Command::Down {

@@ -136,15 +136,25 @@ pub(super) fn done(applied: Applied, observed: &mut Observed) {
     }
 }
 
+/// Notes that a command came: what failed before is tried again.
+pub(super) fn asked(busy: &Busy, observed: &mut Observed) {
+    observed.failures.clear();
+    observed.overtaken = busy.keys().cloned().collect();
+}
+
 /// Notes that an operation succeeded: how one on its subject failed before is over.
 pub(super) fn succeeded(step: &Step, observed: &mut Observed) {
     observed.failures.remove(step.op.subject().1);
+    observed.overtaken.remove(step.op.subject().1);
 }
 
-/// Notes that an operation failed: it is not tried again before the next command.
+/// Notes that an operation failed: it is not tried again before the next command, unless it was begun before
+/// the last one.
 pub(super) fn failed(step: &Step, failure: RecordedFailure, observed: &mut Observed) {
     let subject = step.op.subject().1.to_owned();
-    observed.failures.insert(subject, failure);
+    if !observed.overtaken.remove(&subject) {
+        observed.failures.insert(subject, failure);
+    }
 }
 
 /// The end of a program that nobody stopped.

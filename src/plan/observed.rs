@@ -1,6 +1,6 @@
 //! What is on the machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -21,6 +21,9 @@ pub struct Observed {
     pub images: BTreeMap<String, String>,
     /// Why an operation failed the last time, by the full name of its subject.
     pub failures: BTreeMap<String, RecordedFailure>,
+    /// Subjects that were being worked on when the last command came: a failure of that work is no
+    /// answer to the command.
+    pub overtaken: BTreeSet<String>,
 }
 
 /// A failure that is not tried again before the next command.

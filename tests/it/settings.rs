@@ -145,7 +145,7 @@ fn a_tmpfs_is_empty_and_of_the_size_that_was_asked_for() {
 #[test]
 fn a_bind_mount_shows_the_host_s_files_and_ro_keeps_them() {
     let stack = stack!(script(
-        "cat /in/file; echo changed > /in/file; echo new > /out/file; (echo x > /in/other) 2>/dev/null || echo refused",
+        "exec 2>/dev/null; cat /in/file; echo changed > /in/file; echo new > /out/file; (echo x > /in/other) 2>/dev/null || echo refused",
         "    volumes: ['./in:/in:ro', './out:/out']"
     ));
     stack.file("in/file", "from the host\n");

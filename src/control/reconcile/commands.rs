@@ -10,6 +10,7 @@ use super::{Kind, Reconciler, Report, Underway, desired_path};
 use crate::compose::model::ServiceName;
 use crate::control::chronicle::What;
 use crate::control::command::with_dependencies;
+use crate::control::turn;
 use crate::control::verdict::{Goal, Verdict, verdict};
 use crate::control::{Command, Event, OneOff};
 use crate::engine::{Applied, Engine, EngineError};
@@ -67,7 +68,7 @@ impl<E: Engine> Reconciler<E> {
             self.desired = Arc::new(desired);
         }
         if !matches!(command, Command::Note { .. }) {
-            self.observed.failures.clear();
+            turn::asked(&self.busy, &mut self.observed);
             self.engine.look_at_objects(&mut self.observed)?;
         }
         self.look_up_images()?;

@@ -18,6 +18,11 @@ const REACTION: Duration = Duration::from_secs(30);
 
 impl<E: Engine> Reconciler<E> {
     pub(super) fn probed(&mut self, report: HealthReport) {
+        let answer = |container: &ObservedContainer| {
+            let last = container.status.health.as_ref()?.log.last()?;
+            Some((last.exit_code, last.output.clone()))
+        };
+        let before = self.observed.containers.get(&report.id).and_then(answer);
         let news = (report.started_at, report.state);
         let state = (&*self.desired, &mut self.observed);
         let Some(probed) = turn::probed(&report.id, news, state, Timestamp::now()) else {
@@ -31,7 +36,9 @@ impl<E: Engine> Reconciler<E> {
             let entry = Entry::of(&container.record, health::action(status));
             note(&self.paths, &entry);
         }
-        if probed.changed.is_some() || probed.run.is_some() || report.regular {
+        // Of early probes, which come by the dozen, what is new.
+        let is_new = report.regular || before != answer(&container);
+        if probed.changed.is_some() || probed.run.is_some() || is_new {
             self.save_status(&container);
         }
         if let Some(status) = probed.changed {

@@ -120,7 +120,10 @@ impl Simulation {
                 let record = &container.record;
                 let before = other.recreate_before;
                 let current = record.config_hash == other.hash || other.run != Run::Running;
-                current && !goes(container) && before.is_none_or(|before| record.created >= before)
+                // One that is not to run is not replaced, either.
+                let stays = other.run != Run::Running;
+                let young = before.is_none_or(|before| record.created >= before);
+                current && !goes(container) && (stays || young)
             };
             let mut containers = self
                 .observed

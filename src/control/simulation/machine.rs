@@ -145,7 +145,7 @@ impl Simulation {
             }),
             _ => {}
         }
-        self.observed.failures.clear();
+        turn::asked(&self.busy, &mut self.observed);
     }
 
     /// One of the real commands, to one service.
@@ -564,8 +564,6 @@ impl Simulation {
     /// Nothing more happens but what the loop does, and programs that turn healthy.
     pub(super) fn come_to_rest(&mut self) -> Result<(), Failure> {
         self.fail_next = false;
-        // What is being done when the last command comes is done by then: its failure is no answer to it.
-        self.pass(Duration::from_secs(4))?;
         // What failed is asked for again, and so is what was taken back or paused.
         self.command(&Event::Up(Vec::new()));
         for (name, service) in self.desired.services.clone() {

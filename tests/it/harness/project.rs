@@ -340,14 +340,17 @@ impl Stack {
     #[track_caller]
     pub(crate) fn shim(&self, service: &str) -> i32 {
         let id = self.container(service).id;
-        let found = leaks::processes(|arguments| {
-            arguments.get(1).is_some_and(|word| word == "shim")
-                && arguments.iter().any(|word| word.contains(&id))
-        });
-        match found[..] {
-            [pid] => pid,
-            _ => panic!("not one shim of {service}: {found:?}"),
-        }
+        // For a moment a program that it starts looks like it.
+        eventually(&format!("there is one shim of {service}"), || {
+            let found = leaks::processes(|arguments| {
+                arguments.get(1).is_some_and(|word| word == "shim")
+                    && arguments.iter().any(|word| word.contains(&id))
+            });
+            match found[..] {
+                [pid] => Some(pid),
+                _ => None,
+            }
+        })
     }
 
     /// All processes of the project: supervisor, shims, and what runs inside.
