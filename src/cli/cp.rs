@@ -97,7 +97,7 @@ impl Cp {
                 let containers = self.containers(context, service)?;
                 let mut input = Input::of(context, local, containers.len())?;
                 let each = |container: &_| {
-                    self.into_one(context, container, (local, path), input.as_mut())
+                    self.put_into(context, container, (local, path), input.as_mut())
                 };
                 let say = |name: &str| format!("{local} to {name}:{path}");
                 copy(context, &containers, &say, each)
@@ -123,7 +123,7 @@ impl Cp {
         }
     }
 
-    fn into_one(
+    fn put_into(
         &self,
         context: &Context,
         container: &ObservedContainer,

@@ -394,7 +394,8 @@ fn restart(
         .cloned()
         .collect();
     // What depends on those that depend on them, too, as with Docker Compose.
-    while !no_deps {
+    let mut more = !no_deps;
+    while more {
         let is_new = |name: &ServiceName, service: &DesiredService| {
             let mut edges = service.service.depends_on.iter();
             let follows = edges.any(|(name, edge)| edge.restart && named.contains(name));
@@ -406,7 +407,7 @@ fn restart(
             .find(|(name, service)| is_new(name, service));
         match found {
             Some((name, _)) => drop(named.insert(name.clone())),
-            None => break,
+            None => more = false,
         }
     }
     for name in named {

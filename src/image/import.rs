@@ -128,7 +128,9 @@ impl ImageStore {
         match packed {
             // Nobody read on: the reason is with the reader.
             Ok(Err(_)) if received.is_err() => {}
-            Ok(packed) => drop(packed.map_err(Error::layer(source))?),
+            Ok(packed) => {
+                packed.map_err(Error::layer(source))?;
+            }
             Err(panic) => std::panic::resume_unwind(panic),
         }
         let (unfinished, layer) = received?;

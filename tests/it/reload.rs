@@ -235,7 +235,7 @@ fn a_save_that_changes_nothing_is_silent_however_it_is_done() {
     let log = stack.supervisor_log();
     assert_eq!(log.matches("changed:\n").count(), 1, "{log}");
     let db = all.iter().find(|row| row.service == "db").unwrap();
-    assert_eq!(ids(&stack, "db"), [db.id.clone()]);
+    assert_eq!(ids(&stack, "db"), std::slice::from_ref(&db.id));
 }
 
 #[test]

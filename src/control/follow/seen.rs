@@ -160,7 +160,7 @@ mod tests {
         let before = seen(&[("/main", print(1)), ("/included", print(1))]);
         let now = |_: &Path| print(2);
         let after = before.after_failure(seen(&[("/main", print(2))]), now);
-        assert_eq!(after.changed(now), [PathBuf::new(); 0]);
+        assert!(after.changed(now).is_empty());
         assert_eq!(after.changed(|_| print(3)).len(), 2);
     }
 

@@ -229,7 +229,8 @@ mod tests {
     #[test]
     fn only_those_that_admit_are_chosen_and_none_twice() {
         use Admits::{None as No, Now, Soon};
-        let table: &[(&[Admits], &[u8], Option<u8>, bool)] = &[
+        type Row<'a> = (&'a [Admits], &'a [u8], Option<u8>, bool);
+        let table: &[Row<'_>] = &[
             (&[Now, Soon, No], &[], Some(1), false),
             (&[Soon, Now, No], &[], Some(2), false),
             (&[Now, Soon, No], &[1], None, true),

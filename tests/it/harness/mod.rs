@@ -31,7 +31,7 @@ pub(crate) fn eventually<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Looks until `found` says something, for as long as tests are patient.
-fn look<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
+pub(crate) fn look<T>(mut found: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let value = found();
