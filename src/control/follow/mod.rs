@@ -3,7 +3,7 @@
 //! # Theory of operation
 //!
 //! The supervisor watches the files and does nothing else: when one changes it starts this program
-//! once more ([`task`]), in the directory and with the arguments and the environment of the `up` that
+//! once more (`task`), in the directory and with the arguments and the environment of the `up` that
 //! is followed ([`Inputs`]). That process loads the files, shows the plan, sees to the images that the
 //! edit needs, and hands the edit to the supervisor as any other command. On its standard output it
 //! says what it has read and how far it is ([`Report`]), on its standard error what a person should
@@ -11,7 +11,7 @@
 //!
 //! So what loads a file is always the command line, credentials and proxies are the caller's, and the
 //! supervisor can be killed at any time: what it follows, and what was read last, is in the project's
-//! run-time directory ([`status`]), which nobody else can read and no disk keeps.
+//! run-time directory (`status`), which nobody else can read and no disk keeps.
 //!
 //! Invariant: a change after the last reading is always seen, for what was read is known by its
 //! [`Print`], taken before it was read.
