@@ -190,7 +190,13 @@ impl<'a> Session<'a> {
             if events.is_none() {
                 events = self.client.events().await.unwrap_or(None);
             }
-            match self.wake(&mut answer, &mut events, &mut signals).await? {
+            let woken = self.wake(&mut answer, &mut events, &mut signals).await?;
+            // Whatever is told next is told above the keys; what nobody sees leaves them.
+            let tells = !matches!(woken, Woken::Logs | Woken::Keys(_) | Woken::LookAgain);
+            if let Some(menu) = self.menu.as_mut().filter(|_| tells) {
+                menu.hide();
+            }
+            match woken {
                 Woken::Answer(Some(event)) => {
                     if let Some(done) =
                         show(&event, &mut self.progress, self.context.terminal.stderr)
@@ -219,6 +225,13 @@ impl<'a> Session<'a> {
                         return Ok(());
                     }
                 }
+            }
+            if let Some(menu) = self
+                .menu
+                .as_mut()
+                .filter(|_| tells && !self.logs.is_in_line())
+            {
+                menu.show();
             }
             if self.must_abort && !self.reloading && !matches!(self.stage, Stage::Stopping(_)) {
                 self.say("Aborting on container exit...");

@@ -241,7 +241,7 @@ impl Evaluation<'_> {
         let mut found = value;
         for (depth, name) in path.iter().enumerate() {
             found = match found {
-                Value::Object(map) => match map.get(name) {
+                Value::Object(map) => match member(map, name) {
                     Some(next) => next,
                     None if depth == 0 && found == self.root => {
                         return Err(self.error(at, unknown(name, map)));
@@ -257,6 +257,16 @@ impl Evaluation<'_> {
         }
         Ok(found.clone())
     }
+}
+
+/// A field by its name in JSON, or by Docker's own: templates are met with both (`.Id` and `.ID`).
+fn member<'v>(map: &'v serde_json::Map<String, Value>, name: &str) -> Option<&'v Value> {
+    const INITIALS: [(&str, &str); 3] =
+        [("ID", "Id"), ("ImageID", "ImageId"), ("ExecIDs", "ExecIds")];
+    map.get(name).or_else(|| {
+        let (_, in_json) = INITIALS.iter().find(|(own, _)| *own == name)?;
+        map.get(*in_json)
+    })
 }
 
 /// Keys and values, in Go's order: maps by their keys.

@@ -182,3 +182,13 @@ proptest::proptest! {
         let _ = rendered(&format!("{{{{{}}}}}", words.join(" ")));
     }
 }
+
+#[test]
+fn an_id_is_found_by_either_of_its_names() {
+    let document = json!({"Id": "0123456789ab"});
+    for text in ["{{.ID}}", "{{.Id}}"] {
+        let template = Template::parse(text).expect("a template");
+        let found = template.render(&document);
+        assert_eq!(found.expect("it is there"), "0123456789ab");
+    }
+}
