@@ -91,6 +91,11 @@ impl Audience {
         self.tell_container(name, ProgressState::Killed, None);
     }
 
+    /// A container is to be restarted that does not run: only its start is a step.
+    pub(super) fn restarting(&mut self, name: &str) {
+        self.tell_container(name, ProgressState::Restarting, None);
+    }
+
     /// A container is to stop that does not run.
     pub(super) fn ended_already(&mut self, name: &str) {
         self.tell_container(name, ProgressState::Stopping, None);

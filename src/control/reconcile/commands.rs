@@ -136,7 +136,7 @@ impl<E: Engine> Reconciler<E> {
     /// of them, and scripts look for the line.
     fn tell_ended(&mut self, command: &Command, goal: &Goal) {
         let with_one_offs = match command {
-            Command::Stop { .. } => false,
+            Command::Stop { .. } | Command::Restart { .. } => false,
             Command::Down { .. } => true,
             _ => return,
         };
@@ -144,7 +144,10 @@ impl<E: Engine> Reconciler<E> {
             let record = &container.record;
             let concerned = goal.concerns(&record.service) && (with_one_offs || !record.one_off);
             if concerned && !container.is_up() {
-                self.audience.ended_already(&record.name);
+                match command {
+                    Command::Restart { .. } => self.audience.restarting(&record.name),
+                    _ => self.audience.ended_already(&record.name),
+                }
             }
         }
     }
