@@ -149,10 +149,10 @@ fn remove_images(context: &Context, images: &BTreeSet<String>) -> Result<()> {
                 detail,
             });
         };
-        // Another project may use it: that is no failure of `down`.
         tell(ProgressState::Removing, None);
         match remove_image(context, &store, &reference, Force::No) {
             Ok(_) => tell(ProgressState::Removed, None),
+            // Another project may use it: that is no failure of `down`.
             Err(error) => {
                 tell(ProgressState::InUse, None);
                 let message = format!("image {text} stays: {}", error.summary());

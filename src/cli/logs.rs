@@ -70,9 +70,6 @@ impl Logs {
             return Err(Error::new("--index requires one service to be selected"));
         }
         let services = project.named(&self.services)?;
-        if self.index > 0 && services.len() != 1 {
-            return Err(Error::new("--index requires one service to be selected"));
-        }
         let options = LogOptions {
             prefix: !self.no_log_prefix,
             timestamps: self.timestamps,
