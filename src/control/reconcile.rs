@@ -80,6 +80,21 @@ struct Underway {
     errors: BTreeSet<String>,
     /// What it was warned of.
     warned: BTreeSet<String>,
+    /// What it says of a container that it finds ended.
+    ended: Option<FoundEnded>,
+}
+
+/// What a command says of a container that has no step for it, having ended: Docker Compose asks its
+/// engine to stop or restart all of them, and scripts look for the line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FoundEnded {
+    /// That it stops and has stopped.
+    Stops {
+        /// One-off containers, too.
+        one_offs: bool,
+    },
+    /// That it is restarted; its start is a step.
+    Restarts,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -473,6 +488,9 @@ impl<E: Engine> Reconciler<E> {
             let asked = matches!(doing, Some(Op::StopContainer { .. }));
             self.audience
                 .exited(&record, &ended.exit, (ended.restarts, asked));
+            if !asked {
+                self.tell_found_ended(&record);
+            }
             let what = What::Ended {
                 exit: ended.exit.to_string(),
                 restarts: ended.restarts,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Kind, Reconciler, Report, Underway, desired_path};
+use super::{FoundEnded, Kind, Reconciler, Report, Underway, desired_path};
 use crate::compose::model::ServiceName;
 use crate::control::chronicle::What;
 use crate::control::command::with_dependencies;
@@ -17,6 +17,7 @@ use crate::engine::{Applied, Engine, EngineError};
 use crate::plan::{
     DependencyState, Desired, ObservedContainer, Phase, Plan, RecordedFailure, readiness,
 };
+use crate::state::records::ContainerRecord;
 use crate::state::{StateError, remove_dir, write_json};
 
 impl Underway {
@@ -40,6 +41,21 @@ impl Underway {
         let over: Vec<String> = over.filter(|error| !errors.contains(error)).collect();
         errors.extend(over);
         errors
+    }
+}
+
+impl FoundEnded {
+    fn of(command: &Command) -> Option<Self> {
+        match command {
+            Command::Down { .. } => Some(Self::Stops { one_offs: true }),
+            Command::Stop { .. } => Some(Self::Stops { one_offs: false }),
+            Command::Restart { .. } => Some(Self::Restarts),
+            _ => None,
+        }
+    }
+
+    fn concerns(self, record: &ContainerRecord) -> bool {
+        !record.one_off || self == Self::Stops { one_offs: true }
     }
 }
 
@@ -110,7 +126,7 @@ impl<E: Engine> Reconciler<E> {
             Command::RemoveOneOff { id } => Some(id.clone()),
             _ => None,
         };
-        self.tell_ended(&command, &goal);
+        let ended = FoundEnded::of(&command);
         match command {
             Command::Kill {
                 signal,
@@ -128,27 +144,37 @@ impl<E: Engine> Reconciler<E> {
             events: events.clone(),
             errors: BTreeSet::new(),
             warned: BTreeSet::new(),
+            ended,
         });
+        if ended.is_some() {
+            self.tell_all_found_ended();
+        }
         Ok(())
     }
 
-    /// What has ended already is said to stop like the rest: Docker Compose asks its engine to stop all
-    /// of them, and scripts look for the line.
-    fn tell_ended(&mut self, command: &Command, goal: &Goal) {
-        let with_one_offs = match command {
-            Command::Stop { .. } | Command::Restart { .. } => false,
-            Command::Down { .. } => true,
-            _ => return,
-        };
-        for container in self.observed.containers.values() {
-            let record = &container.record;
-            let concerned = goal.concerns(&record.service) && (with_one_offs || !record.one_off);
-            if concerned && !container.is_up() {
-                match command {
-                    Command::Restart { .. } => self.audience.restarting(&record.name),
-                    _ => self.audience.ended_already(&record.name),
-                }
-            }
+    /// Says of a container that has ended what the commands that are underway say of such: it may have
+    /// ended before they came, or since, by itself.
+    pub(super) fn tell_found_ended(&mut self, record: &ContainerRecord) {
+        let said = self.commands.iter().filter_map(|command| {
+            let ended = command.ended?;
+            let concerned = command.goal.concerns(&record.service) && ended.concerns(record);
+            concerned.then_some(ended)
+        });
+        match said.last() {
+            Some(FoundEnded::Stops { .. }) => self.audience.ended_already(&record.name),
+            Some(FoundEnded::Restarts) => self.audience.restarting(&record.name),
+            None => {}
+        }
+    }
+
+    fn tell_all_found_ended(&mut self) {
+        let ended = self.observed.containers.values();
+        let ended = ended.filter(|container| !container.is_up());
+        let ended: Vec<_> = ended
+            .map(|container| Arc::clone(&container.record))
+            .collect();
+        for record in ended {
+            self.tell_found_ended(&record);
         }
     }
 
