@@ -366,6 +366,23 @@ fn two_builds_at_once_share_what_they_make() {
     assert_eq!(layers.as_array().map(Vec::len), Some(2));
 }
 
+#[test]
+fn two_builds_at_once_run_a_step_once() {
+    let stack = stack!(NOTHING);
+    let counted =
+        "FROM busybox\nRUN --mount=type=cache,target=/c echo once >> /c/runs; sleep 0.5\n";
+    dockerfile(&stack, counted);
+    let builds = ["one", "other"].map(|tag| stack.start(&["image", "build", "-t", tag, "."]));
+    for build in builds {
+        build.finish().succeeds();
+    }
+    let look = "FROM busybox\nRUN --mount=type=cache,target=/c cat /c/runs\n";
+    dockerfile(&stack, look);
+    let seen = build(&stack, &[]).succeeds();
+    let runs = seen.stderr.lines().filter(|line| line.ends_with(" once"));
+    assert_eq!(runs.count(), 1, "{}", seen.stderr);
+}
+
 const SERVICES: &str = "
 services:
   app:

@@ -7,6 +7,7 @@
 //!                    layers/<hex>       an empty file for each layer that the records need: the image
 //!                                       store keeps those
 //!                    mounts/<key>/      what `RUN --mount=type=cache` keeps
+//!                    working/<key>      locked by the process that makes this step's layer
 //! ```
 //!
 //! Invariant: a key is made of contents, never of times or places, so a record is right for ever; it
@@ -24,7 +25,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::image::Digest;
-use crate::state::{StateError, read_json, write_json};
+use crate::state::{Lock, StateError, read_json, write_json};
 
 pub(super) use key::{Key, KeyMaker};
 pub use prune::{CacheRules, Entry, EntryKind};
@@ -42,6 +43,20 @@ pub(super) struct Record {
     pub(super) text: String,
 }
 
+/// The work on a step's layer, this process's alone until it is dropped.
+#[derive(Debug)]
+pub(super) struct Working {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        // Under the lock: whoever waits for it sees that its file is gone, and asks again.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
 /// The cache of one stack root.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -54,7 +69,9 @@ impl Cache {
         let cache = Self {
             root: root.join("build-cache"),
         };
-        for name in ["records", "contents", "files", "layers", "mounts"] {
+        for name in [
+            "records", "contents", "files", "layers", "mounts", "working",
+        ] {
             let dir = cache.root.join(name);
             fs::create_dir_all(&dir).map_err(|error| StateError::io("make", &dir, error))?;
         }
@@ -111,6 +128,14 @@ impl Cache {
             text: String::new(),
         };
         write_json(&self.at("records", key), &record)
+    }
+
+    /// The work on the layer of a step with this key; `None` while another process is at it. It ends with
+    /// that process, however that ends.
+    pub(super) fn work(&self, key: &Key) -> Result<Option<Working>, StateError> {
+        let path = self.at("working", key);
+        let lock = Lock::try_acquire(&path)?;
+        Ok(lock.map(|_lock| Working { path, _lock }))
     }
 
     /// A document that was remembered.
@@ -188,7 +213,7 @@ impl Cache {
     }
 
     /// Forgets these entries, and the layers that no record needs any more: the image store can delete
-    /// those then. What is only remembered of files goes with the last record.
+    /// those then. What is only remembered of files goes with the last record. No build may be at work.
     pub fn forget(&self, doomed: &[&Entry]) -> Result<(), StateError> {
         for entry in doomed {
             match entry.kind {
@@ -215,7 +240,7 @@ impl Cache {
             }
         }
         if left.is_empty() {
-            for kind in ["contents", "files"] {
+            for kind in ["contents", "files", "working"] {
                 for name in names(&self.root.join(kind)) {
                     crate::state::remove_file(&self.root.join(kind).join(name))?;
                 }
@@ -269,5 +294,20 @@ mod tests {
         assert!(!mount.exists());
         assert_eq!(cache.find(&key), None);
         assert!(cache.layers().is_empty());
+    }
+
+    #[test]
+    fn one_at_a_time_works_at_a_step() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let key = KeyMaker::new("run").text("line", "make").finish();
+        let other = KeyMaker::new("run").text("line", "make all").finish();
+        let first = cache.work(&key).unwrap();
+        assert!(first.is_some() && cache.work(&key).unwrap().is_none());
+        assert!(cache.work(&other).unwrap().is_some());
+        drop(first);
+        assert!(cache.work(&key).unwrap().is_some());
+        let left = fs::read_dir(dir.path().join("build-cache/working")).unwrap();
+        assert_eq!(left.count(), 0);
     }
 }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use rustix::fs::stat;
 use serde_json::{Map, Value};
 
-use super::{Named, Session, Work, chain, lock_of};
-use crate::build::cache::{Cache, Key, KeyMaker};
+use super::{LOOK, Named, Session, Work, chain, lock_of};
+use crate::build::cache::{Cache, Key, KeyMaker, Working};
 use crate::build::copy::{Everything, Existing, Manner, Writer, find_owner};
 use crate::build::error::{Error, StepError};
 use crate::build::event::{End, Told};
@@ -357,12 +357,16 @@ impl Bench<'_> {
         let _one = lock
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if self.work.may_use_cache(self.stage)
-            && let Some(record) = session.cache().find(&key)
-            && let Some(layer) = session.store().kept(&record.layer)?
-        {
-            self.made(key, &layer, record.created);
-            return Ok((layer, record.created, End::Cached));
+        if let Some(found) = self.found(&key)? {
+            return Ok(found);
+        }
+        let _working = match self.work.may_use_cache(self.stage) {
+            true => Some(self.wait_for_work(&key)?),
+            false => None,
+        };
+        // Another process may have made it meanwhile.
+        if let Some(found) = self.found(&key)? {
+            return Ok(found);
         }
         session.check()?;
         let below = self.staged.layers.last().map(|layer| layer.files.clone());
@@ -380,6 +384,31 @@ impl Bench<'_> {
             .put(&key, layer.diff_id, (created, &self.step.text))?;
         self.made(key, &layer, created);
         Ok((layer, created, End::Done))
+    }
+
+    /// What an earlier build has made of the step, or another one at the same time.
+    fn found(&self, key: &Key) -> Result<Option<(StoredLayer, Timestamp, End)>, StepError> {
+        let session = self.session();
+        if self.work.may_use_cache(self.stage)
+            && let Some(record) = session.cache().find(key)
+            && let Some(layer) = session.store().kept(&record.layer)?
+        {
+            self.made(*key, &layer, record.created);
+            return Ok(Some((layer, record.created, End::Cached)));
+        }
+        Ok(None)
+    }
+
+    /// Waits until no other process works at the step.
+    fn wait_for_work(&self, key: &Key) -> Result<Working, StepError> {
+        let session = self.session();
+        loop {
+            session.check()?;
+            if let Some(working) = session.cache().work(key)? {
+                return Ok(working);
+            }
+            std::thread::sleep(LOOK);
+        }
     }
 
     /// Remembers what the step's key stands for, for those who export it.
