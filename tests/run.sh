@@ -41,6 +41,7 @@ step() {
 readonly programs=(
   mmdebstrap:mmdebstrap getfattr:attr busybox:busybox-static docker-registry:docker-registry skopeo:skopeo umoci:umoci
   nft:nftables ip:iproute2 ping:iputils-ping tmux:tmux curl:curl python3:python3 htpasswd:apache2-utils cc:gcc unshare:util-linux git:git
+  ssh-add:openssh-client
 )
 
 install_packages() {

@@ -11,6 +11,7 @@ use crate::runtime::client::ClientError;
 use crate::state::StateError;
 
 use super::copy::CopyError;
+use super::run::AgentError;
 
 /// Why an image could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +114,9 @@ pub enum StepError {
         /// Its name.
         id: String,
     },
+    /// An agent that the caller has given cannot be used.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
     /// Something that makes no sense.
     #[error("{0}")]
     Value(String),

@@ -35,8 +35,10 @@ pub use event::{End, Event, Sink, StepNumber, Stream};
 pub use execute::Builder;
 pub use export::{Output, unpack_context};
 pub use remote::{Remote, Repository};
-pub use request::{DockerfileText, NamedContext, NoCache, Request, Scratch, Secret, SecretText};
-pub use run::NetworkChoice;
+pub use request::{
+    AgentSource, DockerfileText, NamedContext, NoCache, Request, Scratch, Secret, SecretText,
+};
+pub use run::{AgentError, KeyError, NetworkChoice};
 pub use shared::{CachePlace, CacheSource, CacheTarget, SpecError};
 
 /// What the checks say about a request's Dockerfile; nothing is built and no image is looked at.

@@ -30,8 +30,8 @@ pub struct Request {
     pub contexts: BTreeMap<String, NamedContext>,
     /// Secrets by name.
     pub secrets: BTreeMap<String, Secret>,
-    /// Sockets of ssh agents by name.
-    pub agents: BTreeMap<String, PathBuf>,
+    /// Ssh agents by name.
+    pub agents: BTreeMap<String, AgentSource>,
     /// `os/architecture[/variant]`; `None` = this machine's.
     pub platform: Option<String>,
     /// Labels for the image.
@@ -142,4 +142,13 @@ pub enum NoCache {
     Everything,
     /// Those of these stages are not.
     Stages(Vec<String>),
+}
+
+/// Where the ssh agent of a build comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentSource {
+    /// The socket of one that runs.
+    Socket(PathBuf),
+    /// An agent of the build's own, with the private keys of these files.
+    Keys(Vec<PathBuf>),
 }

@@ -70,7 +70,7 @@ pub(crate) struct Build {
     /// Lists of what is in images; none are written.
     #[arg(long, value_name = "MODE", hide = true)]
     sbom: Option<String>,
-    /// An ssh agent for steps that ask for it: `default` or `NAME=SOCKET`.
+    /// An ssh agent for steps that ask for it: `default`, `NAME=SOCKET`, or `NAME=KEY,…` (private keys).
     #[arg(long, value_name = "SPEC")]
     ssh: Vec<String>,
     /// Build the images of the services that these need, too.

@@ -10,12 +10,12 @@ use super::build_drive::build;
 use super::context::Context;
 use super::drive::warn;
 use super::error::{Error, Result};
-use super::image::build::{agent, dockerfile, epoch, network};
+use super::image::build::{agent, agent_at, dockerfile, epoch, network};
 use super::image_phase::image_text;
 use super::remote::{Fetched, fetch};
 use crate::build::{
-    CachePlace, CacheSource, CacheTarget, DockerfileText, NamedContext, NoCache, Request, Scratch,
-    Secret, SecretText,
+    AgentSource, CachePlace, CacheSource, CacheTarget, DockerfileText, NamedContext, NoCache,
+    Request, Scratch, Secret, SecretText,
 };
 use crate::compose::model::{
     Build, BuildContext, Dockerfile, FileSource, FileUse, PullPolicy, Service as Model,
@@ -391,9 +391,9 @@ impl Service<'_> {
         })
     }
 
-    fn agents(&self) -> Result<std::collections::BTreeMap<String, PathBuf>> {
+    fn agents(&self) -> Result<std::collections::BTreeMap<String, AgentSource>> {
         let of_file = self.build.ssh.iter().map(|key: &SshKey| match &key.path {
-            Some(path) => Ok((key.id.clone(), path.clone())),
+            Some(paths) => Ok((key.id.clone(), agent_at(&paths.to_string_lossy())?)),
             None => agent(&key.id, self.context),
         });
         let given = self.extra.ssh.iter().map(|text| agent(text, self.context));

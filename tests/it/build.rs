@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -364,6 +365,39 @@ fn two_builds_at_once_share_what_they_make() {
     build(&stack, &[]).succeeds();
     let layers = inspect(&stack)["RootFS"]["Layers"].clone();
     assert_eq!(layers.as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_step_gets_an_agent_with_the_key_of_a_file() {
+    let stack = stack!(
+        "
+        services:
+          app:
+            build:
+              context: .
+              ssh: ['deploy=./key']
+        "
+    );
+    let wanted = "FROM busybox\nRUN --mount=type=ssh,id=deploy,required test -S $SSH_AUTH_SOCK\n";
+    dockerfile(&stack, wanted);
+    let keygen = |word: &str| {
+        let _ = fs::remove_file(stack.dir().join("key"));
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-f", "key", "-N", word])
+            .current_dir(stack.dir())
+            .status();
+        assert!(
+            made.is_ok_and(|status| status.success()),
+            "openssh-client is needed"
+        );
+    };
+    keygen("a passphrase");
+    let refused = stack.stack(&["build"]).fails_with(1);
+    for said in ["Dockerfile:2", "key is protected by a passphrase"] {
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    }
+    keygen("");
+    stack.stack(&["build"]).succeeds();
 }
 
 #[test]

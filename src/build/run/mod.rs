@@ -35,6 +35,7 @@ use mounts::Prepared;
 use names::{HOSTNAME, NameServer, host_resolv, needs_server, resolv_file};
 use output::{Read, Tail, follow};
 
+pub use agent::{AgentError, KeyError};
 pub(super) use mounts::{MountSources, SecretValue, Secrets};
 
 /// A container may wait on a slow disk, but not for ever.

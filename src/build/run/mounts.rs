@@ -18,6 +18,7 @@ use crate::build::error::StepError;
 use crate::build::files::{Files, Mounted, make, open_root};
 use crate::build::plan::Mount;
 use crate::build::plan::step::{Origin, Sharing};
+use crate::build::request::AgentSource;
 use crate::runtime::Root;
 
 /// Where the files of mounts come from.
@@ -33,8 +34,8 @@ pub(in crate::build) trait MountSources {
 pub(in crate::build) struct Secrets {
     /// By name.
     pub(in crate::build) secrets: BTreeMap<String, SecretValue>,
-    /// Sockets of agents, by name.
-    pub(in crate::build) agents: BTreeMap<String, PathBuf>,
+    /// Agents, by name.
+    pub(in crate::build) agents: BTreeMap<String, AgentSource>,
 }
 
 /// A secret.
@@ -170,12 +171,11 @@ impl Prepared {
                 uid,
                 gid,
             } => {
-                let Some(socket) = job.secrets.agents.get(id) else {
+                let Some(source) = job.secrets.agents.get(id) else {
                     return absent("ssh agent", id, *required);
                 };
                 let file = self.private.join(format!("agent-{index}"));
-                let agent = Agent::start(&file, socket, (*mode, *uid, *gid))
-                    .map_err(StepError::io("forward", socket))?;
+                let agent = Agent::start(&file, source, (*mode, *uid, *gid))?;
                 self.held.push(Held::Agent(agent));
                 let target = target
                     .clone()

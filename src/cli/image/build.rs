@@ -10,8 +10,8 @@ use clap::Args;
 use super::reference;
 use crate::build::ignore::file_names;
 use crate::build::{
-    Builder, DockerfileText, NamedContext, NetworkChoice, NoCache, Output, Request, Secret,
-    SecretText, unpack_context,
+    AgentSource, Builder, DockerfileText, NamedContext, NetworkChoice, NoCache, Output, Request,
+    Secret, SecretText, unpack_context,
 };
 use crate::build::{CacheSource, CacheTarget, Remote, Scratch, SpecError};
 use crate::cli::build_drive::build;
@@ -49,7 +49,7 @@ pub(crate) struct Build {
     /// A secret for steps that ask for it: `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`.
     #[arg(long = "secret", value_name = "SPEC")]
     secrets: Vec<String>,
-    /// An ssh agent for steps that ask for it: `default` or `NAME=SOCKET`.
+    /// An ssh agent for steps that ask for it: `default`, `NAME=SOCKET`, or `NAME=KEY,…` (private keys).
     #[arg(long, value_name = "SPEC")]
     ssh: Vec<String>,
     /// What the image is for: `os/architecture[/variant]`.
@@ -470,17 +470,34 @@ fn secret(text: &str, context: &Context) -> Result<(String, Secret)> {
     Ok((id, value))
 }
 
-/// `default`, `NAME`, or `NAME=SOCKET`.
-pub(crate) fn agent(text: &str, context: &Context) -> Result<(String, PathBuf)> {
-    if let Some((name, path)) = text.split_once('=') {
-        return Ok((name.to_owned(), path.into()));
+/// `default`, `NAME`, `NAME=SOCKET`, or `NAME=KEY[,KEY…]`.
+pub(crate) fn agent(text: &str, context: &Context) -> Result<(String, AgentSource)> {
+    if let Some((name, paths)) = text.split_once('=') {
+        return Ok((name.to_owned(), agent_at(paths)?));
     }
     let socket = context.env("SSH_AUTH_SOCK").filter(|path| !path.is_empty());
     let socket = socket.ok_or_else(|| {
-        Error::new("there is no ssh agent: SSH_AUTH_SOCK is not set")
-            .hint("start one with `eval $(ssh-agent)`, or name its socket: --ssh default=SOCKET")
+        Error::new("there is no ssh agent: SSH_AUTH_SOCK is not set").hint(
+            "start one with `eval $(ssh-agent)`, or name its socket or a key: --ssh default=PATH",
+        )
     })?;
-    Ok((text.to_owned(), socket.into()))
+    Ok((text.to_owned(), AgentSource::Socket(socket.into())))
+}
+
+/// The agent at a socket, or one with the keys of files, between which are commas.
+pub(crate) fn agent_at(paths: &str) -> Result<AgentSource> {
+    let paths: Vec<PathBuf> = paths.split(',').map(PathBuf::from).collect();
+    let is_socket = |path: &PathBuf| {
+        let found = std::fs::metadata(path);
+        found.is_ok_and(|found| std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()))
+    };
+    match &paths[..] {
+        [socket] if is_socket(socket) => Ok(AgentSource::Socket(socket.clone())),
+        paths if paths.iter().any(is_socket) => Err(Error::new(
+            "an ssh agent's socket stands alone: it cannot be given together with keys",
+        )),
+        _ => Ok(AgentSource::Keys(paths)),
+    }
 }
 
 /// `default`, `bridge`, `none`, `host`.
