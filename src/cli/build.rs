@@ -104,7 +104,7 @@ impl Build {
             .cloned()
             .collect();
         if services.is_empty() {
-            Terminal::say("No services to build");
+            Terminal::say("warning: No services to build");
             return Ok(());
         }
         let extra = Extra {
@@ -130,7 +130,7 @@ impl Build {
             true => ProgressMode::Quiet,
             false => self.progress.unwrap_or(context.progress_mode()),
         };
-        build_and_say(context, &requests, mode)?;
+        build_and_say(context, (stack, &requests), mode)?;
         match self.push {
             true => send(context, &requests),
             false => Ok(()),

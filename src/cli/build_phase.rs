@@ -107,23 +107,35 @@ pub(crate) fn build_needed(
         return Ok(());
     }
     let requests = requests(context, stack, &wanted, &Extra::default())?;
-    build_and_say(context, &requests, mode).map(drop)
+    build_and_say(context, (stack, &requests), mode).map(drop)
 }
 
-/// Builds, and says in Docker Compose's words what was built.
+/// Builds, and says in Docker Compose's words, quiet or not, what is built. What is drawn on a terminal
+/// shows that it is being built.
 pub(crate) fn build_and_say(
     context: &Context,
-    requests: &[Request],
+    (stack, requests): (&Stack, &[Request]),
     mode: ProgressMode,
 ) -> Result<Vec<Image>> {
-    let images = build(context, requests, mode)?;
-    if mode != ProgressMode::Quiet {
-        for request in requests {
-            if let Some(name) = request.names.first() {
-                Terminal::say(&format!("Image {} Built", name.familiar()));
-            }
+    let names: Vec<String> = requests
+        .iter()
+        .filter_map(|request| {
+            let title = request.title.as_deref()?;
+            let mut all = stack.services.iter().chain(&stack.disabled_services);
+            let (name, service) = all.find(|(name, _)| name.as_str() == title)?;
+            Some(image_text(stack.name.as_str(), name, service))
+        })
+        .collect();
+    let say = |state: &str| {
+        for name in &names {
+            Terminal::say(&format!(" Image {name} {state} "));
         }
+    };
+    if !context.terminal.live {
+        say("Building");
     }
+    let images = build(context, requests, mode)?;
+    say("Built");
     Ok(images)
 }
 

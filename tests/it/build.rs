@@ -460,7 +460,7 @@ fn services_are_built_once_and_in_the_order_that_they_need_each_other() {
     let project = stack.project().to_owned();
     let built = stack.up();
     built
-        .stderr_contains(&format!("Image {project}-app:latest Built"))
+        .stderr_contains(&format!("Image {project}-app Built"))
         .stderr_contains(&format!("Container {project}-app-1 Started"));
     for (service, line) in [
         ("app", "from the base"),
