@@ -22,7 +22,6 @@ use crate::ui::{Ansi, ProgressMode};
     name = "stack",
     version,
     disable_version_flag = true,
-    disable_help_subcommand = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {

@@ -9,6 +9,7 @@
 
 mod backoff;
 mod cause;
+mod changed;
 mod dependency;
 mod desired;
 mod diff;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::compose::model::{Service, ServiceName};
+use crate::compose::model::ServiceName;
 
+use super::changed::changed_parts;
 use super::{Cause, DesiredService, Observed, ObservedContainer, Run};
 
 /// The replicas of one service.
@@ -129,50 +130,4 @@ fn out_of_date(container: &ObservedContainer, desired: &DesiredService) -> Optio
         Some(id) if *id != record.image_id => Some(Cause::ImageChanged),
         _ => None,
     }
-}
-
-/// The names of the parts of a service that differ.
-fn changed_parts(old: &Service, new: &Service) -> Vec<String> {
-    let (Ok(serde_json::Value::Object(old)), Ok(serde_json::Value::Object(new))) =
-        (serde_json::to_value(old), serde_json::to_value(new))
-    else {
-        return Vec::new();
-    };
-    let left_out = [
-        "hash_input",
-        "has_build",
-        "build",
-        "pull_policy",
-        "replicas",
-        "depends_on",
-        "profiles",
-    ];
-    new.iter()
-        .filter(|(key, value)| !left_out.contains(&key.as_str()) && old.get(*key) != Some(value))
-        .map(|(key, value)| match (key.as_str(), old.get(key), value) {
-            (
-                "environment",
-                Some(serde_json::Value::Object(old)),
-                serde_json::Value::Object(new),
-            ) => {
-                let mut names: Vec<&String> = new
-                    .iter()
-                    .filter(|(name, value)| old.get(*name) != Some(value))
-                    .map(|(name, _)| name)
-                    .chain(old.keys().filter(|name| !new.contains_key(*name)))
-                    .collect();
-                names.sort();
-                format!(
-                    "environment ({})",
-                    names
-                        .iter()
-                        .map(|name| name.as_str())
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                )
-            }
-            ("x_stack", ..) => "x-stack".to_owned(),
-            _ => key.clone(),
-        })
-        .collect()
 }
