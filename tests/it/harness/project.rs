@@ -81,8 +81,8 @@ impl Stack {
     }
 
     /// A project that its directory names, with the images of the scenarios and no file yet.
-    pub(crate) fn for_scenario(project: &str) -> Option<Self> {
-        if !machine::is_able(&[]) {
+    pub(crate) fn for_scenario(project: &str, programs: &[&str]) -> Option<Self> {
+        if !machine::is_able(programs) {
             return None;
         }
         let stack = Self::in_directory(project, project.to_owned());

@@ -26,6 +26,19 @@ pub(super) enum How {
     State,
 }
 
+/// The programs of the machine that a file `scenario` asks for, beside those that every one needs.
+pub(super) fn needs(text: &str) -> Vec<&str> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix(NEEDS));
+    lines.flat_map(str::split_whitespace).collect()
+}
+
+const NEEDS: &str = "needs:";
+
+/// Whether a line has to do with a command.
+fn is_read(line: &str) -> bool {
+    !line.is_empty() && !line.starts_with('#') && !line.starts_with(NEEDS)
+}
+
 /// The commands of a file `scenario`.
 ///
 /// # Errors
@@ -34,10 +47,7 @@ pub(super) enum How {
 pub(super) fn parse(text: &str) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     let mut differs = None;
-    for line in text.lines().map(str::trim) {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
+    for line in text.lines().map(str::trim).filter(|line| is_read(line)) {
         let (how, command) = match line.split_once(':') {
             Some(("differs", reason)) => {
                 differs = Some(reason.trim().to_owned());
@@ -74,8 +84,7 @@ pub(super) fn unmark(text: &str, steps: &[usize]) -> String {
             mark = Some(line);
             continue;
         }
-        let is_step = !line.trim().is_empty() && !line.trim().starts_with('#');
-        if is_step {
+        if is_read(line.trim()) {
             kept.extend(mark.take().filter(|_| !steps.contains(&index)));
             index += 1;
         }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::Scenario;
 use super::normal::Run;
+use super::script;
 use crate::harness::Stack;
 
 /// A place where the commands of a scenario are run, with its programs.
@@ -32,7 +33,8 @@ impl Stage {
     pub(super) fn ours(scenario: &Scenario) -> Option<Self> {
         let suffix = suffix();
         let project = format!("{}-{suffix}", scenario.name);
-        let stack = Stack::for_scenario(&project)?;
+        let text = scenario.read("scenario").unwrap_or_default();
+        let stack = Stack::for_scenario(&project, &script::needs(&text))?;
         let dir = stack.dir().to_owned();
         let stage = Self::new(Kind::Ours(Box::new(stack)), (project, suffix), dir);
         symlink(env!("CARGO_BIN_EXE_stack"), stage.bin("docker-compose")).expect("a link");

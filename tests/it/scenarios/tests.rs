@@ -146,8 +146,8 @@ macro_rules! families {
 }
 
 families! {
-    build, commands, config, depends, down, env, exec, files, health, images, lifecycle, logs, mistakes, networks,
-    orphans, ports, profiles, ps, run, scale, settings, up, volumes,
+    build, commands, config, depends, down, env, events, exec, files, health, hooks, images, lifecycle, logs, mistakes,
+    networks, orphans, ports, profiles, provider, ps, registry, run, scale, settings, up, volumes, watch,
 }
 
 #[test]

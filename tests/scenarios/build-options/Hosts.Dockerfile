@@ -1,0 +1,3 @@
+FROM alpine
+RUN grep -o special /etc/hosts >/hosts
+CMD cat /hosts

@@ -1,0 +1,3 @@
+FROM alpine
+RUN ls /sys/class/net >/links
+CMD cat /links
