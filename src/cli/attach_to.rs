@@ -9,8 +9,7 @@ use super::attach::{End, OnSignal, Signals, Streams, To, conclude, join, recorde
 use super::context::Context;
 use super::detach::DetachKeys;
 use super::error::{Error, Result};
-use super::pick::{Among, pick};
-use super::project::Project;
+use super::pick::{Among, Target};
 use crate::plan::{ObservedContainer, Phase};
 use crate::runtime::client::{Attached, attach, signal};
 use crate::runtime::protocol::{AttachInput, AttachRequest};
@@ -19,20 +18,11 @@ use crate::ui::raw_mode::RawMode;
 /// Flags of `attach`.
 #[derive(Debug, Args)]
 pub(crate) struct Attach {
-    /// Service whose container it is.
-    #[arg(value_name = "SERVICE")]
-    service: String,
+    #[command(flatten)]
+    target: Target,
     /// Keys that let go of the container; ctrl-p,ctrl-q unless given.
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<DetachKeys>,
-    /// The container with this number.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    index: u32,
     /// Do not pass on what is typed.
     #[arg(long)]
     no_stdin: bool,
@@ -56,9 +46,7 @@ impl Attach {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         context.refuse_dry_run("attach")?;
         context.require_root()?;
-        let project = Project::find(context)?;
-        let names = (project.name.as_str(), self.service.as_str());
-        let container = pick(context, names, (self.index, Among::Running))?;
+        let container = self.target.find(context, Among::Running)?;
         if matches!(container.phase, Phase::Paused { .. }) {
             return Err(Error::new(
                 "cannot attach to a paused container, unpause it first",

@@ -74,7 +74,7 @@ impl Format {
             Self::Table => return Ok(Written::No),
             Self::Json => {
                 for row in rows {
-                    writeln!(out, "{}", json_line(row)?)?;
+                    writeln!(out, "{}", escaped(&json_line(row)?))?;
                 }
                 return Ok(Written::Yes);
             }
@@ -103,6 +103,20 @@ impl Format {
         }
         Ok(Written::Yes)
     }
+}
+
+/// JSON as Docker's listings have it: fit to stand in HTML (Go's `json.Marshal`).
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for char in json.chars() {
+        match char {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                out.push_str(&format!("\\u{:04x}", u32::from(char)));
+            }
+            char => out.push(char),
+        }
+    }
+    out
 }
 
 /// The labels of the row with this index.
@@ -276,6 +290,15 @@ mod tests {
         ID        OWN LABEL
         1         yes
         ");
+    }
+
+    #[test]
+    fn json_of_listings_is_fit_for_html() {
+        let text = escaped(r#"{"Ports":"0.0.0.0:80->80/tcp","é":"a&<b>"}"#);
+        let expected = r#"{"Ports":"0.0.0.0:80-\u003e80/tcp","é":"a\u0026\u003cb\u003e"}"#;
+        assert_eq!(text, expected);
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["é"], "a&<b>");
     }
 
     #[test]

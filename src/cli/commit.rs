@@ -5,8 +5,7 @@ use clap::Args;
 use super::containers::cgroup;
 use super::context::Context;
 use super::error::{Error, Result};
-use super::pick::{Among, pick};
-use super::project::Project;
+use super::pick::{Among, Target};
 use crate::compose::model::Service;
 use crate::image::{ConfigChange, ImportOptions, Reference};
 use crate::plan::{ObservedContainer, Phase};
@@ -15,9 +14,8 @@ use crate::runtime::cgroup::Cgroup;
 /// Flags of `commit`.
 #[derive(Debug, Args)]
 pub(crate) struct Commit {
-    /// Service whose container it is.
-    #[arg(value_name = "SERVICE")]
-    service: String,
+    #[command(flatten)]
+    target: Target,
     /// Name of the image; without one it is known by its id alone.
     #[arg(value_name = "REPOSITORY[:TAG]")]
     name: Option<String>,
@@ -44,14 +42,6 @@ pub(crate) struct Commit {
         action = clap::ArgAction::Set
     )]
     pause: bool,
-    /// The container with this number.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    index: u32,
 }
 
 impl Commit {
@@ -68,9 +58,7 @@ impl Commit {
         for line in &self.change {
             changes.extend(ConfigChange::parse(line)?);
         }
-        let project = Project::find(context)?;
-        let names = (project.name.as_str(), self.service.as_str());
-        let container = pick(context, names, (self.index, Among::All))?;
+        let container = self.target.find(context, Among::All)?;
         let record = &container.record;
         let mut progress = context.progress("commit");
         progress.note(&format!("{} Committing", record.name));

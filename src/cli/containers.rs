@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::context::Context;
 use super::error::Result;
 use crate::compose::model::ServiceName;
-use crate::engine::native::observe;
+use crate::engine::native::{observe, observe_services};
 use crate::plan::{Cause, Desired, Exit, Observed, ObservedContainer, Op, Phase, plan};
 use crate::runtime::bundle::{Bundle, ShimConfig};
 use crate::runtime::cgroup::{Cgroup, CgroupError};
@@ -70,11 +70,29 @@ pub(crate) struct Listed {
     pub(crate) state: State,
 }
 
-/// The containers of a project with their states, by name.
-pub(crate) fn list(context: &Context, project: &str) -> Result<Vec<Listed>> {
+/// The containers of some services of a project (none = all) with their states, by name.
+pub(crate) fn list(
+    context: &Context,
+    project: &str,
+    services: &[ServiceName],
+) -> Result<Vec<Listed>> {
+    let some = observe_services(&context.paths, project, services)?;
+    let desired = match some.containers.values().any(has_ended) {
+        true => context.desired(project)?,
+        false => None,
+    };
+    if desired.is_none() {
+        return Ok(listed(&some, None));
+    }
+    // Whether one is about to be started again depends on what else there is.
     let observed = observe(&context.paths, Some(project))?;
-    let desired = context.desired(project)?;
-    Ok(listed(&observed, desired.as_ref()))
+    let mut list = listed(&observed, desired.as_ref());
+    list.retain(|listed| services.is_empty() || services.contains(&listed.record().service));
+    Ok(list)
+}
+
+fn has_ended(container: &ObservedContainer) -> bool {
+    matches!(container.phase, Phase::Exited(_))
 }
 
 /// The same, of what has been observed.
@@ -100,8 +118,7 @@ fn natural(name: &str) -> (&str, u64, &str) {
 
 /// Ids of containers that ended and that the plan is going to start again by their policy.
 fn restarting(observed: &Observed, desired: Option<&Desired>) -> Vec<String> {
-    let ended = |container: &ObservedContainer| matches!(container.phase, Phase::Exited(_));
-    let Some(desired) = desired.filter(|_| observed.containers.values().any(ended)) else {
+    let Some(desired) = desired.filter(|_| observed.containers.values().any(has_ended)) else {
         return Vec::new();
     };
     let plan = plan(desired, observed, Timestamp::now());
@@ -326,13 +343,12 @@ pub(crate) fn of_services(
     project: &str,
     services: &[ServiceName],
 ) -> Result<Vec<ObservedContainer>> {
-    let observed = observe(&context.paths, Some(project))?;
-    let wanted = |container: &ObservedContainer| {
-        !container.record.one_off
-            && (services.is_empty() || services.contains(&container.record.service))
-    };
-    let mut containers: Vec<ObservedContainer> =
-        observed.containers.into_values().filter(wanted).collect();
+    let observed = observe_services(&context.paths, project, services)?;
+    let mut containers: Vec<ObservedContainer> = observed
+        .containers
+        .into_values()
+        .filter(|container| !container.record.one_off)
+        .collect();
     containers.sort_by(|a, b| {
         let key = |container: &ObservedContainer| {
             (container.record.service.clone(), container.record.number)

@@ -50,6 +50,15 @@ pub(crate) enum Warnings {
     Hidden,
 }
 
+/// How much of the stack file a command needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Everything.
+    Model,
+    /// The project's name, and those of its services. The file is checked all the same.
+    Names,
+}
+
 impl Context {
     /// Captures the environment.
     pub(crate) fn new(mut global: Global) -> Result<Self> {
@@ -120,8 +129,17 @@ impl Context {
 
     /// Loads the stack file. An instance has the ports that it was given when it was brought up.
     pub(crate) fn load(&self, warnings: Warnings) -> Result<Loaded> {
-        let mut loaded = self.load_with_ports(&[])?;
+        self.load_for(Reading::Model, warnings)
+    }
+
+    /// The same, as much of it as is needed.
+    pub(super) fn load_for(&self, reading: Reading, warnings: Warnings) -> Result<Loaded> {
+        let mut loaded = match reading {
+            Reading::Model => self.load_with_ports(&[])?,
+            Reading::Names => self.load_names()?,
+        };
         if loaded.instance.is_some()
+            && reading == Reading::Model
             && let Some(record) = Record::read(&self.paths, loaded.stack.name.as_str())?
         {
             if !record.ports.is_empty() {
@@ -134,6 +152,14 @@ impl Context {
             self.warn(&loaded.warnings);
         }
         Ok(loaded)
+    }
+
+    fn load_names(&self) -> Result<Loaded> {
+        let mut options = self.load_options()?;
+        options.skip.shared_names = true;
+        options.skip.hashes = true;
+        options.skip.model = true;
+        Ok(load(&self.source, &options)?)
     }
 
     /// Loads the stack file as it is written, with variables for the ports that an instance was given.

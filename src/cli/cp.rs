@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::context::Context;
 use super::error::{Error, Result};
-use super::pick::{self, Among, pick};
+use super::pick::{self, Among, Index, pick};
 use super::project::Project;
 use crate::engine::native::{View, with_root};
 use crate::image::LayerError;
@@ -42,14 +42,8 @@ pub(crate) struct Cp {
     /// Copy what a symbolic link leads to, instead of the link.
     #[arg(short = 'L', long)]
     follow_link: bool,
-    /// The container with this number.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    index: u32,
+    #[command(flatten)]
+    which: Index,
 }
 
 /// One end of a copy.
@@ -109,9 +103,9 @@ impl Cp {
     fn containers(&self, context: &Context, service: &str) -> Result<Vec<ObservedContainer>> {
         context.require_root()?;
         let project = Project::find(context)?;
-        if self.index > 0 {
+        if self.which.index > 0 {
             let names = (project.name.as_str(), service);
-            return Ok(vec![pick(context, names, (self.index, Among::All))?]);
+            return Ok(vec![pick(context, names, (self.which.index, Among::All))?]);
         }
         let mut found = pick::of_service(context, &project.name, service)?;
         found.retain(|container| self.all || !container.record.one_off);

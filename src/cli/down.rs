@@ -12,6 +12,7 @@ use super::image::remove::{Force, remove_image};
 use super::images::names;
 use super::project::Project;
 use super::rehearsal;
+use crate::compose::Loaded;
 use crate::compose::model::ServiceName;
 use crate::control::{self, Command, ProgressState};
 use crate::engine::native::observe;
@@ -50,7 +51,7 @@ enum Rmi {
 impl Down {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        let project = Project::find(context)?;
+        let (project, loaded) = Project::find_with_stack(context)?;
         let services = project.named(&self.services)?;
         let observed = observe(&context.paths, Some(&project.name))?;
         let owned = observed
@@ -62,17 +63,21 @@ impl Down {
                     .volumes
                     .values()
                     .any(|owner| *owner == project.name);
-        let nothing = observed.containers.is_empty() && !owned && project.desired.is_none();
-        let images = self.images(&project, &services, observed.containers.values());
+        let nothing = observed.containers.is_empty() && !owned && project.desired()?.is_none();
+        let images = self.images(
+            (&project, loaded.as_ref()),
+            &services,
+            observed.containers.values(),
+        );
         if !nothing {
-            tell_hooks(context, &project)?;
+            tell_hooks(context, &project, loaded.as_ref())?;
             let command = Command::Down {
                 volumes: self.volumes,
                 timeout: timeout(self.timeout),
                 services,
             };
             drive(context, &project.name, &command, "down")?;
-        } else if is_without_resources(context, &project) {
+        } else if is_without_resources(context, loaded.as_ref()) {
             let name = &project.name;
             let message = format!("Warning: No resource found to remove for project \"{name}\".");
             warn(&message, context.terminal.stderr);
@@ -88,7 +93,7 @@ impl Down {
     /// The images that go too.
     fn images<'a>(
         &self,
-        project: &Project,
+        (project, loaded): (&Project, Option<&Loaded>),
         named: &[ServiceName],
         containers: impl Iterator<Item = &'a crate::plan::ObservedContainer>,
     ) -> BTreeSet<String> {
@@ -107,7 +112,7 @@ impl Down {
             .filter(|record| which == Rmi::All || own(record))
             .map(|record| record.image.clone())
             .collect();
-        if let Some(loaded) = &project.loaded {
+        if let Some(loaded) = loaded {
             let services = loaded.stack.services.iter();
             let wanted = services
                 .filter(|(name, _)| concerned(name))
@@ -121,10 +126,9 @@ impl Down {
 }
 
 /// Nothing says what the project would have: it was named without a file, or its file has no service.
-fn is_without_resources(context: &Context, project: &Project) -> bool {
+fn is_without_resources(context: &Context, loaded: Option<&Loaded>) -> bool {
     let global = &context.global;
     let only_named = global.project_name.is_some() && global.files.is_empty();
-    let loaded = project.loaded.as_ref();
     only_named || loaded.is_none_or(|loaded| loaded.stack.services.is_empty())
 }
 

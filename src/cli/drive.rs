@@ -10,6 +10,7 @@ use super::context::Context;
 use super::error::{Error, Result};
 use super::project::Project;
 use super::rehearsal;
+use crate::compose::Loaded;
 use crate::compose::model::{Hook, ServiceName};
 use crate::control::{Client, Command, Event, Events, ProgressState, pre_stop};
 use crate::ui::{Paint, Progress, Style, Terminal};
@@ -69,8 +70,12 @@ pub(crate) fn drive_within(
 
 /// Lets the supervisor know what today's stack file has to run before containers are stopped, where
 /// that is another thing than at the last command.
-pub(crate) fn tell_hooks(context: &Context, project: &Project) -> Result<()> {
-    let (Some(loaded), Some(desired)) = (&project.loaded, &project.desired) else {
+pub(crate) fn tell_hooks(
+    context: &Context,
+    project: &Project,
+    loaded: Option<&Loaded>,
+) -> Result<()> {
+    let (Some(loaded), Some(desired)) = (loaded, project.desired()?) else {
         return Ok(());
     };
     let today = pre_stop(&loaded.stack);

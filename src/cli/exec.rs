@@ -13,8 +13,7 @@ use super::attach::{Signals, Streams, To, conclude, join, not_started};
 use super::context::Context;
 use super::detach::DetachKeys;
 use super::error::{Error, Result};
-use super::pick::{Among, pick};
-use super::project::Project;
+use super::pick::{Among, Target};
 use crate::plan::{ObservedContainer, Phase};
 use crate::runtime::bundle::{Bundle, ShimConfig};
 use crate::runtime::client::{ClientError, Exec as Program, ExecStdio, exec};
@@ -27,9 +26,8 @@ use crate::ui::raw_mode::{RawMode, window_size};
 /// Flags of `exec`.
 #[derive(Debug, Args)]
 pub(crate) struct Exec {
-    /// Service whose container runs the program.
-    #[arg(value_name = "SERVICE")]
-    service: String,
+    #[command(flatten)]
+    target: Target,
     /// Program and arguments.
     #[arg(
         value_name = "COMMAND",
@@ -44,14 +42,6 @@ pub(crate) struct Exec {
     /// Set a variable, or pass on the caller's.
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<String>,
-    /// Run in the container with this number.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    index: u32,
     /// Do not give the program a terminal.
     #[arg(short = 'T', long, visible_alias = "no-TTY")]
     no_tty: bool,
@@ -86,8 +76,7 @@ impl Exec {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         context.refuse_dry_run("exec")?;
         context.require_root()?;
-        let project = Project::find(context)?;
-        let container = self.container(context, &project)?;
+        let container = self.container(context)?;
         let id = &container.record.id;
         let has_terminal =
             !self.no_tty && !self.detach && io::stdin().is_terminal() && io::stdout().is_terminal();
@@ -105,12 +94,11 @@ impl Exec {
 
     /// The container: the one with the number, else the first that runs; a one-off container when
     /// there is no other.
-    fn container(&self, context: &Context, project: &Project) -> Result<ObservedContainer> {
-        let names = (project.name.as_str(), self.service.as_str());
-        let container = pick(context, names, (self.index, Among::Running))?;
+    fn container(&self, context: &Context) -> Result<ObservedContainer> {
+        let container = self.target.find(context, Among::Running)?;
         if let Phase::Paused { .. } = &container.phase {
             let message = format!("container {} is paused", container.record.name);
-            let hint = format!("let it go on with `stack unpause {}`", self.service);
+            let hint = format!("let it go on with `stack unpause {}`", self.target.service);
             return Err(Error::new(message).hint(hint));
         }
         Ok(container)

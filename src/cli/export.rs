@@ -9,8 +9,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::error::{Error, Result};
-use super::pick::{Among, pick};
-use super::project::Project;
+use super::pick::{Among, Target};
 use crate::engine::native::{View, with_root};
 use crate::image::layer::pack_entry;
 use crate::plan::ObservedContainer;
@@ -18,29 +17,18 @@ use crate::plan::ObservedContainer;
 /// Flags of `export`.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// Service whose container it is.
-    #[arg(value_name = "SERVICE")]
-    service: String,
+    #[command(flatten)]
+    target: Target,
     /// File to write, instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The container with this number.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    index: u32,
 }
 
 impl Export {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         context.require_root()?;
-        let project = Project::find(context)?;
-        let names = (project.name.as_str(), self.service.as_str());
-        let container = pick(context, names, (self.index, Among::All))?;
+        let container = self.target.find(context, Among::All)?;
         let name = &container.record.name;
         let mut progress = context.progress("export");
         if self.output.is_none() && io::stdout().is_terminal() {

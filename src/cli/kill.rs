@@ -8,7 +8,7 @@ use super::drive::drive;
 use super::error::Result;
 use super::project::Project;
 use crate::control::Command;
-use crate::engine::native::observe;
+use crate::engine::native::observe_services;
 use crate::plan::ObservedContainer;
 use crate::ui::Terminal;
 
@@ -36,12 +36,8 @@ impl Kill {
             || context
                 .env("COMPOSE_REMOVE_ORPHANS")
                 .is_some_and(|value| super::context::says_yes(&value));
-        let observed = observe(&context.paths, Some(&project.name))?;
-        let wanted = |container: &ObservedContainer| {
-            let named = services.is_empty() || services.contains(&container.record.service);
-            container.is_up() && named
-        };
-        if !observed.containers.values().any(wanted) {
+        let observed = observe_services(&context.paths, &project.name, &services)?;
+        if !observed.containers.values().any(ObservedContainer::is_up) {
             Terminal::say("No container to kill");
             return Ok(());
         }

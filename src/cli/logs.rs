@@ -9,15 +9,15 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::containers::{State, log_dir, strip_project};
+use super::containers::{State, list, log_dir, strip_project};
 use super::context::Context;
 use super::drive::warn;
 use super::error::{Error, Result};
 use super::follow::FollowedLogs;
+use super::pick::Index;
 use super::project::Project;
 use super::time;
 use crate::compose::model::ServiceName;
-use crate::engine::native::observe;
 use crate::runtime::log::{Line, LogError, Range, Stream, read};
 use crate::ui::{LogOptions, LogView, Paint};
 
@@ -51,14 +51,8 @@ pub(crate) struct Logs {
     /// Do not show the names.
     #[arg(long)]
     no_log_prefix: bool,
-    /// Only the container with this number.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    index: u32,
+    #[command(flatten)]
+    which: Index,
 }
 
 impl Logs {
@@ -66,7 +60,7 @@ impl Logs {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let range = self.range(Timestamp::now())?;
         let project = Project::find(context)?;
-        if self.index > 0 && self.services.len() != 1 {
+        if self.which.index > 0 && self.services.len() != 1 {
             return Err(Error::new("--index requires one service to be selected"));
         }
         let services = project.named(&self.services)?;
@@ -82,11 +76,11 @@ impl Logs {
             context,
             project: &project.name,
             services: &services,
-            index: self.index,
+            index: self.which.index,
         };
         let found = replicas.find()?;
-        if let (Some(service), 1.., true) = (services.first(), self.index, found.is_empty()) {
-            let index = self.index;
+        if let (Some(service), 1.., true) = (services.first(), self.which.index, found.is_empty()) {
+            let index = self.which.index;
             return Err(Error::new(format!(
                 "service \"{service}\" is not running container #{index}"
             )));
@@ -157,11 +151,9 @@ impl Found {
 impl Replicas<'_> {
     /// The logs that there are: of the containers, and what replicas that are gone have left.
     fn find(&self) -> Result<Found> {
-        let observed = observe(&self.context.paths, Some(self.project))?;
-        let desired = self.context.desired(self.project)?;
         let (mut logs, mut silent) = (BTreeMap::new(), Vec::new());
         let (mut active, mut ended) = (BTreeSet::new(), BTreeMap::new());
-        for listed in super::containers::listed(&observed, desired.as_ref()) {
+        for listed in list(self.context, self.project, self.services)? {
             let record = listed.record();
             if record.one_off || !self.wants(&record.service, record.number) {
                 continue;

@@ -1,9 +1,45 @@
 //! Which container of a service a command is about.
 
+use clap::Args;
+
 use super::context::Context;
 use super::error::{Error, Result};
-use crate::engine::native::{HOOK_LABEL, observe};
+use super::project::Project;
+use crate::compose::model::ServiceName;
+use crate::engine::native::{HOOK_LABEL, observe_services};
 use crate::plan::ObservedContainer;
+
+/// A container of a service, as command lines name it.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// Service whose container it is.
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+    #[command(flatten)]
+    pub(crate) which: Index,
+}
+
+/// `--index`.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Index {
+    /// The container with this number.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    pub(crate) index: u32,
+}
+
+impl Target {
+    /// The container, in the project that the command is about.
+    pub(crate) fn find(&self, context: &Context, among: Among) -> Result<ObservedContainer> {
+        let project = Project::find(context)?;
+        let names = (project.name.as_str(), self.service.as_str());
+        pick(context, names, (self.which.index, among))
+    }
+}
 
 /// Which containers may be meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +73,11 @@ pub(crate) fn of_service(
     project: &str,
     service: &str,
 ) -> Result<Vec<ObservedContainer>> {
-    let observed = observe(&context.paths, Some(project))?;
+    let services = [ServiceName::new(service)];
+    let observed = observe_services(&context.paths, project, &services)?;
     let mut found: Vec<ObservedContainer> = observed
         .containers
         .into_values()
-        .filter(|container| container.record.service.as_str() == service)
         // Those of steps before a start are no containers of the service.
         .filter(|container| !container.record.labels.contains_key(HOOK_LABEL))
         .collect();

@@ -7,25 +7,18 @@ use clap::Args;
 use super::containers::{self, Listed, Publisher, publishers};
 use super::context::Context;
 use super::error::{Error, Result};
+use super::pick::Target;
 use super::project::Project;
+use crate::compose::model::ServiceName;
 
 /// Flags of `port`.
 #[derive(Debug, Args)]
 pub(crate) struct Port {
-    /// Service whose container is asked.
-    #[arg(value_name = "SERVICE")]
-    service: String,
+    #[command(flatten)]
+    target: Target,
     /// Port in the container; none = all of them.
     #[arg(value_name = "PRIVATE_PORT")]
     port: Option<u16>,
-    /// The container with this number; 0 = the first that runs.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        default_value_t = 0,
-        hide_default_value = true
-    )]
-    index: u32,
     /// `tcp` or `udp`; `tcp` for a port that is named.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<String>,
@@ -35,7 +28,8 @@ impl Port {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
-        let list = containers::list(context, &project.name)?;
+        let services = [ServiceName::new(&self.target.service)];
+        let list = containers::list(context, &project.name, &services)?;
         let text = self.answer(&list)?;
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes())?;
@@ -73,20 +67,22 @@ impl Port {
         let of_service = || {
             list.iter().filter(|listed| {
                 let record = listed.record();
-                record.service.as_str() == self.service
+                record.service.as_str() == self.target.service
                     && !record.one_off
                     && listed.container.is_up()
             })
         };
         let found = of_service()
-            .filter(|listed| self.index == 0 || listed.record().number == self.index)
+            .filter(|listed| {
+                self.target.which.index == 0 || listed.record().number == self.target.which.index
+            })
             .min_by_key(|listed| listed.record().number);
         found.ok_or_else(|| {
-            let service = &self.service;
+            let service = &self.target.service;
             let which = match of_service().next() {
                 Some(_) => format!(
                     "service {service:?} is not running container #{}",
-                    self.index
+                    self.target.which.index
                 ),
                 None => format!("service {service:?} is not running"),
             };

@@ -1,35 +1,60 @@
 //! Which project a command is about, from a stack file or from what was recorded.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
 use super::choice::nearest;
-use super::context::{Context, Warnings};
+use super::context::{Context, Reading, Warnings};
 use super::error::{Error, Result};
 use super::instances::{From, project_name};
 use super::reload;
 use crate::compose::Loaded;
-use crate::compose::model::{ServiceName, Stack};
+use crate::compose::model::{Hook, ServiceName, Stack};
 use crate::plan::Desired;
+use crate::state::{Paths, read_json};
 
 /// The project that a command is about.
 #[derive(Debug)]
 pub(crate) struct Project {
     /// Its name.
     pub(crate) name: String,
-    /// Its stack file; `None` when only its name was given.
-    pub(crate) loaded: Option<Loaded>,
-    /// What was recorded; `None` when nothing was brought up.
-    pub(crate) desired: Option<Desired>,
+    /// The services of its stack file, those that no profile switches on too; `None` when only its name
+    /// was given.
+    services: Option<Vec<ServiceName>>,
+    /// A service of the file has something to be run before it is stopped.
+    has_stop_hooks: bool,
+    paths: Paths,
+    recorded: OnceCell<Option<Desired>>,
 }
 
 impl Project {
     /// Finds the project as Docker Compose does: `-p` without `-f` needs no stack file, and
     /// `COMPOSE_PROJECT_NAME` is enough where there is none to load.
+    ///
+    /// Of the file only names are read into the model, which is all that most commands need; whatever
+    /// is wrong with it is told all the same.
     pub(crate) fn find(context: &Context) -> Result<Self> {
+        Ok(Self::read(context, Reading::Names)?.0)
+    }
+
+    /// The same with the whole file, when there is one.
+    pub(crate) fn find_with_stack(context: &Context) -> Result<(Self, Option<Loaded>)> {
+        Self::read(context, Reading::Model)
+    }
+
+    fn read(context: &Context, reading: Reading) -> Result<(Self, Option<Loaded>)> {
         let files_given = !context.global.files.is_empty();
         let (name, loaded) = match &context.global.project_name {
             Some(name) if !files_given => {
                 (project_name(context, checked(name)?, From::Flag)?, None)
             }
-            _ => match (context.load(Warnings::Hidden), context.given_name()) {
+            _ => match (
+                context.load_for(reading, Warnings::Hidden),
+                context.given_name(),
+            ) {
                 (Ok(loaded), _) => (loaded.stack.name.to_string(), Some(loaded)),
                 (Err(_), Some(name)) if !files_given => {
                     let name = checked(&name)?;
@@ -38,40 +63,82 @@ impl Project {
                 (Err(error), _) => (reload::broken_project(context).ok_or(error)?, None),
             },
         };
-        Ok(Self {
-            desired: context.desired(&name)?,
+        let project = Self {
+            services: loaded.as_ref().map(Loaded::service_names),
+            has_stop_hooks: loaded
+                .as_ref()
+                .is_some_and(|loaded| loaded.has_service_key("pre_stop")),
+            paths: context.paths.clone(),
+            recorded: OnceCell::new(),
             name,
-            loaded,
-        })
+        };
+        Ok((project, loaded))
     }
 
-    /// The services of the file and of what was recorded.
-    fn services(&self) -> impl Iterator<Item = &ServiceName> {
-        let stack = self.loaded.as_ref().map(|loaded| &loaded.stack);
-        let of_file = stack
-            .into_iter()
-            .flat_map(|stack| stack.services.keys().chain(stack.disabled_services.keys()));
-        let recorded = self
-            .desired
-            .iter()
-            .flat_map(|desired| desired.services.keys());
-        of_file.chain(recorded)
+    /// What was recorded; `None` when nothing was brought up.
+    pub(crate) fn desired(&self) -> Result<Option<&Desired>> {
+        if self.recorded.get().is_none() {
+            // Nobody else can have set it meanwhile.
+            let _ = self.recorded.set(read_json(&self.recorded_at())?);
+        }
+        Ok(self.recorded.get().and_then(Option::as_ref))
+    }
+
+    /// Whether anything was brought up.
+    pub(crate) fn was_up(&self) -> bool {
+        self.recorded_at().exists()
+    }
+
+    /// Whether something is to be run before a container is stopped, by the stack file or by what was
+    /// recorded.
+    pub(crate) fn has_stop_hooks(&self) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct Hooks {
+            #[serde(default)]
+            pre_stop: BTreeMap<ServiceName, Vec<Hook>>,
+        }
+        if self.has_stop_hooks {
+            return Ok(true);
+        }
+        let recorded: Option<Hooks> = read_json(&self.recorded_at())?;
+        Ok(recorded.is_some_and(|hooks| hooks.pre_stop.values().any(|hooks| !hooks.is_empty())))
+    }
+
+    fn recorded_at(&self) -> PathBuf {
+        self.paths.project(&self.name).join("desired.json")
+    }
+
+    /// Whether the stack file has it; without a file everything counts as its.
+    pub(crate) fn has(&self, service: &ServiceName) -> bool {
+        let services = self.services.as_ref();
+        services.is_none_or(|services| services.contains(service))
+    }
+
+    /// Whether it has a stack file that says what it is.
+    pub(crate) fn has_file(&self) -> bool {
+        self.services.is_some()
     }
 
     /// Checks the names of services that the command line gave.
     pub(crate) fn named(&self, names: &[String]) -> Result<Vec<ServiceName>> {
-        if self.loaded.is_none() && self.desired.is_none() {
-            return Ok(names.iter().map(ServiceName::new).collect());
-        }
         names.iter().map(|name| self.service(name)).collect()
     }
 
-    /// Checks the name of one service.
+    /// Checks the name of one service: the stack file has it, or it was brought up. Where there is
+    /// neither it may be any.
     pub(crate) fn service(&self, name: &str) -> Result<ServiceName> {
-        let known = self.services().find(|known| known.as_str() == name);
-        known
-            .cloned()
-            .ok_or_else(|| no_such_service(name, self.services().map(ServiceName::as_str)))
+        let wanted = ServiceName::new(name);
+        if self.services.is_some() && self.has(&wanted) {
+            return Ok(wanted);
+        }
+        let desired = self.desired()?;
+        let recorded = || desired.iter().flat_map(|desired| desired.services.keys());
+        let nothing_known = self.services.is_none() && desired.is_none();
+        if nothing_known || recorded().any(|known| *known == wanted) {
+            return Ok(wanted);
+        }
+        let known = self.services.iter().flatten().chain(recorded());
+        Err(no_such_service(name, known.map(ServiceName::as_str)))
     }
 }
 
@@ -158,15 +225,41 @@ mod tests {
 
     #[test]
     fn recorded_services_are_known_without_a_file() {
-        let mut project = Project {
+        let project = |recorded: Option<Desired>, services: &[&str]| Project {
             name: "shop".to_owned(),
-            loaded: None,
-            desired: None,
+            services: (!services.is_empty())
+                .then(|| services.iter().copied().map(ServiceName::new).collect()),
+            has_stop_hooks: false,
+            paths: Paths::given("/nowhere".into(), "/nowhere".into()),
+            recorded: OnceCell::from(recorded),
         };
-        let names = ["anything".to_owned()];
-        assert_eq!(project.named(&names).unwrap().len(), 1);
-        project.desired = Some(Desired::new("shop"));
-        let error = project.named(&names).unwrap_err().to_string();
-        assert_eq!(error, "error: no such service: anything");
+        let said = |project: Project, name: &str| match project.named(&[name.to_owned()]) {
+            Ok(names) => names.len().to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(said(project(None, &[]), "anything"), "1");
+        assert_eq!(said(project(None, &["web"]), "web"), "1");
+        let unknown = "error: no such service: anything";
+        assert_eq!(said(project(None, &["web"]), "anything"), unknown);
+        let nothing = Some(Desired::new("shop"));
+        assert_eq!(said(project(nothing, &[]), "anything"), unknown);
+        let mut desired = Desired::new("shop");
+        let gone = crate::plan::DesiredService {
+            service: crate::compose::model::Service::default(),
+            image_id: None,
+            hash: String::new(),
+            replicas: 1,
+            run: crate::plan::Run::Running,
+            since: jiff::Timestamp::UNIX_EPOCH,
+            restart_before: None,
+            recreate_before: None,
+            renew_before: None,
+            no_recreate: false,
+            timeout: None,
+            orphan: true,
+            no_deps: false,
+        };
+        desired.services.insert(ServiceName::new("gone"), gone);
+        assert_eq!(said(project(Some(desired), &["web"]), "gone"), "1");
     }
 }

@@ -1,6 +1,6 @@
 //! Questions to the person who gave the command.
 
-use std::io::{self, BufRead as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use super::error::Result;
 
@@ -9,10 +9,23 @@ pub(crate) fn confirm(question: &str) -> Result<bool> {
     let mut out = io::stdout().lock();
     write!(out, "{question} [y/N]: ")?;
     out.flush()?;
+    Ok(answer())
+}
+
+/// The same; a program that answers gets the question alone, as a line.
+pub(crate) fn confirm_plainly(question: &str) -> Result<bool> {
+    if io::stdin().is_terminal() {
+        return confirm(question);
+    }
+    writeln!(io::stdout(), "{question}")?;
+    Ok(answer())
+}
+
+/// Reads an answer. What cannot be read is none, and so a no.
+fn answer() -> bool {
     let mut line = String::new();
-    // What cannot be read is no answer.
     let _ = io::stdin().lock().read_line(&mut line);
-    Ok(is_yes(&line))
+    is_yes(&line)
 }
 
 fn is_yes(answer: &str) -> bool {

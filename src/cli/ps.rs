@@ -12,9 +12,9 @@ use super::choice::Format;
 use super::containers::{self, Listed, State, ports_text, publishers, short_id};
 use super::context::Context;
 use super::error::{Error, Result};
+use super::filter::Filters;
 use super::project::Project;
 use super::reload;
-use crate::compose::model::ServiceName;
 use crate::engine::native::HOOK_LABEL;
 use crate::ui::{Table, words};
 
@@ -36,7 +36,8 @@ pub(crate) struct Ps {
     /// List containers in this state only (created, running, paused, restarting, exited, dead).
     #[arg(long, value_name = "STATE")]
     status: Vec<String>,
-    /// The same as `status=STATE`.
+    /// List containers only that are so: `status=STATE`, `name=PART`, `label=KEY` or
+    /// `label=KEY=VALUE`.
     #[arg(long, value_name = "FILTER")]
     filter: Vec<String>,
     /// Form of the list: `table`, `json`, a Go template, or `table` and a Go template.
@@ -60,16 +61,11 @@ pub(crate) struct Ps {
 impl Ps {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        let states = self.states()?;
+        let filters = self.filters()?;
+        let states = self.states(&filters)?;
         let project = Project::find(context)?;
         let services = project.named(&self.services)?;
-        let stack = project.loaded.as_ref().map(|loaded| &loaded.stack);
-        let known = |name: &ServiceName| {
-            stack.is_none_or(|stack| {
-                stack.services.contains_key(name) || stack.disabled_services.contains_key(name)
-            })
-        };
-        let mut list = containers::list(context, &project.name)?;
+        let mut list = containers::list(context, &project.name, &services)?;
         list.retain(|listed| {
             let record = listed.record();
             let by_state = match &states {
@@ -77,11 +73,12 @@ impl Ps {
                 Some(states) => states.contains(&listed.state),
             };
             by_state
+                && filters.any("name", |part| record.name.contains(part))
+                && filters.labels(&record.labels)
                 // Those of steps before a start are no containers of the service (Docker Compose).
                 && !record.labels.contains_key(HOOK_LABEL)
-                && (services.is_empty() || services.contains(&record.service))
                 && (self.all || !record.one_off)
-                && (self.orphans || known(&record.service))
+                && (self.orphans || project.has(&record.service))
         });
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let format = match &self.format {
@@ -96,20 +93,22 @@ impl Ps {
         Ok(())
     }
 
-    /// The states asked for; `None` = what `--all` says.
-    fn states(&self) -> Result<Option<Vec<State>>> {
-        let mut texts = self.status.clone();
+    fn filters(&self) -> Result<Filters> {
         for filter in &self.filter {
             let error = match filter.split_once('=') {
-                Some(("status", state)) => {
-                    texts.push(state.to_owned());
-                    continue;
-                }
+                Some((key, _)) if FILTERS.contains(&key) => continue,
                 Some((key, _)) => Error::new(format!("unknown filter {key}")),
                 None => Error::new("arguments to --filter should be in form KEY=VAL"),
             };
-            return Err(error.hint("the only one is `status=STATE`"));
+            return Err(error.hint(format!("there are {}", FILTERS.join(", "))));
         }
+        Filters::parse(&self.filter, &FILTERS)
+    }
+
+    /// The states asked for; `None` = what `--all` says.
+    fn states(&self, filters: &Filters) -> Result<Option<Vec<State>>> {
+        let mut texts = self.status.clone();
+        texts.extend(filters.values("status").iter().cloned());
         if texts.is_empty() {
             return Ok(None);
         }
@@ -194,6 +193,7 @@ impl Ps {
         Row {
             command: command_text(&record.command, self.no_trunc),
             created_at: words::time(record.created),
+            engine: "",
             exit_code: listed.exit_code(),
             health: listed.health(),
             id,
@@ -240,6 +240,8 @@ fn usual_format(context: &Context) -> Format {
         .unwrap_or_default()
 }
 
+/// What can be asked for with `--filter`.
+const FILTERS: [&str; 3] = ["status", "name", "label"];
 /// A state of Docker's that nothing is seen in here: a container goes at once.
 const REMOVING: &str = "removing";
 
@@ -256,6 +258,8 @@ const HEADS: [(&str, &str); 3] = [
 struct Row {
     command: String,
     created_at: String,
+    /// Which of several engines it is on; there is one.
+    engine: &'static str,
     exit_code: i32,
     health: &'static str,
     #[serde(rename = "ID")]
@@ -364,7 +368,7 @@ mod tests {
     fn json_has_docker_compose_s_fields() {
         let text = printed(&["--format", "json"]);
         let first = text.lines().next().unwrap();
-        insta::assert_snapshot!(first, @r#"{"Command":"\"nginx -g 'daemon of…\"","CreatedAt":"2023-11-14 22:13:20 +0000 UTC","ExitCode":0,"Health":"","ID":"000000000000","Image":"nginx:1","Labels":"","LocalVolumes":"0","Mounts":"","Name":"shop-web-1","Names":"shop-web-1","Networks":"","Ports":"9000/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp","Project":"shop","Publishers":[{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"","TargetPort":9000,"PublishedPort":0,"Protocol":"tcp"}],"RunningFor":"About a minute ago","Service":"web","Size":"0B","State":"running","Status":"Up About a minute"}"#);
+        insta::assert_snapshot!(first, @r#"{"Command":"\"nginx -g 'daemon of…\"","CreatedAt":"2023-11-14 22:13:20 +0000 UTC","Engine":"","ExitCode":0,"Health":"","ID":"000000000000","Image":"nginx:1","Labels":"","LocalVolumes":"0","Mounts":"","Name":"shop-web-1","Names":"shop-web-1","Networks":"","Ports":"9000/tcp, 0.0.0.0:8080-\u003e80/tcp, [::]:8080-\u003e80/tcp","Project":"shop","Publishers":[{"URL":"0.0.0.0","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"::","TargetPort":80,"PublishedPort":8080,"Protocol":"tcp"},{"URL":"","TargetPort":9000,"PublishedPort":0,"Protocol":"tcp"}],"RunningFor":"About a minute ago","Service":"web","Size":"0B","State":"running","Status":"Up About a minute"}"#);
         let second: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
         assert_eq!(second["ExitCode"], 3);
         assert_eq!(second["State"], "exited");
@@ -372,16 +376,27 @@ mod tests {
 
     #[test]
     fn states_are_checked() {
-        let states = ps(&["--status", "exited", "--filter", "status=running"]).states();
-        let expected = vec![State::Exited, State::Running];
-        assert_eq!(states.unwrap(), Some(expected));
-        assert_eq!(ps(&["-a"]).states().unwrap(), None);
+        let states = |flags: &[&str]| {
+            let ps = ps(flags);
+            let states = ps.filters().and_then(|filters| ps.states(&filters));
+            states.map_err(|error| error.summary())
+        };
         assert_eq!(
-            ps(&["--status", "removing"]).states().unwrap(),
-            Some(Vec::new())
+            states(&["--status", "exited", "--filter", "status=running"]),
+            Ok(Some(vec![State::Exited, State::Running]))
         );
-        assert!(ps(&["--status", "gone"]).states().is_err());
-        assert!(ps(&["--filter", "name=x"]).states().is_err());
+        assert_eq!(states(&["-a", "--filter", "name=x"]), Ok(None));
+        assert_eq!(states(&["--status", "removing"]), Ok(Some(Vec::new())));
+        for (flags, said) in [
+            (["--status", "gone"], "`gone` is no state of a container"),
+            (["--filter", "size=x"], "unknown filter size"),
+            (
+                ["--filter", "name"],
+                "arguments to --filter should be in form KEY=VAL",
+            ),
+        ] {
+            assert_eq!(states(&flags), Err(said.to_owned()));
+        }
     }
 
     #[test]

@@ -28,19 +28,19 @@ pub(crate) struct Restart {
 impl Restart {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        let project = Project::find(context)?;
+        let (project, loaded) = Project::find_with_stack(context)?;
         let services = project.named(&self.services)?;
-        if project.desired.is_none() {
+        let Some(desired) = project.desired()? else {
             return Ok(());
-        }
-        if let (Some(loaded), Some(desired)) = (&project.loaded, &project.desired)
+        };
+        if let Some(loaded) = &loaded
             && is_edited(&loaded.stack, desired)
         {
             let message =
                 "the stack file has changed since \"up\"; restart does not apply that: stack up -d";
             warn(message, context.terminal.stderr);
         }
-        tell_hooks(context, &project)?;
+        tell_hooks(context, &project, loaded.as_ref())?;
         let command = Command::Restart {
             services,
             timeout: timeout(self.timeout),

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::drive::drive;
 use super::error::Result;
 use super::project::Project;
-use super::prompt::confirm;
+use super::prompt::confirm_plainly;
 use crate::compose::model::ServiceName;
 use crate::control::{Command, Removal};
 use crate::ui::Terminal;
@@ -40,14 +40,14 @@ impl Rm {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
         let services = project.named(&self.services)?;
-        if self.stop && project.desired.is_some() {
+        if self.stop && project.was_up() {
             let command = Command::Stop {
                 services: services.clone(),
                 timeout: None,
             };
             drive(context, &project.name, &command, "stop")?;
         }
-        let containers = list(context, &project.name)?;
+        let containers = list(context, &project.name, &[])?;
         let (removal, names) = removal(&containers, &services, self.volumes);
         if names.is_empty() {
             Terminal::say("No stopped containers");
@@ -56,7 +56,7 @@ impl Rm {
         let question = format!("Going to remove {}", names.join(", "));
         if self.force {
             writeln!(std::io::stdout(), "{question}")?;
-        } else if !context.global.dry_run && !confirm(&question)? {
+        } else if !context.global.dry_run && !confirm_plainly(&question)? {
             return Ok(());
         }
         drive(context, &project.name, &Command::Remove(removal), "rm")

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::context::Context;
+use super::context::{Context, Warnings};
 use super::drive::drive_within;
 use super::error::{Error, Result};
 use super::project::Project;
@@ -29,14 +29,14 @@ impl Start {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
         let services = project.named(&self.services)?;
-        let recorded = project.desired.as_ref().map(|desired| &desired.services);
+        let recorded = project.desired()?.map(|desired| &desired.services);
         let missing = services
             .iter()
             .find(|service| recorded.is_none_or(|recorded| !recorded.contains_key(*service)));
         let none = recorded.is_none_or(indexmap::IndexMap::is_empty);
         let what = match missing {
             Some(service) => Some(format!("service \"{service}\" has no container to start")),
-            None if none => Some(nothing_of(&project)),
+            None if none => Some(nothing_of(context, &project)),
             None => None,
         };
         if let Some(what) = what {
@@ -56,9 +56,11 @@ impl Start {
 
 /// What is said of a project without containers: of its first service, as Docker Compose does, where its
 /// file says what that is.
-fn nothing_of(project: &Project) -> String {
-    let loaded = project.loaded.as_ref();
-    match loaded.and_then(|loaded| loaded.stack.services.keys().next()) {
+fn nothing_of(context: &Context, project: &Project) -> String {
+    let loaded = project.has_file().then(|| context.load(Warnings::Hidden));
+    let loaded = loaded.and_then(Result::ok);
+    let services = loaded.as_ref().map(|loaded| &loaded.stack.services);
+    match services.and_then(|services| services.keys().next()) {
         Some(service) => format!("service \"{service}\" has no container to start"),
         None => format!(
             "no container found for project \"{}\": not found",

@@ -94,13 +94,10 @@ impl Stats {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
-        let service = match &self.service {
-            Some(name) => Some(project.named(std::slice::from_ref(name))?.remove(0)),
-            None => None,
-        };
+        let services = project.named(self.service.as_slice())?;
         let memory = total_memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
         let look = || -> Result<Vec<(Listed, Option<Sample>)>> {
-            let list = self.list(context, &project.name, service.as_ref())?;
+            let list = self.list(context, &project.name, &services)?;
             let with_sample = |listed: Listed| {
                 let sample = sample(&listed, memory);
                 (listed, sample)
@@ -141,13 +138,10 @@ impl Stats {
         &self,
         context: &Context,
         project: &str,
-        service: Option<&ServiceName>,
+        services: &[ServiceName],
     ) -> Result<Vec<Listed>> {
-        let mut list = containers::list(context, project)?;
-        list.retain(|listed| {
-            (self.all || listed.state.is_active())
-                && service.is_none_or(|service| listed.record().service == *service)
-        });
+        let mut list = containers::list(context, project, services)?;
+        list.retain(|listed| self.all || listed.state.is_active());
         Ok(list)
     }
 

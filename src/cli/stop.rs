@@ -25,10 +25,13 @@ impl Stop {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
         let services = project.named(&self.services)?;
-        if project.desired.is_none() {
+        if !project.was_up() {
             return Ok(());
         }
-        tell_hooks(context, &project)?;
+        if project.has_stop_hooks()? {
+            let (project, loaded) = Project::find_with_stack(context)?;
+            tell_hooks(context, &project, loaded.as_ref())?;
+        }
         let command = Command::Stop {
             services,
             timeout: timeout(self.timeout),

@@ -32,11 +32,8 @@ impl Top {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
         let services = project.named(&self.services)?;
-        let mut list = containers::list(context, &project.name)?;
-        list.retain(|listed| {
-            listed.container.is_up()
-                && (services.is_empty() || services.contains(&listed.record().service))
-        });
+        let mut list = containers::list(context, &project.name, &services)?;
+        list.retain(|listed| listed.container.is_up());
         let mut table = Table::new(&HEAD).spaced(Spacing::NARROW);
         let host = Host::look();
         let mut found = false;

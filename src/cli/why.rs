@@ -38,7 +38,8 @@ impl Why {
         let project = Project::find(context)?;
         let name = project.name.clone();
         let service = project.service(&self.service)?;
-        let desired = project.desired.unwrap_or_else(|| Desired::new(&name));
+        let desired = project.desired()?.cloned();
+        let desired = desired.unwrap_or_else(|| Desired::new(&name));
         let journal = chronicle::read(&context.paths, &name);
         let mut observed = observe(&context.paths, Some(&name))?;
         look_up_images(context, &desired, &mut observed)?;

@@ -239,7 +239,7 @@ fn mounts_are_typed() {
             "/x true Bind { path: \"/p/x\", create_host_path: true, propagation: None, recursive: true }",
             "/v false Volume { volume: VolumeKey(\"vol\"), nocopy: true, subpath: None }",
             "/anon false Anonymous",
-            "/t false Tmpfs { size: Some(1048576), mode: Some(448), options: [\"noexec\"] }",
+            "/t false Tmpfs { size: Some(1048576), mode: Some(448), options: [\"noexec\"], written: Some(\"size=1m,mode=700,noexec\") }",
         ]
     );
     let long =

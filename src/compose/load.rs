@@ -92,6 +92,20 @@ pub struct Loaded {
     pub(in crate::compose) tree: Arc<Node>,
 }
 
+impl Loaded {
+    /// The services of the file in its order, those that no profile switches on too.
+    pub fn service_names(&self) -> Vec<ServiceName> {
+        services(&self.tree)
+            .map(|(name, _)| ServiceName::new(name))
+            .collect()
+    }
+
+    /// Whether a service of the file, on or off, has this key.
+    pub fn has_service_key(&self, key: &str) -> bool {
+        services(&self.tree).any(|(_, service)| service.get(key).is_some())
+    }
+}
+
 /// Where each part of the model was written.
 #[derive(Debug, Clone)]
 pub struct Positions {

@@ -9,6 +9,7 @@ use super::no_such_image;
 use crate::cli::choice::{Format, write_documents};
 use crate::cli::context::Context;
 use crate::cli::error::{Error, Result};
+use crate::cli::inspect::{DRIVER, NO_TIME, set_of};
 use crate::image::{Image, Reference};
 
 /// Flags of `image inspect`.
@@ -59,27 +60,106 @@ pub(in crate::cli) fn document(image: &Image) -> Value {
         .iter()
         .map(|reference| format!("{}@{}", reference.familiar_name(), image.manifest))
         .collect();
-    // The part that says what to run is in Docker's field names already.
-    let mut run = serde_json::to_value(config.config()).unwrap_or_default();
-    // Labels and ports come in no order.
-    run.sort_all_objects();
-    if let (Some(check), Value::Object(run)) = (&image.healthcheck, &mut run) {
-        run.insert("Healthcheck".to_owned(), json!(check));
-    }
-    json!({
+    let history = config.history().iter().flatten().last();
+    let comment = history.and_then(|last| last.comment().clone());
+    let mut document = json!({
         "Id": image.id,
         "RepoTags": names,
         "RepoDigests": digests,
+        "Parent": "",
+        "Comment": comment.unwrap_or_default(),
         "Created": image.created,
+        "Container": "",
+        "DockerVersion": "",
         "Author": config.author().as_deref().unwrap_or_default(),
-        "Config": run,
+        "Config": run(image),
         "Architecture": config.architecture(),
-        "Variant": config.variant().as_deref().unwrap_or_default(),
-        "Os": config.os(),
-        "Size": image.size,
-        "RootFS": {
-            "Type": "layers",
-            "Layers": config.rootfs().diff_ids(),
-        },
-    })
+    });
+    if let Some(variant) = config.variant() {
+        document["Variant"] = json!(variant);
+    }
+    document["Os"] = json!(config.os());
+    if let Some(version) = config.os_version() {
+        document["OsVersion"] = json!(version);
+    }
+    document["Size"] = json!(image.size);
+    document["VirtualSize"] = json!(image.size);
+    document["GraphDriver"] = graph_driver(image);
+    document["RootFS"] = json!({
+        "Type": "layers",
+        "Layers": config.rootfs().diff_ids(),
+    });
+    let fetched = image.pulled.map(|time| time.to_string());
+    let fetched = fetched.unwrap_or_else(|| NO_TIME.to_owned());
+    document["Metadata"] = json!({"LastTagTime": fetched});
+    document
+}
+
+/// What to run: all fields that Docker has, in its order.
+fn run(image: &Image) -> Value {
+    let none = oci_spec::image::Config::default();
+    let config = image.config.config().as_ref().unwrap_or(&none);
+    let mut run = json!({
+        "Hostname": "",
+        "Domainname": "",
+        "User": config.user().as_deref().unwrap_or_default(),
+        "AttachStdin": false,
+        "AttachStdout": false,
+        "AttachStderr": false,
+    });
+    let ports = set_of(config.exposed_ports().clone().unwrap_or_default());
+    if !ports.is_null() {
+        run["ExposedPorts"] = ports;
+    }
+    let rest = json!({
+        "Tty": false,
+        "OpenStdin": false,
+        "StdinOnce": false,
+        "Env": config.env(),
+        "Cmd": config.cmd(),
+    });
+    extend(&mut run, rest);
+    if let Some(check) = &image.healthcheck {
+        run["Healthcheck"] = json!(check);
+    }
+    let labels: Option<std::collections::BTreeMap<_, _>> = config
+        .labels()
+        .clone()
+        .map(|labels| labels.into_iter().collect());
+    let rest = json!({
+        "Image": "",
+        "Volumes": set_of(config.volumes().clone().unwrap_or_default()),
+        "WorkingDir": config.working_dir().as_deref().unwrap_or_default(),
+        "Entrypoint": config.entrypoint(),
+        "OnBuild": null,
+        "Labels": labels,
+    });
+    extend(&mut run, rest);
+    if let Some(signal) = config.stop_signal() {
+        run["StopSignal"] = json!(signal);
+    }
+    run
+}
+
+fn extend(document: &mut Value, rest: Value) {
+    if let (Value::Object(document), Value::Object(rest)) = (document, rest) {
+        document.extend(rest);
+    }
+}
+
+/// The layers, the top one apart, as Docker has them.
+fn graph_driver(image: &Image) -> Value {
+    let mut data = serde_json::Map::new();
+    if let Some((top, below)) = image.layers.split_last() {
+        let below: Vec<String> = below
+            .iter()
+            .rev()
+            .map(|layer| layer.display().to_string())
+            .collect();
+        if !below.is_empty() {
+            data.insert("LowerDir".to_owned(), json!(below.join(":")));
+        }
+        data.insert("UpperDir".to_owned(), json!(top));
+    }
+    json!({"Data": data, "Name": DRIVER})
 }

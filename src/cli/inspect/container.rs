@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{config, host, network};
+use super::{Surroundings, config, host, mounts, network};
 use crate::cli::containers::{Listed, State, log_dir};
 use crate::cli::context::Context;
 use crate::cli::error::Result;
@@ -14,10 +14,12 @@ use crate::image::{Digest, Image};
 use crate::plan::{Exit, Phase};
 use crate::runtime::bundle::{Bundle, ShimConfig};
 use crate::state::read_json;
-use crate::state::records::{HealthState, HealthStatus, NetworkRecord};
+use crate::state::records::{HealthState, HealthStatus};
 
+/// How file systems of containers are made; Docker's name for it.
+pub(in crate::cli) const DRIVER: &str = "overlay2";
 /// What Go prints for a time that is not there.
-const NO_TIME: &str = "0001-01-01T00:00:00Z";
+pub(in crate::cli) const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// Whether it is reckoned what a container takes on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +58,7 @@ pub(in crate::cli) fn find<'a>(
 pub(super) fn document(
     context: &Context,
     listed: &Listed,
-    (networks, sizes): (&[NetworkRecord], Sizes),
+    (around, sizes): (&Surroundings<'_>, Sizes),
 ) -> Result<Value> {
     let record = listed.record();
     let dir = context.paths.container(&record.id);
@@ -84,26 +86,26 @@ pub(super) fn document(
         "ResolvConfPath": dir.join("resolv.conf"),
         "HostnamePath": dir.join("hostname"),
         "HostsPath": dir.join("hosts"),
-        "LogPath": log_dir(context, record).map(|dir| dir.join("current.log")),
+        "LogPath": log_dir(context, record).map(|dir| dir.join("current.log")).unwrap_or_default(),
         "Name": format!("/{}", record.name),
         "RestartCount": listed.container.status.restart_count,
-        "Driver": "overlayfs",
+        "Driver": DRIVER,
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": null,
-        "HostConfig": host::host_config(record),
-        "GraphDriver": graph_driver(shim.as_ref()),
+        "HostConfig": host::host_config(record, around),
+        "GraphDriver": graph_driver(&bundle, shim.as_ref()),
     });
     if sizes == Sizes::Reckoned {
         let own = size_of(&dir.join("upper"));
         document["SizeRw"] = json!(own);
         document["SizeRootFs"] = json!(own + image.as_ref().map_or(0, |image| image.size));
     }
-    document["Mounts"] = json!(host::mounts(record));
+    document["Mounts"] = json!(mounts::mounts(record));
     document["Config"] = config::config(record, image.as_ref(), &spec);
-    document["NetworkSettings"] = network::settings(listed, networks);
+    document["NetworkSettings"] = network::settings(listed, around.networks);
     if let Some(image) = &image {
         document["ImageManifestDescriptor"] = descriptor(image);
     }
@@ -120,7 +122,7 @@ fn descriptor(image: &Image) -> Value {
     })
 }
 
-fn graph_driver(shim: Option<&ShimConfig>) -> Value {
+fn graph_driver(bundle: &Bundle, shim: Option<&ShimConfig>) -> Value {
     let data = shim.map(|shim| {
         let rootfs = &shim.rootfs;
         let lower: Vec<String> = rootfs
@@ -130,11 +132,12 @@ fn graph_driver(shim: Option<&ShimConfig>) -> Value {
             .collect();
         json!({
             "LowerDir": lower.join(":"),
+            "MergedDir": bundle.rootfs(),
             "UpperDir": rootfs.upper,
             "WorkDir": rootfs.work,
         })
     });
-    json!({"Data": data, "Name": "overlayfs"})
+    json!({"Data": data, "Name": DRIVER})
 }
 
 fn state(listed: &Listed) -> Value {
@@ -146,7 +149,8 @@ fn state(listed: &Listed) -> Value {
     };
     let mut state = json!({
         "Status": listed.state.word(),
-        "Running": container.is_up(),
+        // Docker: what is about to be started again counts as running.
+        "Running": container.is_up() || listed.state == State::Restarting,
         "Paused": listed.state == State::Paused,
         "Restarting": listed.state == State::Restarting,
         "OOMKilled": exit.is_some_and(|exit| exit.oom_killed),

@@ -6,6 +6,7 @@
 mod config;
 mod container;
 mod host;
+mod mounts;
 mod network;
 
 use std::io::Write as _;
@@ -21,9 +22,11 @@ use super::{image, network as networks_of, volume};
 use crate::engine::native::objects::volumes;
 use crate::engine::native::{networks, observe};
 use crate::plan::Observed;
-use crate::state::records::{NetworkRecord, VolumeRecord};
+use crate::state::records::{ContainerRecord, NetworkRecord, VolumeRecord};
 
-pub(super) use container::{Sizes, find, size_of};
+pub(super) use config::keys as set_of;
+pub(super) use container::{DRIVER, NO_TIME, Sizes, find, size_of};
+pub(super) use network::endpoint_id;
 
 /// Flags of `inspect`.
 #[derive(Debug, Args)]
@@ -62,6 +65,36 @@ impl Kind {
             Self::Image => "image",
             Self::Network => "network",
             Self::Volume => "volume",
+        }
+    }
+}
+
+/// What a container is among.
+struct Surroundings<'a> {
+    containers: &'a [Listed],
+    networks: &'a [NetworkRecord],
+}
+
+impl Surroundings<'_> {
+    /// A namespace's mode as Docker has it: `service:x` and `container:name` lead to an id.
+    fn resolved(&self, record: &ContainerRecord, mode: &str) -> String {
+        let Some((kind, name)) = mode.split_once(':') else {
+            return mode.to_owned();
+        };
+        let is_meant = |other: &ContainerRecord| match kind {
+            "service" => {
+                let same = other.project == record.project && other.service.as_str() == name;
+                same && !other.one_off
+            }
+            _ => other.name == name || (name.len() >= 12 && other.id.starts_with(name)),
+        };
+        let all = self.containers.iter().map(Listed::record);
+        match all
+            .filter(|other| is_meant(other))
+            .min_by_key(|other| other.number)
+        {
+            Some(owner) => format!("container:{}", owner.id),
+            None => mode.to_owned(),
         }
     }
 }
@@ -168,8 +201,11 @@ impl Machine<'_> {
         match kind {
             Kind::Container => match find(&self.containers, name).map_err(Error::new)? {
                 Some(one) => {
-                    let networks = (&self.networks[..], self.sizes);
-                    container::document(self.context, one, networks).map(Some)
+                    let around = Surroundings {
+                        containers: &self.containers,
+                        networks: &self.networks,
+                    };
+                    container::document(self.context, one, (&around, self.sizes)).map(Some)
                 }
                 None => Ok(None),
             },

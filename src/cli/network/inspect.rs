@@ -9,6 +9,7 @@ use super::{find, no_such_network};
 use crate::cli::choice::{Format, write_documents};
 use crate::cli::context::Context;
 use crate::cli::error::Result;
+use crate::cli::inspect::endpoint_id;
 use crate::cli::objects::all_of;
 use crate::engine::native::{networks, observe};
 use crate::plan::Observed;
@@ -95,13 +96,15 @@ fn members(record: &NetworkRecord, observed: &Observed) -> Map<String, Value> {
         }
         let mut endpoints = container.status.endpoints.iter();
         if let Some(endpoint) = endpoints.find(|endpoint| endpoint.network == record.name) {
-            members.insert(id.clone(), member(&container.record.name, endpoint));
+            let known_by = endpoint_id(id, &record.id);
+            let name = &container.record.name;
+            members.insert(id.clone(), member((name, &known_by), endpoint));
         }
     }
     members
 }
 
-fn member(name: &str, endpoint: &EndpointRecord) -> Value {
+fn member((name, known_by): (&str, &str), endpoint: &EndpointRecord) -> Value {
     let address = |v4: bool| {
         let mut addresses = endpoint.addresses.iter();
         let found = addresses.find(|address| address.is_ipv4() == v4);
@@ -109,7 +112,7 @@ fn member(name: &str, endpoint: &EndpointRecord) -> Value {
     };
     json!({
         "Name": name,
-        "EndpointID": "",
+        "EndpointID": known_by,
         "MacAddress": endpoint.mac,
         "IPv4Address": address(true),
         "IPv6Address": address(false),

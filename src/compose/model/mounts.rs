@@ -59,6 +59,9 @@ pub enum MountSource {
         mode: Option<u32>,
         /// Other mount options of the short form (`noexec`, `uid=1000`), as written.
         options: Vec<String>,
+        /// All options as an entry of `tmpfs:` has them; `None` = it stands under `volumes:`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        written: Option<String>,
     },
 }
 

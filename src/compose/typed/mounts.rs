@@ -40,6 +40,7 @@ fn mount(node: &Node) -> Option<Mount> {
                 .and_then(Node::as_int)
                 .and_then(|mode| u32::try_from(mode).ok()),
             options: Vec::new(),
+            written: None,
         },
         "image" => MountSource::Image {
             image: reader.text("source")?,
@@ -90,6 +91,7 @@ fn tmpfs_mount(text: &str) -> Mount {
             size,
             mode,
             options,
+            written: Some(written.to_owned()),
         },
     }
 }

@@ -181,6 +181,7 @@ impl Native {
                     size,
                     mode,
                     options,
+                    ..
                 } => {
                     let mut all = vec!["nosuid".to_owned(), "nodev".to_owned()];
                     if !options.iter().any(|option| option == "exec") {

@@ -30,7 +30,7 @@ mod volumes_from;
 mod watch;
 
 pub(crate) use guest::{GuestEndpoint, GuestNetwork};
-pub use observe::{networks, observe, observe_container, projects};
+pub use observe::{networks, observe, observe_container, observe_services, projects};
 pub(crate) use root::{RootError, View, with_root};
 pub(crate) use steps::HOOK_LABEL;
 pub use template::parse_signal;

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::compose::model::ServiceName;
 use crate::engine::EngineError;
 use crate::plan::{Exit, Observed, ObservedContainer, ObservedNetwork, Phase};
 use crate::runtime::bundle::{Bundle, ExitRecord, RuntimeState};
@@ -71,6 +73,39 @@ pub fn observe(paths: &Paths, project: Option<&str>) -> Result<Observed, EngineE
     }
     look_at_objects(paths, &mut observed)?;
     Ok(observed)
+}
+
+/// The containers of some services of a project (none = all), and nothing else.
+///
+/// Of the other containers only so much is read as says that they are others: who looks for one
+/// container among hundreds does not wait for all of them.
+pub fn observe_services(
+    paths: &Paths,
+    project: &str,
+    services: &[ServiceName],
+) -> Result<Observed, EngineError> {
+    let mut observed = Observed::default();
+    for id in objects(&paths.containers())? {
+        let path = paths.container(&id).join("container.json");
+        let Some(belongs) = read_if_whole::<Belongs>(&path)? else {
+            continue;
+        };
+        let is_wanted = services.is_empty() || services.contains(&belongs.service);
+        if belongs.project == project
+            && is_wanted
+            && let Some(container) = observe_container(paths, &id, Some(project))?
+        {
+            observed.containers.insert(id, container);
+        }
+    }
+    Ok(observed)
+}
+
+/// What a container's record says of whose it is.
+#[derive(Deserialize)]
+struct Belongs {
+    project: String,
+    service: ServiceName,
 }
 
 /// Takes in all networks and volumes of the machine.

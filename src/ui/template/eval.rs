@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::TemplateError;
 use super::functions::{self, Function, text_of, truth};
+use super::go;
 use super::parse::{Call, Node, Operand, Pipeline};
 
 /// More than any list of a machine has; a nest of loops over its own output must end.
@@ -62,7 +63,11 @@ impl Evaluation<'_> {
             Node::Print(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
                 if pipeline.variables.is_empty() {
-                    self.out.push_str(&text_of(&value));
+                    let field = last_field(pipeline).filter(|_| value.is_null());
+                    match field.and_then(go::nothing) {
+                        Some(text) => self.out.push_str(text),
+                        None => self.out.push_str(&text_of(&value)),
+                    }
                 }
             }
             Node::If {
@@ -241,13 +246,19 @@ impl Evaluation<'_> {
         let mut found = value;
         for (depth, name) in path.iter().enumerate() {
             found = match found {
-                Value::Object(map) => match member(map, name) {
+                Value::Object(map) => match go::member(map, name) {
                     Some(next) => next,
-                    None if depth == 0 && found == self.root => {
+                    None if depth == 0 && found == self.root && go::nothing(name).is_none() => {
                         return Err(self.error(at, unknown(name, map)));
                     }
                     None => &Value::Null,
                 },
+                // Docker's words, which scripts know.
+                Value::Null if depth > 0 => {
+                    let before = &path[depth - 1];
+                    let reason = format!("map has no entry for key \"{before}\", so no `{name}`");
+                    return Err(self.error(at, reason));
+                }
                 Value::Null => &Value::Null,
                 other => {
                     let what = functions::kind(other);
@@ -259,14 +270,22 @@ impl Evaluation<'_> {
     }
 }
 
-/// A field by its name in JSON, or by Docker's own: templates are met with both (`.Id` and `.ID`).
-fn member<'v>(map: &'v serde_json::Map<String, Value>, name: &str) -> Option<&'v Value> {
-    const INITIALS: [(&str, &str); 3] =
-        [("ID", "Id"), ("ImageID", "ImageId"), ("ExecIDs", "ExecIds")];
-    map.get(name).or_else(|| {
-        let (_, in_json) = INITIALS.iter().find(|(own, _)| *own == name)?;
-        map.get(*in_json)
-    })
+/// The name of the field that a pipeline is, where it is nothing else.
+fn last_field(pipeline: &Pipeline) -> Option<&str> {
+    let [call] = &pipeline.commands[..] else {
+        return None;
+    };
+    match (call.function, &call.arguments[..]) {
+        (
+            None,
+            [
+                Operand::Dot { path, .. }
+                | Operand::Variable { path, .. }
+                | Operand::Group { path, .. },
+            ],
+        ) => path.last().map(String::as_str),
+        _ => None,
+    }
 }
 
 /// Keys and values, in Go's order: maps by their keys.

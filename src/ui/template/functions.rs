@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::go;
+
 /// A function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
@@ -177,20 +179,33 @@ pub(super) fn text_of(value: &Value) -> String {
             let texts: Vec<String> = list.iter().map(inner).collect();
             format!("[{}]", texts.join(" "))
         }
-        Value::Object(map) => {
-            let mut keys: Vec<(&String, &Value)> = map.iter().collect();
-            keys.sort_by_key(|(key, _)| *key);
-            let pairs = keys
-                .into_iter()
-                .map(|(key, value)| format!("{key}:{}", inner(value)));
-            format!("map[{}]", pairs.collect::<Vec<_>>().join(" "))
-        }
+        Value::Object(map) => match go::fields_of(map) {
+            Some(fields) => {
+                let values = fields.iter().map(|field| match map.get(*field) {
+                    None | Some(Value::Null) => go::nothing(field).unwrap_or_default().to_owned(),
+                    Some(value) => text_of(value),
+                });
+                format!("{{{}}}", values.collect::<Vec<_>>().join(" "))
+            }
+            None => {
+                let mut keys: Vec<(&String, &Value)> = map.iter().collect();
+                keys.sort_by_key(|(key, _)| *key);
+                let pairs = keys.into_iter().map(|(key, value)| match value {
+                    // A port that is not published: a list without addresses.
+                    Value::Null if key.contains('/') => format!("{key}:[]"),
+                    value => format!("{key}:{}", inner(value)),
+                });
+                format!("map[{}]", pairs.collect::<Vec<_>>().join(" "))
+            }
+        },
     }
 }
 
 fn inner(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
+        // What stands in a set, as `ExposedPorts`.
+        Value::Object(map) if map.is_empty() => "{}".to_owned(),
         other => text_of(other),
     }
 }

@@ -4,11 +4,13 @@
 //! Owns reading (`parse.rs`) and evaluation (`eval.rs`, `functions.rs`); pure, knows no command.
 //!
 //! Invariant: a template that was read never fails for its form; what fails while it is evaluated
-//! says where. A field that the document itself does not have is an error, one further down is
-//! nothing (`<no value>`), as what Docker leaves out is nothing there.
+//! says where. A field that the document itself does not have is an error, and so is a field of
+//! nothing; one further down is nothing (`<no value>`), as what Docker leaves out is nothing there.
+//! What Docker's types make of JSON (`[]` of a list that is `null`, `{80 8080}`) is in `go.rs`.
 
 mod eval;
 mod functions;
+mod go;
 mod lex;
 mod parse;
 

@@ -15,6 +15,16 @@ fn document() -> Value {
         "Nets": {"front": {"IP": "10.0.0.2"}, "back": {"IP": "10.0.1.2"}},
         "Empty": [],
         "Nothing": null,
+        "Binds": null,
+        "Bindings": {
+            "80/tcp": [
+                {"HostIp": "0.0.0.0", "HostPort": "8080"},
+                {"HostIp": "::", "HostPort": "8080"},
+            ],
+            "53/udp": null,
+        },
+        "Mount": {"Type": "bind", "Source": "/s", "Destination": "/d", "Mode": "ro", "RW": false},
+        "Set": {"/v": {}},
     })
 }
 
@@ -32,7 +42,16 @@ fn templates_make_what_go_makes() {
         ("{{.ID}}: {{ .Name }}", "0123456789ab: shop-web-1"),
         ("plain", "plain"),
         ("{{.State.Status}}", "running"),
-        ("{{.State.Health.Status}}", "<no value>"),
+        ("{{.State.Nonsense}}", "<no value>"),
+        ("{{.State.Health}}", "<nil>"),
+        ("{{.Binds}} {{.Sysctls}} {{.StopSignal}}.", "[] map[] ."),
+        ("{{json .Binds}}", "null"),
+        (
+            "{{.Bindings}}",
+            "map[53/udp:[] 80/tcp:[{0.0.0.0 8080} {:: 8080}]]",
+        ),
+        ("{{.Mount}} {{.Set}}", "{bind  /s /d  ro false } map[/v:{}]"),
+        ("{{(index .Bindings \"80/tcp\" 0).HostIP}}", "0.0.0.0"),
         ("{{if .State.Health}}y{{else}}n{{end}}", "n"),
         ("{{json .State}}", r#"{"Status":"running"}"#),
         (
@@ -108,6 +127,10 @@ fn errors_say_where_and_what() {
         (
             "a\n é{{.Name.x}}",
             "line 2, column 5: a text has no field `x`",
+        ),
+        (
+            "{{.State.Health.Status}}",
+            "line 1, column 3: map has no entry for key \"Health\", so no `Status`",
         ),
         ("{{.Name", "line 1, column 1: `{{` has no `}}`"),
         ("{{}}", "line 1, column 1: there is nothing"),
