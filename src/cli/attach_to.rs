@@ -54,8 +54,6 @@ pub(crate) struct Attach {
 impl Attach {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        context.refuse_dry_run("attach")?;
-        context.require_root()?;
         let project = Project::find(context)?;
         let names = (project.name.as_str(), self.service.as_str());
         let container = pick(context, names, (self.index, Among::Running))?;
@@ -64,6 +62,8 @@ impl Attach {
                 "cannot attach to a paused container, unpause it first",
             ));
         }
+        context.refuse_dry_run("interactive run")?;
+        context.require_root()?;
         let model = &container.record.template;
         if model.tty && !self.no_stdin && !io::stdin().is_terminal() {
             return Err(no_terminal());

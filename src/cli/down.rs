@@ -12,7 +12,7 @@ use super::image::remove::{Force, remove_image};
 use super::images::names;
 use super::project::Project;
 use super::rehearsal;
-use crate::compose::model::ServiceName;
+use crate::compose::model::{Separator, ServiceName};
 use crate::control::{self, Command, ProgressState};
 use crate::engine::native::observe;
 use crate::image::Reference;
@@ -98,8 +98,11 @@ impl Down {
         let concerned = |name: &ServiceName| named.is_empty() || named.contains(name);
         // An image that was built without a name is called after project and service.
         let own = |record: &ContainerRecord| {
-            let name = format!("{}-{}", record.project, record.service);
-            record.template.has_build && record.image == name
+            let parts = [record.project.as_str(), record.service.as_str()];
+            let mut names = Separator::ALL
+                .iter()
+                .map(|separator| separator.join(&parts));
+            record.template.has_build && names.any(|name| record.image == name)
         };
         let mut images: BTreeSet<String> = containers
             .map(|container| &container.record)
@@ -113,7 +116,7 @@ impl Down {
                 .filter(|(name, _)| concerned(name))
                 .filter(|(_, service)| which == Rmi::All || service.image.is_none());
             images.extend(wanted.map(|(name, service)| {
-                super::image_phase::image_text(&project.name, name, service)
+                super::image_phase::image_text(&loaded.stack, name, service)
             }));
         }
         images
