@@ -362,6 +362,7 @@ mod tests {
             configs: IndexMap::new(),
             secrets: IndexMap::new(),
             models: IndexMap::new(),
+            separator: Default::default(),
         }
     }
 

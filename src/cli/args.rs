@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use indexmap::IndexMap;
 
 use super::context::Context;
-use super::error::{Error, Result};
+use super::error::Result;
 use super::{
     attach_to, build, builder, commit, completions, config, container, cp, create, df, down, env,
     events, exec, export, image, images, inspect, kill, login, logout, logs, ls, network, pause,
@@ -81,8 +81,9 @@ pub(crate) struct Global {
     /// Show what the program does, on standard error.
     #[arg(long, hide = true)]
     pub(crate) verbose: bool,
-    /// Behave as old versions did.
-    #[arg(long, hide = true)]
+    /// Name containers and built images with `_`, as version 1 of Docker Compose did (`shop_web_1`);
+    /// COMPOSE_COMPATIBILITY asks for it, too.
+    #[arg(long)]
     pub(crate) compatibility: bool,
 }
 
@@ -213,9 +214,6 @@ pub(crate) enum Command {
 impl Command {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        if context.global.compatibility {
-            return Err(Error::unsupported("--compatibility"));
-        }
         match self {
             Self::Up(up) => up.run(context),
             Self::Down(down) => down.run(context),

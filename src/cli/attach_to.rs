@@ -44,14 +44,14 @@ pub(crate) struct Attach {
 impl Attach {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        context.refuse_dry_run("attach")?;
-        context.require_root()?;
         let container = self.target.find(context, Among::Running)?;
         if matches!(container.phase, Phase::Paused { .. }) {
             return Err(Error::new(
                 "cannot attach to a paused container, unpause it first",
             ));
         }
+        context.refuse_dry_run("interactive run")?;
+        context.require_root()?;
         let model = &container.record.template;
         if model.tty && !self.no_stdin && !io::stdin().is_terminal() {
             return Err(no_terminal());

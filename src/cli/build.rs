@@ -10,9 +10,12 @@ use super::context::{Context, Warnings};
 use super::drive::block_on;
 use super::error::{Error, Result};
 use super::image::build::argument;
+use super::image_phase::image_text;
 use super::project::{Dependencies, select};
+use super::rehearsal;
 use crate::build::{Request, check_request};
 use crate::compose::model::ServiceName;
+use crate::control::ProgressState;
 use crate::image::{PushOptions, no_progress, push};
 use crate::ui::{ProgressMode, Terminal};
 
@@ -81,7 +84,6 @@ pub(crate) struct Build {
 impl Build {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        context.refuse_dry_run("build")?;
         let loaded = context.load(Warnings::Shown)?;
         if self.services.is_empty() && loaded.stack.services.is_empty() {
             Terminal::say("warning: No services to build");
@@ -105,6 +107,16 @@ impl Build {
             .collect();
         if services.is_empty() {
             Terminal::say("warning: No services to build");
+            return Ok(());
+        }
+        if context.global.dry_run && !self.print && !self.check {
+            let images: Vec<String> = services
+                .iter()
+                .filter_map(|name| Some((name, stack.services.get(name)?)))
+                .map(|(name, service)| image_text(stack, name, service))
+                .collect();
+            let states = [ProgressState::Building, ProgressState::Built];
+            rehearsal::show_images(context, images.iter().map(String::as_str), states);
             return Ok(());
         }
         let extra = Extra {

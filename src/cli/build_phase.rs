@@ -48,10 +48,14 @@ impl When {
 
 /// Gives services that are built, and whose image has no name, the name that it is built under.
 pub(crate) fn name_built(stack: &mut Stack) {
-    let project = stack.name.to_string();
-    for (name, service) in &mut stack.services {
-        if service.image.is_none() && service.has_build {
-            service.image = Some(image_text(&project, name, service));
+    let built = stack.services.iter();
+    let built = built.filter(|(_, service)| service.image.is_none() && service.has_build);
+    let names: Vec<(ServiceName, String)> = built
+        .map(|(name, service)| (name.clone(), image_text(stack, name, service)))
+        .collect();
+    for (service, image) in names {
+        if let Some(service) = stack.services.get_mut(&service) {
+            service.image = Some(image);
         }
     }
 }
@@ -94,7 +98,7 @@ pub(crate) fn build_needed(
         let Some(service) = stack.services.get(name) else {
             continue;
         };
-        let text = image_text(stack.name.as_str(), name, service);
+        let text = image_text(stack, name, service);
         let here = match text.parse::<Reference>() {
             Ok(reference) => store.get(&reference)?.is_some(),
             Err(_) => false,
@@ -123,7 +127,7 @@ pub(crate) fn build_and_say(
             let title = request.title.as_deref()?;
             let mut all = stack.services.iter().chain(&stack.disabled_services);
             let (name, service) = all.find(|(name, _)| name.as_str() == title)?;
-            Some(image_text(stack.name.as_str(), name, service))
+            Some(image_text(stack, name, service))
         })
         .collect();
     let say = |state: &str| {
@@ -360,7 +364,7 @@ impl Service<'_> {
     }
 
     fn names(&self) -> Result<Vec<Reference>> {
-        let main = image_text(self.stack.name.as_str(), self.name, self.model);
+        let main = image_text(self.stack, self.name, self.model);
         std::iter::once(&main)
             .chain(&self.build.tags)
             .map(|text| {

@@ -360,10 +360,15 @@ pub(crate) fn of_services(
 
 /// The name without the project in front: what prefixes of output show.
 pub(crate) fn strip_project<'a>(name: &'a str, project: &str) -> &'a str {
-    name.strip_prefix(project)
-        .and_then(|rest| rest.strip_prefix('-'))
-        .filter(|rest| !rest.is_empty())
-        .unwrap_or(name)
+    let rest = name.strip_prefix(project).unwrap_or_default();
+    let is_numbered = |rest: &&str| {
+        let number = rest.rsplit_once('_').map(|(_, number)| number);
+        number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    // A name with `_` (`--compatibility`) could as well be one of the stack file's own.
+    let old = || rest.strip_prefix('_').filter(is_numbered);
+    let own = rest.strip_prefix('-').filter(|rest| !rest.is_empty());
+    own.or_else(old).unwrap_or(name)
 }
 
 /// Where the output of a container is written; `None` when it is not.
@@ -589,6 +594,8 @@ pub(crate) mod tests {
     #[test]
     fn a_prefix_is_the_name_without_the_project() {
         assert_eq!(strip_project("shop-web-1", "shop"), "web-1");
+        assert_eq!(strip_project("shop_web_1", "shop"), "web_1");
+        assert_eq!(strip_project("shop_db", "shop"), "shop_db");
         assert_eq!(strip_project("database", "shop"), "database");
         assert_eq!(strip_project("shopping-1", "shop"), "shopping-1");
         assert_eq!(strip_project("shop-", "shop"), "shop-");

@@ -11,7 +11,7 @@ use super::error::{Error, Result};
 use super::source::DiskSource;
 use crate::compose::concerns::Part;
 use crate::compose::diagnostic::Color;
-use crate::compose::model::{FileSource, ServiceName, Stack};
+use crate::compose::model::{FileSource, Separator, ServiceName, Stack};
 use crate::compose::source::Source;
 use crate::compose::{Diagnostics, LoadOptions, Loaded, load};
 use crate::engine::native::capabilities;
@@ -168,13 +168,24 @@ impl Context {
         options.skip.shared_names = true;
         options.variables = ports::variables(given);
         let mut loaded = load(&self.source, &options)?;
-        if self.global.all_resources {
-            let stack = &mut loaded.stack;
-            stack.networks.append(&mut stack.unused_networks);
-            stack.volumes.append(&mut stack.unused_volumes);
-        }
+        loaded.stack.separator = self.separator(&loaded);
         measure_files(&mut loaded.stack, &self.source);
         Ok(loaded)
+    }
+
+    /// A variable that says yes, of the environment or of the project's `.env`.
+    pub(crate) fn says(&self, loaded: &Loaded, name: &str) -> bool {
+        let value = self.env(name);
+        let value = value.or_else(|| loaded.variables.get(name).cloned());
+        value.is_some_and(|value| says_yes(&value))
+    }
+
+    /// How the project's containers and images are named.
+    fn separator(&self, loaded: &Loaded) -> Separator {
+        match self.global.compatibility || self.says(loaded, "COMPOSE_COMPATIBILITY") {
+            true => Separator::Underscore,
+            false => Separator::Dash,
+        }
     }
 
     /// Standard input, read once.
@@ -280,7 +291,9 @@ impl Context {
     /// Refuses `--dry-run` where nothing can be shown.
     pub(crate) fn refuse_dry_run(&self, command: &str) -> Result<()> {
         match self.global.dry_run {
-            true => Err(Error::unsupported(&format!("--dry-run of `{command}`"))),
+            true => Err(Error::new(format!(
+                "{command} is not supported in dry-run mode"
+            ))),
             false => Ok(()),
         }
     }

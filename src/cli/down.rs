@@ -13,7 +13,7 @@ use super::images::names;
 use super::project::Project;
 use super::rehearsal;
 use crate::compose::Loaded;
-use crate::compose::model::ServiceName;
+use crate::compose::model::{Separator, ServiceName};
 use crate::control::{self, Command, ProgressState};
 use crate::engine::native::observe;
 use crate::image::Reference;
@@ -64,11 +64,7 @@ impl Down {
                     .values()
                     .any(|owner| *owner == project.name);
         let nothing = observed.containers.is_empty() && !owned && project.desired()?.is_none();
-        let images = self.images(
-            (&project, loaded.as_ref()),
-            &services,
-            observed.containers.values(),
-        );
+        let images = self.images(loaded.as_ref(), &services, observed.containers.values());
         if !nothing {
             tell_hooks(context, &project, loaded.as_ref())?;
             let command = Command::Down {
@@ -93,7 +89,7 @@ impl Down {
     /// The images that go too.
     fn images<'a>(
         &self,
-        (project, loaded): (&Project, Option<&Loaded>),
+        loaded: Option<&Loaded>,
         named: &[ServiceName],
         containers: impl Iterator<Item = &'a crate::plan::ObservedContainer>,
     ) -> BTreeSet<String> {
@@ -103,8 +99,11 @@ impl Down {
         let concerned = |name: &ServiceName| named.is_empty() || named.contains(name);
         // An image that was built without a name is called after project and service.
         let own = |record: &ContainerRecord| {
-            let name = format!("{}-{}", record.project, record.service);
-            record.template.has_build && record.image == name
+            let parts = [record.project.as_str(), record.service.as_str()];
+            let mut names = Separator::ALL
+                .iter()
+                .map(|separator| separator.join(&parts));
+            record.template.has_build && names.any(|name| record.image == name)
         };
         let mut images: BTreeSet<String> = containers
             .map(|container| &container.record)
@@ -118,7 +117,7 @@ impl Down {
                 .filter(|(name, _)| concerned(name))
                 .filter(|(_, service)| which == Rmi::All || service.image.is_none());
             images.extend(wanted.map(|(name, service)| {
-                super::image_phase::image_text(&project.name, name, service)
+                super::image_phase::image_text(&loaded.stack, name, service)
             }));
         }
         images

@@ -86,11 +86,6 @@ impl Error {
         self
     }
 
-    /// A flag of Docker Compose that is not done.
-    pub(crate) fn unsupported(what: &str) -> Self {
-        Self::new(format!("{what} is not supported yet"))
-    }
-
     /// The same failure with its cause.
     pub(crate) fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());

@@ -74,9 +74,15 @@ pub(crate) struct Exec {
 impl Exec {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        context.refuse_dry_run("exec")?;
-        context.require_root()?;
+        let dry_run = context.global.dry_run;
+        if !dry_run {
+            context.require_root()?;
+        }
         let container = self.container(context)?;
+        if dry_run && self.detach {
+            return Ok(());
+        }
+        context.refuse_dry_run("interactive exec")?;
         let id = &container.record.id;
         let has_terminal =
             !self.no_tty && !self.detach && io::stdin().is_terminal() && io::stdout().is_terminal();

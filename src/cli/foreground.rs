@@ -141,6 +141,7 @@ impl<'a> Session<'a> {
         let began = Timestamp::now();
         let mut logs = FollowedLogs::new(what.log)?;
         let mut names = Vec::new();
+        let separator = what.selection.stack.separator;
         for name in &what.attached {
             let Some(service) = what.selection.stack.services.get(name) else {
                 continue;
@@ -150,7 +151,7 @@ impl<'a> Session<'a> {
                 _ => None,
             };
             for number in 1..=scaled.unwrap_or(service.replicas) {
-                let full = container_name(&what.project, name, service, number);
+                let full = container_name((&what.project, separator), name, service, number);
                 names.push(strip_project(&full, &what.project).to_owned());
             }
         }

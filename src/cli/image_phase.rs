@@ -217,7 +217,7 @@ fn reference_of(
     name: &ServiceName,
     service: &Service,
 ) -> Result<(String, Reference)> {
-    let text = image_text(&wanted.stack.name.to_string(), name, service);
+    let text = image_text(wanted.stack, name, service);
     let reference = text.parse::<Reference>().map_err(|error| {
         let message = format!("service {name}{}: bad image name", place(wanted, name));
         Error::new(message).because(error)
@@ -226,11 +226,12 @@ fn reference_of(
 }
 
 /// The image of a service; one that is built without a name is called after project and service.
-pub(crate) fn image_text(project: &str, name: &ServiceName, service: &Service) -> String {
-    service
-        .image
-        .clone()
-        .unwrap_or_else(|| format!("{project}-{name}"))
+pub(crate) fn image_text(stack: &Stack, name: &ServiceName, service: &Service) -> String {
+    let built = || {
+        let parts = [stack.name.as_str(), name.as_str()];
+        stack.separator.join(&parts)
+    };
+    service.image.clone().unwrap_or_else(built)
 }
 
 fn place(wanted: &Wanted<'_>, name: &ServiceName) -> String {

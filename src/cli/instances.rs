@@ -6,18 +6,29 @@ use std::path::Path;
 use super::context::Context;
 use super::drive::{note, warn};
 use super::error::{Error, Result};
-use super::project::{Dependencies, select};
+use super::project::{Dependencies, select_to_make};
+use crate::compose::model::{ServiceName, Stack};
 use crate::compose::{Loaded, instance as instance_named};
 use crate::instance::holders::{Holders, ranges};
 use crate::instance::subnets::GivenSubnet;
 use crate::instance::{Record, ports, subnets};
+
+/// What is brought up.
+pub(super) struct Asked<'a> {
+    /// The services; none = all.
+    pub(super) names: &'a [String],
+    /// Whether those that they need come with them.
+    pub(super) dependencies: Dependencies,
+    /// The one whose ports are not published.
+    pub(super) without_ports: Option<&'a ServiceName>,
+}
 
 /// Chooses the ports of an instance before it is brought up, tells which are not those of the file,
 /// and, unless nothing is to be done, writes them down. What is no instance stays as it is.
 pub(super) fn settle<'a>(
     context: &Context,
     loaded: &'a Loaded,
-    (names, dependencies): (&[String], Dependencies),
+    asked: &Asked<'_>,
     dry_run: bool,
 ) -> Result<Cow<'a, Loaded>> {
     let Some(instance) = &loaded.instance else {
@@ -41,8 +52,10 @@ pub(super) fn settle<'a>(
     // What the file says may depend on the ports; once is enough, for those it names are variables.
     for _ in 0..2 {
         let written = context.load_with_ports(&given)?;
-        let selection = select(&written.stack, names, dependencies)?;
-        let wanted = ports::wanted(&selection.stack, &selection.services);
+        let selection = select_to_make(context, &written.stack, (asked.names, asked.dependencies))?;
+        let mut services = selection.services;
+        services.retain(|name| asked.without_ports != Some(name));
+        let wanted = ports::wanted(&selection.stack, &services);
         let choices = ports::choose(&wanted, &given, &|address| holders.of(address))
             .map_err(|error| Error::new(error.to_string()))?;
         choices
@@ -68,6 +81,28 @@ pub(super) fn settle<'a>(
     }
     drop(lock);
     Ok(Cow::Owned(settled))
+}
+
+/// Moves the ports of a one-off container of an instance as those of its services are moved: further,
+/// where the service itself runs. They last as long as the container, so nothing is written down.
+pub(super) fn settle_one_off(
+    context: &Context,
+    loaded: &Loaded,
+    (stack, service): (&mut Stack, &ServiceName),
+) -> Result<()> {
+    let wanted = ports::wanted(stack, std::slice::from_ref(service));
+    if loaded.instance.is_none() || wanted.is_empty() {
+        return Ok(());
+    }
+    let holders = Holders::find(&context.paths, stack.name.as_str())?;
+    let choices = ports::choose(&wanted, &[], &|address| holders.beside(address))
+        .map_err(|error| Error::new(error.to_string()))?;
+    for choice in choices.iter().filter(|choice| choice.given.is_moved()) {
+        note(&choice.to_string());
+    }
+    let given: Vec<_> = choices.into_iter().map(|choice| choice.given).collect();
+    ports::apply(stack, &given);
+    Ok(())
 }
 
 /// Chooses ranges for the networks that the file gives one, and tells which are others.

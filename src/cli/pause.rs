@@ -37,7 +37,6 @@ enum To {
 impl Pause {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        context.refuse_dry_run("pause")?;
         change(context, &self.services, To::Frozen)
     }
 }
@@ -45,13 +44,15 @@ impl Pause {
 impl Unpause {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        context.refuse_dry_run("unpause")?;
         change(context, &self.services, To::Thawed)
     }
 }
 
 fn change(context: &Context, names: &[String], to: To) -> Result<()> {
-    context.require_root()?;
+    let dry_run = context.global.dry_run;
+    if !dry_run {
+        context.require_root()?;
+    }
     let project = Project::find(context)?;
     let services = project.named(names)?;
     let mut progress = context.progress(match to {
@@ -78,18 +79,26 @@ fn change(context: &Context, names: &[String], to: To) -> Result<()> {
             }
             continue;
         }
-        let result = cgroup(&container.record).and_then(|cgroup| match to {
-            To::Frozen => cgroup.freeze(),
-            To::Thawed => cgroup.thaw(),
-        });
+        let result = match dry_run {
+            true => Ok(()),
+            false => cgroup(&container.record).and_then(|cgroup| match to {
+                To::Frozen => cgroup.freeze(),
+                To::Thawed => cgroup.thaw(),
+            }),
+        };
         let name = &container.record.name;
+        let told = |what| {
+            if !dry_run {
+                note(&context.paths, &Entry::of(&container.record, what));
+            }
+        };
         match (result, to) {
             (Ok(()), To::Frozen) => {
-                note(&context.paths, &Entry::of(&container.record, "pause"));
+                told("pause");
                 progress.note(&format!("Container {name} Paused"));
             }
             (Ok(()), To::Thawed) => {
-                note(&context.paths, &Entry::of(&container.record, "unpause"));
+                told("unpause");
                 progress.note(&format!("Container {name} Unpaused"));
             }
             (Err(error), _) => errors.push(format!("container {name}: {error}")),

@@ -15,7 +15,7 @@ use crate::compose::model::ServiceName;
 use crate::control::Command;
 use crate::engine::native::observe;
 use crate::image::Reference;
-use crate::plan::{self, Desired};
+use crate::plan::{self, Desired, Observed};
 
 /// Flags of `plan`.
 #[derive(Debug, Args)]
@@ -53,7 +53,7 @@ fn show(context: &Context, project: &str, command: &Command) -> Result<()> {
         .desired(project)?
         .unwrap_or_else(|| Desired::new(project));
     command.apply(&mut desired, now);
-    let plan = of(context, &desired)?;
+    let (plan, _) = of(context, &desired)?;
     let mut out = std::io::stdout().lock();
     if plan.is_empty() {
         writeln!(out, "nothing to do")?;
@@ -64,8 +64,8 @@ fn show(context: &Context, project: &str, command: &Command) -> Result<()> {
     refuse_fatal(&plan)
 }
 
-/// What is to be done to make the machine match a project's desired state.
-pub(crate) fn of(context: &Context, desired: &Desired) -> Result<plan::Plan> {
+/// What is to be done to make the machine match a project's desired state, and what there is.
+pub(crate) fn of(context: &Context, desired: &Desired) -> Result<(plan::Plan, Observed)> {
     let mut observed = observe(&context.paths, Some(&desired.project))?;
     let store = context.images()?;
     for service in desired.services.values() {
@@ -78,7 +78,8 @@ pub(crate) fn of(context: &Context, desired: &Desired) -> Result<plan::Plan> {
             observed.images.insert(text.clone(), image.id.to_string());
         }
     }
-    Ok(plan::plan(desired, &observed, Timestamp::now()))
+    let plan = plan::plan(desired, &observed, Timestamp::now());
+    Ok((plan, observed))
 }
 
 /// Fails when something keeps a plan from being carried out.
@@ -101,7 +102,6 @@ pub(crate) fn known_images(
     selection: &Selection,
 ) -> Result<IndexMap<ServiceName, String>> {
     let store = context.images()?;
-    let project = selection.stack.name.as_str();
     let mut ids = IndexMap::new();
     for name in &selection.services {
         let Some(service) = selection.stack.services.get(name) else {
@@ -111,7 +111,7 @@ pub(crate) fn known_images(
             ids.insert(name.clone(), image.id.to_string());
             continue;
         }
-        let reference: Reference = image_text(project, name, service)
+        let reference: Reference = image_text(&selection.stack, name, service)
             .parse()
             .map_err(|error| {
                 Error::new(format!("service {name}: bad image name")).because(error)

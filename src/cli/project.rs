@@ -166,6 +166,30 @@ pub(crate) fn select(
     names: &[String],
     dependencies: Dependencies,
 ) -> Result<Selection> {
+    let selection = select_any(stack, names, dependencies)?;
+    if selection.services.is_empty() {
+        let error = Error::new("no service selected");
+        return Err(match selection.stack.disabled_services.is_empty() {
+            true => error.hint("the stack file has no services"),
+            false => error.hint("all services have profiles: name a service, or use --profile"),
+        });
+    }
+    Ok(selection)
+}
+
+/// The same for `up`, which needs none where networks and volumes alone are enough to make.
+pub(crate) fn select_to_make(
+    context: &Context,
+    stack: &Stack,
+    (names, dependencies): (&[String], Dependencies),
+) -> Result<Selection> {
+    match context.global.all_resources {
+        true => select_any(stack, names, dependencies),
+        false => select(stack, names, dependencies),
+    }
+}
+
+fn select_any(stack: &Stack, names: &[String], dependencies: Dependencies) -> Result<Selection> {
     let known = || stack.services.keys().chain(stack.disabled_services.keys());
     for name in names {
         if !known().any(|known| known.as_str() == name) {
@@ -177,13 +201,6 @@ pub(crate) fn select(
     let mut services: Vec<ServiceName> = stack.services.keys().cloned().collect();
     if dependencies == Dependencies::LeftOut && !named.is_empty() {
         services.retain(|service| named.contains(service));
-    }
-    if services.is_empty() {
-        let error = Error::new("no service selected");
-        return Err(match stack.disabled_services.is_empty() {
-            true => error.hint("the stack file has no services"),
-            false => error.hint("all services have profiles: name a service, or use --profile"),
-        });
     }
     Ok(Selection { stack, services })
 }

@@ -96,7 +96,7 @@ impl Pull {
                 .services
                 .iter()
                 .filter_map(|name| Some((name, wanted.stack.services.get(name)?)))
-                .map(|(name, service)| image_text(wanted.stack.name.as_str(), name, service))
+                .map(|(name, service)| image_text(wanted.stack, name, service))
                 .collect();
             let states = [ProgressState::Pulling, ProgressState::Pulled];
             rehearsal::show_images(context, images.iter().map(String::as_str), states);

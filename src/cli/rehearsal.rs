@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::context::Context;
 use super::error::Result;
 use super::plan;
-use crate::control::{Command, Kind, Progress, ProgressState, rehearse};
+use crate::control::{Command, Kind, OneOff, Progress, ProgressState, rehearse, rehearse_one_off};
 use crate::plan::Desired;
 
 /// Shows what a command would do to a project.
@@ -14,10 +14,37 @@ pub(super) fn show(context: &Context, project: &str, command: &Command) -> Resul
         .desired(project)?
         .unwrap_or_else(|| Desired::new(project));
     command.apply(&mut desired, Timestamp::now());
-    let plan = plan::of(context, &desired)?;
+    let (plan, observed) = plan::of(context, &desired)?;
     let mut progress = context.progress("");
-    for change in rehearse(&plan) {
+    for change in rehearse(command, (&desired, &observed), &plan) {
         progress.rehearse(&change);
+    }
+    plan::refuse_fatal(&plan)
+}
+
+/// Shows what `run` would do: bring up what is needed, and make a container of this name.
+pub(super) fn show_run(
+    context: &Context,
+    needed: Option<&Command>,
+    (one_off, name): (&OneOff, &str),
+) -> Result<()> {
+    let project = one_off.stack.name.as_str();
+    let now = Timestamp::now();
+    let mut desired = context
+        .desired(project)?
+        .unwrap_or_else(|| Desired::new(project));
+    let run = Command::Run(Box::new(one_off.clone()));
+    for command in needed.into_iter().chain([&run]) {
+        command.apply(&mut desired, now);
+    }
+    desired.one_offs = one_off.model().into_iter().cloned().collect();
+    let (plan, observed) = plan::of(context, &desired)?;
+    let state = (&desired, &observed);
+    let mut progress = context.progress("");
+    let before = rehearse(needed.unwrap_or(&run), state, &plan);
+    let own = rehearse_one_off(one_off, name, state, &plan);
+    for change in before.iter().chain(&own) {
+        progress.rehearse(change);
     }
     plan::refuse_fatal(&plan)
 }

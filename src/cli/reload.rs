@@ -16,7 +16,7 @@ use super::error::{Error, Result};
 use super::image_phase::{Failures, Wanted, ensure};
 use super::instances;
 use super::plan;
-use super::project::{Dependencies, Selection, select};
+use super::project::{Dependencies, Selection, select_to_make};
 use super::up::{Flags, scale, with_step_images};
 use crate::compose::Loaded;
 use crate::compose::model::ServiceName;
@@ -194,9 +194,14 @@ impl Reload {
                 self.project
             )));
         }
-        let asked = (self.flags.shared.services.as_slice(), self.dependencies());
-        let loaded = &*instances::settle(&self.context, &loaded, asked, false)?;
-        let mut selection = select(&loaded.stack, asked.0, asked.1)?;
+        let asked = instances::Asked {
+            names: &self.flags.shared.services,
+            dependencies: self.dependencies(),
+            without_ports: None,
+        };
+        let loaded = &*instances::settle(&self.context, &loaded, &asked, false)?;
+        let asked = (asked.names, asked.dependencies);
+        let mut selection = select_to_make(&self.context, &loaded.stack, asked)?;
         name_built(&mut selection.stack);
         let mut compared = self.compare(&selection)?;
         let mut after = compared.desired.clone();
@@ -257,6 +262,7 @@ impl Reload {
             renew_volumes: false,
             no_start: traits.no_start,
             no_deps: traits.no_deps,
+            all_resources: self.context.global.all_resources,
             remove_orphans: false,
             timeout: None,
             wait: false,
@@ -288,7 +294,7 @@ impl Reload {
                 "{name} has left the stack file: its containers are removed"
             ));
         }
-        let plan = plan::of(context, after)?;
+        let (plan, _) = plan::of(context, after)?;
         match plan.is_empty() && compared.touched.rebuilt.is_empty() {
             true => note("nothing to do"),
             false => Terminal::say(plan.to_string().trim_end()),

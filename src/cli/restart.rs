@@ -91,6 +91,7 @@ mod tests {
             renew_volumes: false,
             no_start: false,
             no_deps: false,
+            all_resources: false,
             remove_orphans: false,
             timeout: None,
             wait: false,

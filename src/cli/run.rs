@@ -14,9 +14,12 @@ use super::detach::DetachKeys;
 use super::drive::{block_on, broken_off, pause, show, to_done};
 use super::error::{Error, Result};
 use super::image_phase::{Failures, Pull, Wanted, ensure};
+use super::instances;
 use super::overrides::Overrides;
+use super::plan::known_images;
 use super::project::{Dependencies, select};
-use super::up::{flag_of, orphans, say_orphans};
+use super::rehearsal;
+use super::up::{orphans, say_orphans};
 use crate::compose::Loaded;
 use crate::compose::model::{ServiceName, Stack};
 use crate::control::{
@@ -113,36 +116,34 @@ struct Prepared {
 impl Run {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        context.refuse_dry_run("run")?;
-        context.require_root()?;
+        let dry_run = context.global.dry_run;
+        if !dry_run {
+            context.require_root()?;
+        }
         let loaded = context.load(Warnings::Shown)?;
         let names = std::slice::from_ref(&self.service);
+        let service = ServiceName::new(&self.service);
+        let asked = instances::Asked {
+            names,
+            dependencies: match self.no_deps {
+                true => Dependencies::LeftOut,
+                false => Dependencies::Included,
+            },
+            without_ports: Some(&service),
+        };
+        select(&loaded.stack, names, Dependencies::Included)?;
+        let loaded = &*instances::settle(context, &loaded, &asked, dry_run)?;
         let mut selection = select(&loaded.stack, names, Dependencies::Included)?;
         name_built(&mut selection.stack);
-        let service = ServiceName::new(&self.service);
         let mut needed = selection.services.clone();
         if self.no_deps {
             needed.retain(|name| *name == service);
         }
-        context.review(&loaded, &selection.stack, &needed)?;
-        let mode = match self.quiet || self.quiet_build {
-            true => ProgressMode::Quiet,
-            false => context.progress_mode(),
+        context.review(loaded, &selection.stack, &needed)?;
+        let mut images = match dry_run {
+            true => known_images(context, &selection)?,
+            false => self.images(context, loaded, (&selection.stack, &needed))?,
         };
-        build_needed(
-            context,
-            (&selection.stack, &needed),
-            (When::of(self.build, false), mode),
-        )?;
-        let wanted = Wanted {
-            stack: &selection.stack,
-            services: &needed,
-            positions: Some(&loaded.positions),
-            pull: self.pull,
-            failures: Failures::Fatal,
-            quiet: self.quiet_pull || self.quiet,
-        };
-        let mut images = ensure(context, &wanted)?;
         let image_id = images.shift_remove(&service).unwrap_or_default();
         needed.retain(|name| *name != service);
         let mut stack = selection.stack;
@@ -158,33 +159,90 @@ impl Run {
             model.tty = has_terminal;
             model.stdin_open = self.interactive;
         }
-        self.tidy_orphans(context, (&loaded, &as_written))?;
-        if !needed.is_empty() {
-            self.bring_up(context, &as_written, (needed, images))?;
+        instances::settle_one_off(context, loaded, (&mut stack, &service))?;
+        self.tidy_orphans(context, (loaded, &as_written))?;
+        let up = match needed.is_empty() {
+            true => None,
+            false => Some(self.needs(&as_written, (needed, images))),
+        };
+        let one_off = OneOff {
+            stack,
+            service,
+            image_id,
+            name: self.name.clone(),
+            auto_remove: self.rm,
+            wait_attach: !self.detach,
+            use_aliases: self.use_aliases,
+            no_deps: self.no_deps,
+        };
+        if dry_run {
+            return self.rehearse(context, up.as_ref(), &one_off);
         }
-        let progress = self.progress(context);
+        if let Some(up) = &up {
+            self.drive(context, &as_written, up)?;
+        }
         let prepared = Prepared {
-            project: stack.name.to_string(),
+            project: one_off.stack.name.to_string(),
             auto_remove: self.rm,
             detach: self.detach,
             interactive: self.interactive,
-            command: Command::Run(Box::new(OneOff {
-                stack,
-                service,
-                image_id,
-                name: self.name,
-                auto_remove: self.rm,
-                wait_attach: !self.detach,
-                use_aliases: self.use_aliases,
-                no_deps: self.no_deps,
-            })),
+            command: Command::Run(Box::new(one_off)),
         };
-        prepared.run(context, progress)
+        prepared.run(context, self.progress(context))
+    }
+
+    /// Makes sure of the images; their ids.
+    fn images(
+        &self,
+        context: &Context,
+        loaded: &Loaded,
+        (stack, services): (&Stack, &[ServiceName]),
+    ) -> Result<IndexMap<ServiceName, String>> {
+        let mode = match self.quiet || self.quiet_build {
+            true => ProgressMode::Quiet,
+            false => context.progress_mode(),
+        };
+        let when = When::of(self.build, false);
+        build_needed(context, (stack, services), (when, mode))?;
+        let wanted = Wanted {
+            stack,
+            services,
+            positions: Some(&loaded.positions),
+            pull: self.pull,
+            failures: Failures::Fatal,
+            quiet: self.quiet_pull || self.quiet,
+        };
+        ensure(context, &wanted)
+    }
+
+    /// Says what would be done.
+    fn rehearse(&self, context: &Context, up: Option<&Command>, one_off: &OneOff) -> Result<()> {
+        let (stack, service) = (&one_off.stack, one_off.service.as_str());
+        let random = || {
+            let slug = format!("{:012x}", fastrand::u64(..) >> 16);
+            let parts = [stack.name.as_str(), service, "run", &slug];
+            stack.separator.join(&parts)
+        };
+        let name = one_off.name.clone().unwrap_or_else(random);
+        if one_off.image_id.is_empty()
+            && let Some(model) = one_off.model()
+        {
+            let states = match model.has_build {
+                true => [ProgressState::Building, ProgressState::Built],
+                false => [ProgressState::Pulling, ProgressState::Pulled],
+            };
+            rehearsal::show_images(context, model.image.as_deref(), states);
+        }
+        rehearsal::show_run(context, up, (one_off, &name))?;
+        if self.detach {
+            return Ok(writeln!(io::stdout(), "{name}")?);
+        }
+        context.refuse_dry_run("interactive run")
     }
 
     /// Says which containers are left of something else, or removes them.
     fn tidy_orphans(&self, context: &Context, (loaded, stack): (&Loaded, &Stack)) -> Result<()> {
-        let flag = |name: &str| flag_of(context, loaded, name);
+        let flag = |name: &str| context.says(loaded, name);
         let found = orphans(context, stack)?;
         if found.is_empty() {
             return Ok(());
@@ -197,7 +255,8 @@ impl Run {
         }
         if found.iter().any(|orphan| !orphan.one_off) {
             // Nothing comes up: what the stack file does not have goes.
-            self.bring_up(context, stack, (Vec::new(), IndexMap::new()))?;
+            let none = (Vec::new(), IndexMap::new());
+            self.drive(context, stack, &self.needs(stack, none))?;
         }
         let once = found.iter().filter(|orphan| orphan.one_off);
         let removal = Removal {
@@ -211,14 +270,13 @@ impl Run {
         self.drive(context, stack, &Command::Remove(removal))
     }
 
-    /// Brings up what the service needs, in the states that it waits for.
-    fn bring_up(
+    /// The command that brings up what the service needs.
+    fn needs(
         &self,
-        context: &Context,
         stack: &Stack,
         (services, image_ids): (Vec<ServiceName>, IndexMap<ServiceName, String>),
-    ) -> Result<()> {
-        let command = Command::Up(Box::new(Up {
+    ) -> Command {
+        Command::Up(Box::new(Up {
             stack: stack.clone(),
             services,
             image_ids,
@@ -229,14 +287,17 @@ impl Run {
             renew_volumes: false,
             no_start: false,
             no_deps: false,
+            all_resources: false,
             remove_orphans: self.remove_orphans,
             timeout: None,
             wait: false,
-        }));
-        self.drive(context, stack, &command)
+        }))
     }
 
     fn drive(&self, context: &Context, stack: &Stack, command: &Command) -> Result<()> {
+        if context.global.dry_run {
+            return rehearsal::show(context, stack.name.as_str(), command);
+        }
         let client = Client::new(&context.paths, stack.name.as_str());
         let mut progress = self.progress(context);
         block_on(async {

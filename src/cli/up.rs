@@ -15,7 +15,7 @@ use super::foreground::{self, Foreground};
 use super::image_phase::{Failures, Pull, Wanted, ensure};
 use super::instances;
 use super::plan;
-use super::project::{Dependencies, Selection, select};
+use super::project::{Dependencies, Selection, select_to_make};
 use super::reload::{self, Who};
 use super::up_choices::{selected, watched};
 use super::watch::{How, Setup};
@@ -209,6 +209,8 @@ impl Up {
         }
         let watch = self.watch_setup(context, &loaded)?;
         let prepared = self.shared.prepare(context, &loaded, traits)?;
+        // Networks and volumes alone have nothing to show.
+        let in_background = in_background || prepared.selection.services.is_empty();
         if in_background {
             match self.watch_file {
                 _ if context.global.dry_run => {}
@@ -249,7 +251,8 @@ impl Up {
             true => Dependencies::LeftOut,
             false => Dependencies::Included,
         };
-        let selection = select(&loaded.stack, &self.shared.services, dependencies)?;
+        let asked = (self.shared.services.as_slice(), dependencies);
+        let selection = select_to_make(context, &loaded.stack, asked)?;
         let how = How {
             builds: !self.shared.no_build,
             prune: false,
@@ -341,9 +344,14 @@ impl Shared {
             true => Dependencies::LeftOut,
             false => Dependencies::Included,
         };
+        let asked = instances::Asked {
+            names: &self.services,
+            dependencies,
+            without_ports: None,
+        };
+        let loaded = &*instances::settle(context, loaded, &asked, traits.dry_run)?;
         let asked = (self.services.as_slice(), dependencies);
-        let loaded = &*instances::settle(context, loaded, asked, traits.dry_run)?;
-        let mut selection = select(&loaded.stack, &self.services, dependencies)?;
+        let mut selection = select_to_make(context, &loaded.stack, asked)?;
         name_built(&mut selection.stack);
         check_names(context, &selection)?;
         if traits.no_deps {
@@ -352,7 +360,7 @@ impl Shared {
         context.review(loaded, &selection.stack, &selection.services)?;
         let scale = scale(&self.scale, &selection.stack)?;
         let project = selection.stack.name.to_string();
-        let flag = |name: &str| flag_of(context, loaded, name);
+        let flag = |name: &str| context.says(loaded, name);
         let remove_orphans = self.remove_orphans || flag("COMPOSE_REMOVE_ORPHANS");
         let ignore_orphans = flag("COMPOSE_IGNORE_ORPHANS");
         if remove_orphans && ignore_orphans {
@@ -421,6 +429,7 @@ impl Shared {
             renew_volumes: traits.renew_volumes,
             no_start: traits.no_start,
             no_deps: traits.no_deps,
+            all_resources: context.global.all_resources,
             remove_orphans,
             timeout: timeout(traits.timeout),
             wait: traits.wait,
@@ -573,13 +582,6 @@ fn owners(model: &Service) -> Vec<(&'static str, ServiceName)> {
         .collect()
 }
 
-/// A variable that says yes, of the environment or of the project's `.env`.
-pub(super) fn flag_of(context: &Context, loaded: &Loaded, name: &str) -> bool {
-    let value = context.env(name);
-    let value = value.or_else(|| loaded.variables.get(name).cloned());
-    value.is_some_and(|value| super::context::says_yes(&value))
-}
-
 /// Says which containers belong to services that the stack file does not have, in Docker Compose's
 /// words; ended ones of `run` among them. The list of recorded services is looked at first: it is
 /// one file.
@@ -654,6 +656,7 @@ mod tests {
             configs: IndexMap::new(),
             secrets: IndexMap::new(),
             models: IndexMap::new(),
+            separator: Default::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::concerns::{Concern, Part};
 use super::diagnostic::{Diagnostics, Location, Problems, Sources, Span};
 use super::layers::{Documents, Loader, Scope};
 use super::model::{
-    FileObject, NetworkKey, ProjectName, ServiceName, ServiceNetwork, Stack, VolumeKey,
+    FileObject, NetworkKey, ProjectName, Separator, ServiceName, ServiceNetwork, Stack, VolumeKey,
 };
 use super::paths::Bases;
 use super::project::instance::{self, Instance};
@@ -306,6 +306,7 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
         models: named(&tree, "models")
             .map(|(key, node)| (key.clone(), typed::model(node)))
             .collect(),
+        separator: Separator::default(),
     };
     let mut concerns = Vec::new();
     if raw {

@@ -116,6 +116,9 @@ pub struct Up {
     pub no_start: bool,
     /// Do not wait for dependencies.
     pub no_deps: bool,
+    /// Make networks and volumes that no service uses, too.
+    #[serde(default)]
+    pub all_resources: bool,
     /// Remove containers of services that the stack file has no more.
     pub remove_orphans: bool,
     /// Time to stop in; `None` = each container's own.
@@ -296,6 +299,10 @@ impl Up {
 
     pub(super) fn apply(&self, desired: &mut Desired, now: Timestamp) {
         desired.adopt(&self.stack);
+        match self.all_resources {
+            true => desired.keep_unused(&self.stack),
+            false => desired.forget_unused(),
+        }
         let named: BTreeSet<&ServiceName> = self.services.iter().collect();
         let known = |name: &ServiceName| {
             self.stack.services.contains_key(name)
@@ -468,6 +475,7 @@ mod tests {
             configs: IndexMap::new(),
             secrets: IndexMap::new(),
             models: IndexMap::new(),
+            separator: Default::default(),
         }
     }
 
@@ -483,6 +491,7 @@ mod tests {
             renew_volumes: false,
             no_start: false,
             no_deps: false,
+            all_resources: false,
             remove_orphans: false,
             timeout: None,
             wait: false,

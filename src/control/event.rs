@@ -146,6 +146,10 @@ pub enum ProgressState {
     Pulling,
     /// Fetched.
     Pulled,
+    /// Being built.
+    Building,
+    /// Built.
+    Built,
     /// Being sent to its registry.
     Pushing,
     /// Its registry has it.
@@ -174,6 +178,7 @@ impl ProgressState {
                 | Self::Removing
                 | Self::Killing
                 | Self::Pulling
+                | Self::Building
                 | Self::Pushing
         )
     }
@@ -211,6 +216,8 @@ impl std::fmt::Display for ProgressState {
             Self::Killed => "Killed",
             Self::Pulling => "Pulling",
             Self::Pulled => "Pulled",
+            Self::Building => "Building",
+            Self::Built => "Built",
             Self::Pushing => "Pushing",
             Self::Pushed => "Pushed",
             Self::Skipped => "Skipped",

@@ -14,9 +14,11 @@ mod command;
 pub mod edit;
 mod event;
 pub mod follow;
+mod found_ended;
 mod health;
 mod progress;
 mod reconcile;
+mod rehearsal;
 #[cfg(test)]
 mod simulation;
 mod status;
@@ -29,4 +31,4 @@ pub use client::{Client, ClientError, Events, supervisor_arguments};
 pub use command::{Command, OneOff, Recreate, Removal, Up, pre_stop};
 pub use edit::{Edit, Touched};
 pub use event::{Event, Kind, Progress, ProgressState};
-pub use progress::rehearse;
+pub use rehearsal::{rehearse, rehearse_one_off};

@@ -1,14 +1,19 @@
 //! Who is told what: the commands that are underway, and listeners.
 
-use std::collections::HashMap;
+mod waits;
+
+use std::collections::HashSet;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::found_ended::FoundEnded;
 use super::verdict::Goal;
 use super::{Event, Kind, Progress, ProgressState};
-use crate::compose::model::Condition;
-use crate::plan::{After, Cause, Exit, Observed, ObservedContainer, Op, Phase, Plan, Step, Then};
-use crate::state::records::{ContainerRecord, HealthStatus};
+use crate::plan::{Cause, Exit, Observed, Op, Phase, Step, Then};
+use crate::state::records::ContainerRecord;
+
+use waits::Told;
+pub(super) use waits::{Scene, Wait, waits, waits_of_one_off};
 
 /// Everyone who hears what happens.
 #[derive(Debug, Default)]
@@ -17,19 +22,24 @@ pub(super) struct Audience {
     listeners: Vec<UnboundedSender<Event>>,
 }
 
-/// A command that hears of progress, and what it was told of each object last.
+/// A command that hears of progress, and which objects it was told of.
 #[derive(Debug)]
 struct Member {
     events: UnboundedSender<Event>,
-    told: HashMap<String, ProgressState>,
+    told: HashSet<String>,
+    /// It is an `up`, which says of what it leaves alone that it runs.
+    of_up: bool,
+    waits: Told,
 }
 
 impl Audience {
-    /// A command is underway.
-    pub(super) fn join(&mut self, events: UnboundedSender<Event>) {
+    /// A command is underway; `of_up`: it says of what it leaves alone that it runs.
+    pub(super) fn join(&mut self, events: UnboundedSender<Event>, of_up: bool) {
         self.commands.push(Member {
             events,
-            told: HashMap::new(),
+            told: HashSet::new(),
+            of_up,
+            waits: Told::default(),
         });
     }
 
@@ -56,7 +66,7 @@ impl Audience {
     /// An object is on its way.
     pub(super) fn tell(&mut self, progress: Progress) {
         for member in &mut self.commands {
-            member.told.insert(progress.name.clone(), progress.state);
+            member.told.insert(progress.name.clone());
         }
         self.announce(&Event::Progress(progress));
     }
@@ -91,32 +101,15 @@ impl Audience {
         self.tell_container(name, ProgressState::Killed, None);
     }
 
-    /// A container is to be restarted that does not run: only its start is a step.
-    pub(super) fn restarting(&mut self, name: &str) {
-        self.tell_container(name, ProgressState::Restarting, None);
-    }
-
-    /// A container is to stop that does not run.
-    pub(super) fn ended_already(&mut self, name: &str) {
-        self.tell_container(name, ProgressState::Stopping, None);
-        self.tell_container(name, ProgressState::Stopped, None);
-    }
-
-    /// A program ended: by itself, or because it was `asked` to.
-    pub(super) fn exited(
-        &mut self,
-        record: &ContainerRecord,
-        exit: &Exit,
-        (restarts, asked): (bool, bool),
-    ) {
-        if self.waits_for(&record.name) && !restarts && !asked {
-            let state = if exit.code == 0 {
-                ProgressState::Exited
-            } else {
-                ProgressState::Error
-            };
-            self.tell_container(&record.name, state, Some(exit.to_string()));
+    /// A command finds a container ended.
+    pub(super) fn found_ended(&mut self, name: &str, ended: FoundEnded) {
+        for state in ended.states() {
+            self.tell_container(name, *state, None);
         }
+    }
+
+    /// A program ended.
+    pub(super) fn exited(&mut self, record: &ContainerRecord, exit: &Exit, restarts: bool) {
         self.announce(&Event::Exited {
             service: record.service.clone(),
             name: record.name.clone(),
@@ -126,74 +119,66 @@ impl Audience {
         });
     }
 
-    /// A container's health changed.
-    pub(super) fn health(&mut self, record: &ContainerRecord, status: HealthStatus) {
-        if !self.waits_for(&record.name) {
-            return;
-        }
-        match status {
-            HealthStatus::Healthy => {
-                self.tell_container(&record.name, ProgressState::Healthy, None)
-            }
-            HealthStatus::Unhealthy => {
-                self.tell_container(
-                    &record.name,
-                    ProgressState::Error,
-                    Some("is unhealthy".to_owned()),
-                );
-            }
-            HealthStatus::Starting => {}
+    /// Tells a command of the dependencies that it waits for: of these, and of those before.
+    pub(super) fn tell_waits(
+        &mut self,
+        events: &UnboundedSender<Event>,
+        waits: Vec<Wait>,
+        scene: &Scene<'_>,
+    ) {
+        if let Some(member) = self.member(events) {
+            let said = member.waits.of_waits(waits, scene);
+            self.say_waits(events, said, scene.observed);
         }
     }
 
-    fn waits_for(&self, name: &str) -> bool {
-        self.commands
-            .iter()
-            .any(|member| member.told.get(name) == Some(&ProgressState::Waiting))
+    /// Tells a command of the containers that it waits for to become healthy.
+    pub(super) fn tell_goal(
+        &mut self,
+        events: &UnboundedSender<Event>,
+        goal: &Goal,
+        scene: &Scene<'_>,
+    ) {
+        if let Some(member) = self.member(events) {
+            let said = member.waits.of_goal(goal, scene);
+            self.say_waits(events, said, scene.observed);
+        }
     }
 
-    /// Says of containers that others wait for them.
-    pub(super) fn tell_waiting(&mut self, plan: &Plan, observed: &Observed) {
-        if self.commands.is_empty() {
-            return;
-        }
-        for step in &plan.steps {
-            for after in &step.after {
-                let After::Condition { service, condition } = after else {
-                    continue;
-                };
-                if *condition != Condition::ServiceStarted {
-                    for container in observed
-                        .of_service(service)
-                        .filter(|container| container.is_up())
-                    {
-                        self.tell_waiting_for(container, &format!("for {}", step.op.subject().1));
-                    }
+    fn member(&mut self, events: &UnboundedSender<Event>) -> Option<&mut Member> {
+        let mut members = self.commands.iter_mut();
+        members.find(|member| member.events.same_channel(events))
+    }
+
+    /// Says of containers that are waited for, having run before, that they do.
+    fn say_waits(
+        &mut self,
+        events: &UnboundedSender<Event>,
+        said: Vec<Progress>,
+        observed: &Observed,
+    ) {
+        let mut all = Vec::with_capacity(said.len());
+        if let Some(member) = self.member(events) {
+            for progress in said {
+                let runs = observed.containers.values().any(|container| {
+                    let is_it = container.record.name == progress.name;
+                    is_it && matches!(container.phase, Phase::Running { .. })
+                });
+                if member.of_up && runs && member.told.insert(progress.name.clone()) {
+                    all.push(Progress {
+                        state: ProgressState::Running,
+                        detail: None,
+                        ..progress.clone()
+                    });
                 }
+                all.push(progress);
             }
         }
-    }
-
-    /// Says of the containers of a goal that wait for their health, that they do.
-    pub(super) fn tell_waiting_health(&mut self, goal: &Goal, observed: &Observed) {
-        for container in observed.containers.values() {
-            let starting = container.health() == Some(HealthStatus::Starting);
-            if starting && container.is_up() && goal.concerns(&container.record.service) {
-                self.tell_waiting_for(container, "to become healthy");
-            }
-        }
-    }
-
-    fn tell_waiting_for(&mut self, container: &ObservedContainer, what: &str) {
-        let name = &container.record.name;
-        let told = self.commands.iter().all(|member| {
-            matches!(
-                member.told.get(name),
-                Some(ProgressState::Waiting | ProgressState::Healthy)
-            )
-        });
-        if !told {
-            self.tell_container(name, ProgressState::Waiting, Some(what.to_owned()));
+        for progress in all {
+            let event = Event::Progress(progress);
+            let _ = events.send(event.clone());
+            self.listeners
+                .retain(|listener| listener.send(event.clone()).is_ok());
         }
     }
 
@@ -213,7 +198,7 @@ impl Audience {
         };
         for container in observed.containers.values() {
             let record = &container.record;
-            let untouched = !member.told.contains_key(&record.name) && !record.one_off;
+            let untouched = member.of_up && !member.told.contains(&record.name) && !record.one_off;
             if untouched
                 && goal.concerns(&record.service)
                 && matches!(container.phase, Phase::Running { .. })
@@ -242,26 +227,11 @@ fn kind(op: &Op) -> Kind {
     }
 }
 
-/// What would be said if a plan were carried out.
-pub fn rehearse(plan: &Plan) -> Vec<Progress> {
-    let said = plan.steps.iter().map(|step| {
-        let begins = before(step).map(|progress| match &step.cause {
-            Cause::Replaces(reason) => Progress {
-                detail: Some(reason.clone()),
-                ..progress
-            },
-            _ => progress,
-        });
-        (begins, after(step))
-    });
-    said.flat_map(|(before, after)| before.into_iter().chain(after))
-        .collect()
-}
-
 /// What is said when an operation begins.
 pub(super) fn before(step: &Step) -> Option<Progress> {
     let state = match &step.op {
-        Op::PullImage { .. } | Op::BuildImage { .. } => ProgressState::Pulling,
+        Op::PullImage { .. } => ProgressState::Pulling,
+        Op::BuildImage { .. } => ProgressState::Building,
         Op::CreateNetwork { .. } | Op::CreateVolume { .. } => ProgressState::Creating,
         Op::CreateContainer {
             replaces: Some(_), ..
@@ -287,7 +257,8 @@ pub(super) fn before(step: &Step) -> Option<Progress> {
 /// What is said when an operation has succeeded.
 pub(super) fn after(step: &Step) -> Option<Progress> {
     let state = match &step.op {
-        Op::PullImage { .. } | Op::BuildImage { .. } => ProgressState::Pulled,
+        Op::PullImage { .. } => ProgressState::Pulled,
+        Op::BuildImage { .. } => ProgressState::Built,
         Op::CreateNetwork { .. } | Op::CreateVolume { .. } => ProgressState::Created,
         Op::CreateContainer {
             replaces: Some(_), ..

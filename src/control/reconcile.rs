@@ -23,8 +23,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::api::{self, Inbox};
 use super::chronicle::{Chronicle, What};
 use super::follow::Follow;
+use super::found_ended::FoundEnded;
 use super::health::{self, Prober};
-use super::progress::{Audience, after, before};
+use super::progress::{Audience, Scene, after, before, waits, waits_of_one_off};
 use super::turn::{self, Busy};
 use super::verdict::Goal;
 use super::{Event, OneOff, ProgressState};
@@ -73,6 +74,8 @@ pub(super) struct Reconciler<E> {
 struct Underway {
     goal: Goal,
     kind: Kind,
+    /// It tells of dependencies that are waited for.
+    waits: bool,
     /// The one-off container that is to go, for [`Kind::Removal`].
     one_off: Option<String>,
     events: mpsc::UnboundedSender<Event>,
@@ -82,19 +85,6 @@ struct Underway {
     warned: BTreeSet<String>,
     /// What it says of a container that it finds ended.
     ended: Option<FoundEnded>,
-}
-
-/// What a command says of a container that has no step for it, having ended: Docker Compose asks its
-/// engine to stop or restart all of them, and scripts look for the line.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum FoundEnded {
-    /// That it stops and has stopped.
-    Stops {
-        /// One-off containers, too.
-        one_offs: bool,
-    },
-    /// That it is restarted; its start is a step.
-    Restarts,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -486,8 +476,7 @@ impl<E: Engine> Reconciler<E> {
             tracing::info!(container = record.name, "{}", ended.exit);
             let doing = self.busy.get(&record.name).map(|step| &step.op);
             let asked = matches!(doing, Some(Op::StopContainer { .. }));
-            self.audience
-                .exited(&record, &ended.exit, (ended.restarts, asked));
+            self.audience.exited(&record, &ended.exit, ended.restarts);
             if !asked {
                 self.tell_found_ended(&record);
             }
@@ -526,12 +515,30 @@ impl<E: Engine> Reconciler<E> {
         }
     }
 
-    /// Says of dependencies that somebody waits for them.
+    /// Tells commands of what they wait for.
     fn tell_waiting(&mut self, plan: &Plan) {
-        self.audience.tell_waiting(plan, &self.observed);
-        for command in self.commands.iter().filter(|command| command.goal.healthy) {
-            self.audience
-                .tell_waiting_health(&command.goal, &self.observed);
+        let scene = Scene {
+            plan,
+            desired: &self.desired,
+            observed: &self.observed,
+            busy: &self.busy,
+        };
+        for command in &self.commands {
+            let mut one_offs = self.waiting.iter();
+            let one_off = one_offs.find(|(_, events)| events.same_channel(&command.events));
+            let waits = match one_off {
+                Some((one_off, _)) => one_off
+                    .model()
+                    .map(|model| waits_of_one_off(&one_off.service, model))
+                    .unwrap_or_default(),
+                None if command.waits => waits(&self.desired, &command.goal),
+                None => Vec::new(),
+            };
+            self.audience.tell_waits(&command.events, waits, &scene);
+            if command.goal.healthy {
+                self.audience
+                    .tell_goal(&command.events, &command.goal, &scene);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use crate::state::{Paths, StateError, read_json};
 /// The ports of all projects.
 #[derive(Debug, Default)]
 pub struct Holders {
+    project: String,
     own: Vec<Address>,
     others: Vec<(Address, String)>,
 }
@@ -24,7 +25,10 @@ impl Holders {
     /// Looks at what all projects have, were given, or ask for when they are started again; `own` is
     /// the project that asks.
     pub fn find(paths: &Paths, own: &str) -> Result<Self, EngineError> {
-        let mut found = Self::default();
+        let mut found = Self {
+            project: own.to_owned(),
+            ..Self::default()
+        };
         for container in observe(paths, None)?.containers.values() {
             let project = &container.record.project;
             for port in &container.status.ports {
@@ -45,6 +49,15 @@ impl Holders {
             }
         }
         Ok(found)
+    }
+
+    /// Who has a port that one more container of the project is to have: the others of it are in the
+    /// way, too.
+    pub fn beside(&self, address: Address) -> Option<Holder> {
+        match self.own.iter().any(|held| held.clashes(&address)) {
+            true => Some(Holder::Project(self.project.clone())),
+            false => self.of(address),
+        }
     }
 
     /// Who has a port, apart from the project that asks.

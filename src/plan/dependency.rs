@@ -5,9 +5,7 @@ use crate::state::records::HealthStatus;
 
 use super::backoff::policy_restarts;
 use super::replicas::replicas;
-use super::{
-    Desired, DesiredService, Exit, Observed, ObservedContainer, Phase, Plan, Run, container_name,
-};
+use super::{Desired, DesiredService, Exit, Observed, ObservedContainer, Phase, Plan, Run};
 
 /// Whether a dependency is as its dependents want it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +19,7 @@ pub enum DependencyState {
 }
 
 /// Judges one dependency. A failure is a whole sentence, in Docker Compose's words.
-pub(super) fn dependency_state(
+pub(crate) fn dependency_state(
     name: &ServiceName,
     condition: Condition,
     desired: &Desired,
@@ -212,12 +210,7 @@ fn missing_resources<'a>(
 }
 
 fn replica_name(desired: &Desired, name: &ServiceName, number: u32) -> String {
-    container_name(
-        &desired.project,
-        name,
-        &desired.services[name].service,
-        number,
-    )
+    desired.container_name(name, &desired.services[name].service, number)
 }
 
 fn replica_state(

@@ -1,6 +1,6 @@
 //! What the machine is to match.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::compose::model::{
-    FileObject, FileSource, Hook, Network, NetworkKey, Service, ServiceName, Stack, Volume,
-    VolumeKey,
+    FileObject, FileSource, Hook, Network, NetworkKey, Separator, Service, ServiceName, Stack,
+    Volume, VolumeKey,
 };
 
 use super::rolling::Update;
@@ -25,6 +25,9 @@ pub struct Desired {
     pub project: String,
     /// Its directory.
     pub working_dir: std::path::PathBuf,
+    /// How its containers are named.
+    #[serde(default)]
+    pub separator: Separator,
     /// Its stack files.
     pub files: Vec<std::path::PathBuf>,
     /// Services that have been brought up, in the order of the stack file; orphans last.
@@ -33,6 +36,12 @@ pub struct Desired {
     pub networks: IndexMap<NetworkKey, Network>,
     /// Volumes of the model.
     pub volumes: IndexMap<VolumeKey, Volume>,
+    /// Networks that are there although no service uses them (`--all-resources`).
+    #[serde(default)]
+    pub kept_networks: BTreeSet<NetworkKey>,
+    /// The same of volumes.
+    #[serde(default)]
+    pub kept_volumes: BTreeSet<VolumeKey>,
     /// Configs of the model.
     #[serde(default)]
     pub configs: IndexMap<String, FileObject>,
@@ -119,10 +128,13 @@ impl Desired {
             version: 1,
             project: project.to_owned(),
             working_dir: std::path::PathBuf::new(),
+            separator: Separator::default(),
             files: Vec::new(),
             services: IndexMap::new(),
             networks: IndexMap::new(),
             volumes: IndexMap::new(),
+            kept_networks: BTreeSet::new(),
+            kept_volumes: BTreeSet::new(),
             configs: IndexMap::new(),
             secrets: IndexMap::new(),
             pre_stop: BTreeMap::new(),
@@ -138,6 +150,7 @@ impl Desired {
     pub fn adopt(&mut self, stack: &Stack) {
         self.working_dir.clone_from(&stack.working_dir);
         self.files.clone_from(&stack.files);
+        self.separator = stack.separator;
         for (key, network) in &stack.networks {
             self.networks.insert(key.clone(), network.clone());
         }
@@ -147,6 +160,25 @@ impl Desired {
         self.configs.extend(stack.configs.clone());
         self.secrets.extend(stack.secrets.clone());
         self.down = None;
+    }
+
+    /// Has the networks and volumes of a stack made that no service uses.
+    pub fn keep_unused(&mut self, stack: &Stack) {
+        self.kept_networks = stack.unused_networks.keys().cloned().collect();
+        self.kept_volumes = stack.unused_volumes.keys().cloned().collect();
+        self.networks.extend(stack.unused_networks.clone());
+        self.volumes.extend(stack.unused_volumes.clone());
+    }
+
+    /// What no service uses is not made again should somebody remove it.
+    pub fn forget_unused(&mut self) {
+        self.kept_networks.clear();
+        self.kept_volumes.clear();
+    }
+
+    /// The name of a replica's container.
+    pub fn container_name(&self, service: &ServiceName, model: &Service, number: u32) -> String {
+        container_name((&self.project, self.separator), service, model, number)
     }
 }
 
@@ -200,7 +232,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The name of a replica's container.
 pub fn container_name(
-    project: &str,
+    (project, separator): (&str, Separator),
     service: &ServiceName,
     model: &Service,
     number: u32,
@@ -208,5 +240,5 @@ pub fn container_name(
     model
         .container_name
         .clone()
-        .unwrap_or_else(|| format!("{project}-{service}-{number}"))
+        .unwrap_or_else(|| separator.join(&[project, service.as_str(), &number.to_string()]))
 }

@@ -24,6 +24,7 @@ mod tests;
 
 pub use backoff::{failed_attempts, policy_restarts, policy_text, window};
 pub use cause::Cause;
+pub(crate) use dependency::dependency_state;
 pub use dependency::{DependencyState, readiness};
 pub use desired::{
     Desired, DesiredService, Down, Run, config_hash, container_name, network_hash, service_hash,

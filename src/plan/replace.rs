@@ -7,7 +7,7 @@ use super::replicas::Slot;
 use super::rolling::{Progress, Rolling};
 use super::{
     After, AnonymousVolumes, Cause, DesiredService, Observed, Op, Problem, Run, Then, Turn,
-    UpdateState, Watch, container_name,
+    UpdateState, Watch,
 };
 
 /// Whether a replica may be worked on.
@@ -120,7 +120,7 @@ impl<'a> Planner<'a> {
         desired: &DesiredService,
         number: u32,
     ) -> Option<&'a str> {
-        let container = container_name(&self.desired.project, name, &desired.service, number);
+        let container = self.desired.container_name(name, &desired.service, number);
         let temporary = format!("_{container}");
         let of_it = |found: &str| found == container || found.ends_with(&temporary);
         let observed: &'a Observed = self.observed;
@@ -137,7 +137,9 @@ impl<'a> Planner<'a> {
         slot: &Slot<'a>,
         gate: &Gate<'_>,
     ) {
-        let container = container_name(&self.desired.project, name, &desired.service, slot.number);
+        let container = self
+            .desired
+            .container_name(name, &desired.service, slot.number);
         let mut work = Work {
             name,
             desired,

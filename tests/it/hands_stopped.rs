@@ -69,7 +69,7 @@ fn rm_asks_first_and_takes_one_offs_along() {
         .fails_with(1)
         .stderr_contains("no such service: absent");
     let dry = stack.stack(&["--dry-run", "rm"]).succeeds();
-    dry.stderr_contains("DRY-RUN MODE -  Container once Removed");
+    dry.stderr_contains(" Container once Removed ");
     assert_eq!(names(&stack).len(), 4);
     stack.stack_with_input(&["rm"], b"y\n").succeeds();
     assert_eq!(

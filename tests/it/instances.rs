@@ -220,6 +220,64 @@ networks: {back: {ipam: {config: [{subnet: 10.77.0.0/24, gateway: 10.77.0.9}]}}}
 }
 
 #[test]
+fn ports_of_a_run_are_moved_like_those_of_services() {
+    let stack = stack!(
+        "
+services:
+  web:
+    image: busybox
+    command: sleep 1000
+    ports: [\"18480:80\"]
+    depends_on: [db]
+  db: {image: busybox, command: sleep 1000, ports: [\"18490:90\"]}
+"
+    );
+    let main = stack.dir().to_owned();
+    good(&stack, &main, &["up", "-d"]);
+    let run = |flags: &[&str], name: &str| {
+        let words = ["--instance", "b", "run", "-d", "--name", name];
+        good(
+            &stack,
+            &main,
+            &[&words, flags, &["web", "sleep", "1000"]].concat(),
+        )
+    };
+    let held = |service: &str, port: u16, by: &str, instead: u16| {
+        format!("{service}: {port} is held by {by} (stack), using {instead}")
+    };
+    let (own, copy) = (stack.project().to_owned(), format!("{}-b", stack.project()));
+    // What it needs has other ports; its own are not published.
+    let said = run(&[], "first");
+    assert!(
+        said.err.contains(&held("db", 18490, &own, 18491)),
+        "{said:?}"
+    );
+    assert!(!said.err.contains("web:"), "{said:?}");
+    let said = run(&["-P"], "second");
+    assert!(
+        said.err.contains(&held("web", 18480, &own, 18481)),
+        "{said:?}"
+    );
+    // Beside another container of the copy it moves further.
+    let said = run(&["-p", "18481:80"], "third");
+    assert!(
+        said.err.contains(&held("web", 18481, &copy, 18482)),
+        "{said:?}"
+    );
+    let ports = |name: &str| {
+        let found = stack.inspect(name);
+        found["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"].clone()
+    };
+    assert_eq!(
+        (ports("second"), ports("third")),
+        ("18481".into(), "18482".into())
+    );
+    for instance in ["b", ""] {
+        good(&stack, &main, &["--instance", instance, "down", "-t", "0"]);
+    }
+}
+
+#[test]
 fn a_plan_shows_the_ports_and_keeps_nothing_of_them() {
     let stack = stack!(WEB);
     let directory = stack.dir().to_owned();

@@ -118,32 +118,98 @@ fn a_dry_run_shows_the_progress_that_there_would_be_and_why() {
     let stack = stack!(PAIR);
     let web = stack.name("web", 1);
     let dry = stack.stack(&["up", "--menu=false", "--dry-run"]).succeeds();
-    dry.stderr_contains(&format!(" DRY-RUN MODE -  Container {web} Created"))
+    dry.stderr_contains(&format!(" Container {web} Created "))
         .stderr_lacks("Start")
         .stdout_contains("interactive run is not supported in dry-run mode");
     let dry = stack.stack(&["--dry-run", "up", "-d"]).succeeds();
-    dry.stderr_contains(&format!(" DRY-RUN MODE -  Container {web} Started"));
+    dry.stderr_contains(&format!(" Container {web} Started "));
     assert_eq!(stack.ps(), []);
     stack.up();
     let before = ids(&stack, &["web", "db"]);
     stack.file("stack.yaml", PAIR.replacen("sleep 1000", "sleep 999", 1));
+    // A terminal is told why, and that nothing is done.
+    let terminal = ["--dry-run", "--progress", "tty", "up", "-d"];
+    stack.stack(&terminal).succeeds().stderr_contains(&format!(
+        " DRY-RUN MODE -  Container {web} Recreate (its configuration changed: command)"
+    ));
     let dry = stack.stack(&["--dry-run", "up", "-d"]).succeeds();
-    dry.stderr_contains(&format!(
-        "Container {web} Recreate (its configuration changed: command)"
-    ))
-    .stderr_lacks(&stack.name("db", 1));
+    dry.stderr_contains(&format!(" Container {web} Recreate \n"))
+        .stderr_contains(&format!(" Container {} Running \n", stack.name("db", 1)));
     for command in [&["restart"][..], &["stop"], &["down", "--rmi", "all"]] {
         let dry = stack.stack(&[&["--dry-run"], command].concat()).succeeds();
-        dry.stderr_contains(&format!(" DRY-RUN MODE -  Container {web} "));
+        dry.stderr_contains(&format!(" Container {web} "));
     }
     let json = ["--dry-run", "--progress", "json", "down"];
     let json = stack.stack(&json).succeeds();
     json.stderr_contains("{\"dry-run\":true,\"id\":\"Container ");
     let pull = stack.stack(&["--dry-run", "pull"]).succeeds();
-    pull.stderr_is(
-        " DRY-RUN MODE -  Image busybox Pulling \n DRY-RUN MODE -  Image busybox Pulled \n",
-    );
+    pull.stderr_is(" Image busybox Pulling \n Image busybox Pulled \n");
+    dry_of_single_commands(&stack, &web);
     assert_eq!(ids(&stack, &["web", "db"]), before);
+}
+
+/// What runs programs, or waits, says that it does not.
+fn dry_of_single_commands(stack: &Stack, web: &str) {
+    let dry = |words: &[&str]| stack.stack(&[&["--dry-run"], words].concat());
+    for (words, line) in [
+        (&["pause"][..], "Paused"),
+        (&["kill"], "Killed"),
+        (&["kill"], "Killing"),
+        (&["stop"], "Stopped"),
+        (&["exec", "-d", "web", "true"], ""),
+    ] {
+        let said = dry(words).succeeds();
+        match line {
+            "" => drop(said.stderr_is("")),
+            line => drop(said.stderr_contains(&format!("Container {web} {line}"))),
+        }
+    }
+    for (words, message) in [
+        (&["exec", "-T", "web", "true"][..], "interactive exec"),
+        (&["attach", "web"], "interactive run"),
+        (&["run", "-T", "web", "true"], "interactive run"),
+        (&["wait", "web"], "wait"),
+    ] {
+        let message = format!("{message} is not supported in dry-run mode");
+        dry(words).fails_with(1).stderr_contains(&message);
+    }
+    let run = dry(&["run", "-d", "--name", "once", "web", "true"]).succeeds();
+    run.stdout_contains("once\n")
+        .stderr_contains(" Container once Created ");
+    assert_eq!(stack.ps().len(), 2);
+}
+
+#[test]
+fn compatibility_names_containers_as_version_1_did_and_leaves_those_that_are_there() {
+    let stack = stack!(
+        "services: {web: {image: busybox, command: echo hello}, db: {image: busybox, command: sleep 1000}}"
+    );
+    stack.stack(&["up", "-d", "db"]).succeeds();
+    stack.file(".env", "COMPOSE_COMPATIBILITY=1\n");
+    let project = stack.project().to_owned();
+    stack
+        .stack(&["up", "--menu=false", "--no-deps", "web"])
+        .succeeds()
+        .stderr_contains(&format!(" Container {project}_web_1 Started "))
+        .stdout_contains("web_1  | hello");
+    stack
+        .stack(&["--compatibility", "up", "-d", "--scale", "db=2"])
+        .succeeds()
+        .stderr_contains(&format!(" Container {project}-db-1 Running "))
+        .stderr_contains(&format!(" Container {project}_db_2 Started "));
+    stack
+        .stack(&["run", "-T", "--rm", "db", "hostname"])
+        .succeeds()
+        .stderr_contains(&format!(" Container {project}_db_run_"));
+    stack.file(".env", "");
+    stack
+        .stack(&["up", "-d", "--scale", "db=2", "--force-recreate", "db"])
+        .succeeds()
+        .stderr_contains(&format!(" Container {project}-db-2 Started "));
+    let mut names: Vec<String> = stack.ps().into_iter().map(|row| row.name).collect();
+    names.sort();
+    let expected = ["-db-1", "-db-2", "_web_1"].map(|end| format!("{project}{end}"));
+    assert_eq!(names, expected);
 }
 
 #[test]

@@ -99,7 +99,7 @@ pub(super) fn replacement(
         let Some(service) = stack.services.get(name) else {
             continue;
         };
-        let text = image_text(stack.name.as_str(), name, service);
+        let text = image_text(stack, name, service);
         if let Ok(reference) = text.parse::<Reference>()
             && let Some(image) = store.get(&reference)?
         {
@@ -124,6 +124,7 @@ pub(super) fn replacement(
         renew_volumes: false,
         no_start: false,
         no_deps: false,
+        all_resources: false,
         remove_orphans: false,
         timeout: None,
         wait: false,

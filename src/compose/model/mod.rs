@@ -12,6 +12,7 @@ mod files;
 mod mounts;
 mod network;
 mod outside;
+mod separator;
 mod x_stack;
 
 pub use build::{Build, BuildContext, Dockerfile, SshKey};
@@ -24,6 +25,7 @@ pub use files::{FileObject, FileSource, FileUse};
 pub use mounts::{Mount, MountSource, Volume, VolumesFrom, VolumesSource};
 pub use network::{Attachment, Network, ServiceNetwork, Subnet};
 pub use outside::{CredentialSpec, ExternalLink, Link, Model, ModelUse, Provider};
+pub use separator::Separator;
 pub use x_stack::{Follow, OnUnhealthy, Ready, ReadyProbe, XStack};
 
 use std::collections::BTreeMap;
@@ -117,6 +119,9 @@ pub struct Stack {
     /// Language models by key.
     #[serde(default)]
     pub models: IndexMap<String, Model>,
+    /// How containers and images are named.
+    #[serde(default)]
+    pub separator: Separator,
 }
 
 /// One service: the template of its containers.

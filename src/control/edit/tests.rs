@@ -31,6 +31,7 @@ fn up(text: &str) -> Up {
         renew_volumes: false,
         no_start: false,
         no_deps: false,
+        all_resources: false,
         remove_orphans: false,
         timeout: None,
         wait: false,

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{FoundEnded, Kind, Reconciler, Report, Underway, desired_path};
+use super::{Kind, Reconciler, Report, Underway, desired_path};
 use crate::compose::model::ServiceName;
 use crate::control::chronicle::What;
 use crate::control::command::with_dependencies;
+use crate::control::found_ended::FoundEnded;
 use crate::control::turn;
 use crate::control::verdict::{Goal, Verdict, verdict};
 use crate::control::{Command, Event, OneOff};
@@ -41,21 +42,6 @@ impl Underway {
         let over: Vec<String> = over.filter(|error| !errors.contains(error)).collect();
         errors.extend(over);
         errors
-    }
-}
-
-impl FoundEnded {
-    fn of(command: &Command) -> Option<Self> {
-        match command {
-            Command::Down { .. } => Some(Self::Stops { one_offs: true }),
-            Command::Stop { .. } => Some(Self::Stops { one_offs: false }),
-            Command::Restart { .. } => Some(Self::Restarts),
-            _ => None,
-        }
-    }
-
-    fn concerns(self, record: &ContainerRecord) -> bool {
-        !record.one_off || self == Self::Stops { one_offs: true }
     }
 }
 
@@ -95,7 +81,9 @@ impl<E: Engine> Reconciler<E> {
             self.chronicle(None, what);
         }
         let _ = events.send(Event::Accepted);
-        self.audience.join(events.clone());
+        // One without a service only removes what the stack file has no more.
+        let of_up = matches!(&command, Command::Up(up) if !up.services.is_empty());
+        self.audience.join(events.clone(), of_up);
         let services = match &command {
             Command::Start { services, .. } => with_dependencies(&self.desired, services),
             other => other.services().to_vec(),
@@ -127,6 +115,10 @@ impl<E: Engine> Reconciler<E> {
             _ => None,
         };
         let ended = FoundEnded::of(&command);
+        let waits = matches!(
+            command,
+            Command::Up(_) | Command::Edit(_) | Command::Start { .. }
+        );
         match command {
             Command::Kill {
                 signal,
@@ -140,6 +132,7 @@ impl<E: Engine> Reconciler<E> {
         self.commands.push(Underway {
             goal,
             kind,
+            waits,
             one_off,
             events: events.clone(),
             errors: BTreeSet::new(),
@@ -160,10 +153,8 @@ impl<E: Engine> Reconciler<E> {
             let concerned = command.goal.concerns(&record.service) && ended.concerns(record);
             concerned.then_some(ended)
         });
-        match said.last() {
-            Some(FoundEnded::Stops { .. }) => self.audience.ended_already(&record.name),
-            Some(FoundEnded::Restarts) => self.audience.restarting(&record.name),
-            None => {}
+        if let Some(ended) = said.last() {
+            self.audience.found_ended(&record.name, ended);
         }
     }
 

@@ -43,7 +43,6 @@ impl<E: Engine> Reconciler<E> {
         }
         if let Some(status) = probed.changed {
             tracing::info!(container = container.record.name, ?status, "health");
-            self.audience.health(&container.record, status);
             let last = container.status.health.as_ref();
             let last = last.and_then(|health| health.log.last());
             let output = last.map_or_else(String::new, |probe| shortened(&probe.output));

@@ -8,7 +8,7 @@ use super::Reconciler;
 use crate::compose::model::ServiceName;
 use crate::control::Event;
 use crate::engine::Engine;
-use crate::plan::{Outcome, Turn, container_name};
+use crate::plan::{Outcome, Turn};
 
 impl<E: Engine> Reconciler<E> {
     /// Writes turns down; `false` when that cannot be done, and then nothing follows from them yet.
@@ -49,7 +49,10 @@ impl<E: Engine> Reconciler<E> {
         let Some(desired) = self.desired.services.get(service) else {
             return;
         };
-        let name = |number| container_name(&self.project, service, &desired.service, number);
+        let name = |number| {
+            self.desired
+                .container_name(service, &desired.service, number)
+        };
         let names: Vec<String> = (1..=desired.replicas).map(name).collect();
         self.observed.failures.retain(|subject, _| {
             // A container that stands beside another one has something before the name.

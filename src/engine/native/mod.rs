@@ -262,10 +262,10 @@ impl Native {
         let reference = model.image.clone().unwrap_or_default();
         let image = self.image_for(Some(&one_off.image_id), &reference)?;
         let slug = new_id();
-        let name = one_off
-            .name
-            .clone()
-            .unwrap_or_else(|| format!("{}-{}-run-{}", self.project, one_off.service, &slug[..12]));
+        let name = one_off.name.clone().unwrap_or_else(|| {
+            let parts = [&self.project, one_off.service.as_str(), "run", &slug[..12]];
+            one_off.stack.separator.join(&parts)
+        });
         self.create(
             desired,
             NewContainer {

@@ -11,7 +11,7 @@ use crate::plan::{After, Cause, Desired, ObservedContainer, Op, Problem, Run, Th
 
 impl<'a> Planner<'a> {
     pub(super) fn needed_networks(&mut self) {
-        let mut needed: BTreeSet<&NetworkKey> = BTreeSet::new();
+        let mut needed: BTreeSet<&NetworkKey> = self.desired.kept_networks.iter().collect();
         for service in self.wanted() {
             if let ServiceNetwork::Networks(networks) = &service.network {
                 needed.extend(networks.keys());
@@ -70,7 +70,7 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn needed_volumes(&mut self) {
-        let mut needed: BTreeSet<&VolumeKey> = BTreeSet::new();
+        let mut needed: BTreeSet<&VolumeKey> = self.desired.kept_volumes.iter().collect();
         for service in self.wanted() {
             for mount in &service.volumes {
                 if let MountSource::Volume { volume, .. } = &mount.source {

@@ -101,7 +101,8 @@ impl Progress {
     /// Something would change.
     pub(crate) fn rehearse(&mut self, change: &control::Progress) {
         match self {
-            Self::Live(Live { out, .. }) | Self::Plain(out) => out.say(&plain::rehearsed(change)),
+            Self::Live(Live { out, .. }) => out.say(&plain::rehearsed(change)),
+            Self::Plain(out) => out.say(&plain::line(change)),
             Self::Json(out) => out.say(&plain::json(change, true)),
             Self::Quiet => {}
         }

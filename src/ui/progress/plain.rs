@@ -8,16 +8,21 @@ use crate::ui::text::one_line;
 /// ` Container shop-web-1 Started `, and what went wrong when something did: byte for byte as Docker
 /// Compose writes it, blanks at both ends.
 pub(super) fn line(change: &Progress) -> String {
-    let detail = match (&change.detail, change.state) {
-        (Some(detail), ProgressState::Error) => one_line(detail),
-        // Scripts look for these lines as Docker Compose has them: no reason is added.
-        _ => "".into(),
-    };
     let (kind, name, state) = (change.kind, one_line(&change.name), change.state);
-    format!(" {kind} {name} {state} {detail}")
+    match (&change.detail, state) {
+        (Some(detail), ProgressState::Error) => {
+            format!(" {kind} {name} {state} {}", one_line(detail))
+        }
+        (Some(detail), ProgressState::Skipped) => {
+            format!(" {kind} {name} {state}: {} ", one_line(detail))
+        }
+        // Scripts look for these lines as Docker Compose has them: no reason is added.
+        _ => format!(" {kind} {name} {state} "),
+    }
 }
 
-/// The same for what would happen, with the reason.
+/// The same for what would happen, with the reason: for a person who reads a terminal. Docker Compose
+/// marks its lines no other way than those of what does happen, and scripts get just these.
 pub(super) fn rehearsed(change: &Progress) -> String {
     let reason = match (&change.detail, change.state.is_final()) {
         (Some(detail), false) => format!("({})", one_line(detail)),
