@@ -333,6 +333,7 @@ mod tests {
                 references: Vec::new(),
                 size: 0,
                 created: None,
+                labels: Default::default(),
             };
             let parts = Parts {
                 layers: layers.iter().map(|layer| digest(layer)).collect(),

@@ -62,7 +62,7 @@ impl Down {
                 && observed
                     .volumes
                     .values()
-                    .any(|owner| *owner == project.name);
+                    .any(|volume| volume.project == project.name);
         let nothing = observed.containers.is_empty() && !owned && project.desired()?.is_none();
         let images = self.images(
             (&project, loaded.as_ref()),

@@ -307,12 +307,12 @@ pub(super) fn after(step: &Step) -> Option<Progress> {
     progress(step, state)
 }
 
-/// Docker Compose tells of the stop of what depends on a container that it replaces or restarts, and of its
-/// start.
+/// Docker Compose tells of the stop of what depends on a container that it replaces or restarts, or is on a
+/// network that it makes anew, and of its start.
 fn is_stop(step: &Step) -> bool {
     matches!(
         step.cause,
-        Cause::DependencyReplaced(_) | Cause::DependencyRestarted(_)
+        Cause::DependencyReplaced(_) | Cause::DependencyRestarted(_) | Cause::NetworkChanged(_)
     )
 }
 

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use crate::compose::model::OnUnhealthy;
 use crate::engine::Applied;
 use crate::plan::{
-    Cause, Desired, Exit, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure, Run, Step,
-    Then, failed_attempts, namespace_owners, policy_restarts, window,
+    Cause, Desired, Exit, Observed, ObservedContainer, ObservedVolume, Op, Phase, Plan,
+    RecordedFailure, Run, Step, Then, failed_attempts, namespace_owners, policy_restarts, window,
 };
 use crate::state::records::{HealthState, HealthStatus};
 
@@ -120,7 +120,11 @@ pub(super) fn done(applied: Applied, observed: &mut Observed) {
             // Those without a name are made with their container.
             for name in container.record.anonymous_volumes.values() {
                 let owner = container.record.project.clone();
-                observed.volumes.insert(name.clone(), owner);
+                let volume = ObservedVolume {
+                    config_hash: String::new(),
+                    project: owner,
+                };
+                observed.volumes.insert(name.clone(), volume);
             }
             observed
                 .containers
@@ -131,8 +135,10 @@ pub(super) fn done(applied: Applied, observed: &mut Observed) {
         Applied::NetworkGone(name) | Applied::NetworkLeft(name) => {
             drop(observed.networks.remove(&name))
         }
-        Applied::Volume(name, project) => drop(observed.volumes.insert(name, project)),
-        Applied::VolumeGone(name) => drop(observed.volumes.remove(&name)),
+        Applied::Volume(name, volume) => drop(observed.volumes.insert(name, volume)),
+        Applied::VolumeGone(name) | Applied::VolumeLeft(name) => {
+            drop(observed.volumes.remove(&name))
+        }
     }
 }
 

@@ -26,10 +26,13 @@ pub use backoff::{failed_attempts, policy_restarts, policy_text, window};
 pub use cause::Cause;
 pub use dependency::{DependencyState, readiness};
 pub use desired::{
-    Desired, DesiredService, Down, Run, config_hash, container_name, network_hash, service_hash,
+    Desired, DesiredService, Down, Run, Sweep, config_hash, container_name, network_hash,
+    service_hash, volume_hash,
 };
 pub use diff::{namespace_owners, plan};
-pub use observed::{Exit, Observed, ObservedContainer, ObservedNetwork, Phase, RecordedFailure};
+pub use observed::{
+    Exit, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, Phase, RecordedFailure,
+};
 pub use rolling::{Outcome, Revision, Turn, Update, UpdateState, Watch};
 
 use std::time::Duration;
@@ -112,6 +115,8 @@ pub enum Op {
     RemoveNetwork {
         /// Its full name.
         name: String,
+        /// What becomes of it when others use it.
+        if_used: IfUsed,
     },
     /// Make a volume.
     CreateVolume {
@@ -124,6 +129,8 @@ pub enum Op {
     RemoveVolume {
         /// Its full name.
         name: String,
+        /// What becomes of it when others use it.
+        if_used: IfUsed,
     },
     /// Make a container, without starting it.
     CreateContainer {
@@ -176,6 +183,15 @@ pub enum Op {
     },
 }
 
+/// What becomes of a network or a volume that is to go while containers of others use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfUsed {
+    /// It stays, and that is no failure.
+    Stays,
+    /// It stays, and the step has failed: what was to follow cannot be done.
+    Fails,
+}
+
 /// What follows the stop of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
@@ -215,8 +231,10 @@ impl Op {
     pub fn subject(&self) -> (&'static str, &str) {
         match self {
             Self::PullImage { reference } | Self::BuildImage { reference } => ("image", reference),
-            Self::CreateNetwork { name, .. } | Self::RemoveNetwork { name } => ("network", name),
-            Self::CreateVolume { name, .. } | Self::RemoveVolume { name } => ("volume", name),
+            Self::CreateNetwork { name, .. } | Self::RemoveNetwork { name, .. } => {
+                ("network", name)
+            }
+            Self::CreateVolume { name, .. } | Self::RemoveVolume { name, .. } => ("volume", name),
             Self::CreateContainer { name, .. }
             | Self::StartContainer { name, .. }
             | Self::StopContainer { name, .. }

@@ -12,7 +12,7 @@ use crate::control::chronicle::What;
 use crate::control::command::with_dependencies;
 use crate::control::turn;
 use crate::control::verdict::{Goal, Verdict, verdict};
-use crate::control::{Command, Event, OneOff};
+use crate::control::{Command, Event, OneOff, Progress, ProgressState, event};
 use crate::engine::{Applied, Engine, EngineError};
 use crate::plan::{
     DependencyState, Desired, ObservedContainer, Phase, Plan, RecordedFailure, readiness,
@@ -117,6 +117,7 @@ impl<E: Engine> Reconciler<E> {
             Command::Up(_) => Kind::ConvergeUp,
             Command::Edit(_) => Kind::Edit,
             Command::Down { services, .. } if services.is_empty() => Kind::Down,
+            Command::Down { .. } => Kind::PartDown,
             Command::Note { .. } => Kind::Note,
             Command::Run(_) => Kind::OneOff,
             Command::RemoveOneOff { .. } => Kind::Removal,
@@ -406,6 +407,9 @@ impl<E: Engine> Reconciler<E> {
                             &self.observed,
                         );
                     }
+                    if command.kind == Kind::PartDown && errors.is_empty() {
+                        self.tell_still_used(&command.events);
+                    }
                     if command.kind == Kind::Edit {
                         self.audience.announce(&Event::Reloaded);
                     }
@@ -416,6 +420,39 @@ impl<E: Engine> Reconciler<E> {
         }
         self.commands = left;
         Ok(())
+    }
+
+    /// Says of the networks and volumes that a `down` of some services has left that others use them.
+    fn tell_still_used(&self, events: &mpsc::UnboundedSender<Event>) {
+        let tell = |kind, name: &str| {
+            for state in [ProgressState::Removing, ProgressState::InUse] {
+                let progress = Progress {
+                    kind,
+                    name: name.to_owned(),
+                    state,
+                    detail: None,
+                };
+                let _ = events.send(Event::Progress(progress));
+            }
+        };
+        let own = |project: &str| project == self.project;
+        let networks = self.desired.networks.values().filter(|one| !one.external);
+        for network in networks {
+            let found = self.observed.networks.get(&network.name);
+            if found.is_some_and(|found| own(&found.project)) {
+                tell(event::Kind::Network, &network.name);
+            }
+        }
+        if self.desired.sweep.is_none_or(|sweep| !sweep.volumes) {
+            return;
+        }
+        let volumes = self.desired.volumes.values().filter(|one| !one.external);
+        for volume in volumes {
+            let found = self.observed.volumes.get(&volume.name);
+            if found.is_some_and(|found| own(&found.project)) {
+                tell(event::Kind::Volume, &volume.name);
+            }
+        }
     }
 
     /// The errors of a removal that is over.

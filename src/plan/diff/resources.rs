@@ -7,7 +7,7 @@ use crate::compose::model::{
     MountSource, NetworkKey, Service, ServiceName, ServiceNetwork, VolumeKey,
 };
 use crate::plan::dependency::missing_external;
-use crate::plan::{After, Cause, Desired, ObservedContainer, Op, Problem, Run, Then};
+use crate::plan::{After, Cause, Desired, IfUsed, ObservedContainer, Op, Problem, Run, Then};
 
 impl<'a> Planner<'a> {
     pub(super) fn needed_networks(&mut self) {
@@ -32,6 +32,7 @@ impl<'a> Planner<'a> {
                 let stops = self.stop_everything_on(&network.name);
                 let remove = Op::RemoveNetwork {
                     name: network.name.clone(),
+                    if_used: IfUsed::Fails,
                 };
                 let cause = Cause::ConfigChanged(Vec::new());
                 let removed = self.plan.push(remove, cause.clone(), stops);
