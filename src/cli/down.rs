@@ -101,10 +101,14 @@ impl Down {
             return BTreeSet::new();
         };
         let concerned = |name: &ServiceName| named.is_empty() || named.contains(name);
-        // An image that was built without a name is called after project and service.
+        let in_file = |name: &ServiceName| {
+            loaded.is_some_and(|loaded| loaded.stack.services.contains_key(name))
+        };
+        // An image that was built without a name is called after project and service. Where there is a
+        // file, that says whether it was.
         let own = |record: &ContainerRecord| {
             let name = format!("{}-{}", record.project, record.service);
-            record.template.has_build && record.image == name
+            record.template.has_build && record.image == name && !in_file(&record.service)
         };
         let mut images: BTreeSet<String> = containers
             .map(|container| &container.record)

@@ -316,9 +316,15 @@ fn is_stop(step: &Step) -> bool {
     )
 }
 
+/// Docker Compose says nothing of volumes without a name.
+fn is_anonymous(op: &Op) -> bool {
+    matches!(op, Op::RemoveVolume { name, .. }
+        if name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// The end of a container that another one takes the place of is not news: the other one is.
 fn progress(step: &Step, state: ProgressState) -> Option<Progress> {
-    if matches!(step.cause, Cause::ReplacedBy(_) | Cause::OneOffEnded) {
+    if matches!(step.cause, Cause::ReplacedBy(_) | Cause::OneOffEnded) || is_anonymous(&step.op) {
         return None;
     }
     let detail = match &step.cause {

@@ -2,6 +2,7 @@
 //! when something has happened. Pure; the simulation drives the same functions as the supervisor.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -174,13 +175,17 @@ pub(super) struct Ended {
 /// Takes in that a container's program has ended, `container` being what is left of it. `None` when
 /// that is no news: it was removed or started again meanwhile.
 pub(super) fn ended(
-    container: ObservedContainer,
+    mut container: ObservedContainer,
     (desired, observed): (&Desired, &mut Observed),
 ) -> Option<Ended> {
     let id = container.record.id.clone();
     let known = observed.containers.get(&id)?;
     if !known.is_up() && !known.record.one_off {
         return None;
+    }
+    // It may have been asked to go while it ran.
+    if known.record.auto_remove && !container.record.auto_remove {
+        Arc::make_mut(&mut container.record).auto_remove = true;
     }
     let news = match &container.phase {
         Phase::Exited(exit) => {

@@ -464,14 +464,14 @@ networks: {net: {name: NETWORK}}
 #[test]
 fn a_volume_that_another_project_uses_outlives_its_own() {
     let stack = stack!(OUTSIDE);
-    let owner = "services: {app: {image: busybox, command: sleep 1000, volumes: ['v:/v']}}
-volumes: {v: {}}
+    let owner = "services: {app: {image: busybox, command: sleep 1000, volumes: ['vol:/v']}}
+volumes: {vol: {}}
 ";
     stack.file("owner.yaml", owner);
-    let volume = format!("{}-owner_v", stack.project());
+    let volume = format!("{}-owner_vol", stack.project());
     let guest = format!(
-        "services: {{guest: {{image: busybox, command: sleep 1000, volumes: ['v:/v']}}}}
-volumes: {{v: {{external: true, name: {volume}}}}}
+        "services: {{guest: {{image: busybox, command: sleep 1000, volumes: ['vol:/v']}}}}
+volumes: {{vol: {{external: true, name: {volume}}}}}
 "
     );
     stack.file("guest.yaml", &guest);

@@ -33,7 +33,8 @@ impl Inspect {
 
 /// The document about one volume.
 pub(in crate::cli) fn document(context: &Context, record: &VolumeRecord) -> Value {
-    let options = match record.options.is_empty() {
+    // Docker has an empty set for a volume that was made by hand.
+    let options = match record.options.is_empty() && !record.project.is_empty() {
         true => Value::Null,
         false => json!(record.options),
     };

@@ -364,9 +364,7 @@ impl<E: Engine> Reconciler<E> {
         if let Some(container) = self.observed.containers.get_mut(id)
             && container.record.one_off
         {
-            let mut record = (*container.record).clone();
-            record.auto_remove = true;
-            container.record = Arc::new(record);
+            Arc::make_mut(&mut container.record).auto_remove = true;
             if container.is_up()
                 && let Err(error) = self.engine.signal(container, nix::libc::SIGKILL)
             {

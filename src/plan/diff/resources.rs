@@ -94,15 +94,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The models of all that is to run.
-    fn wanted(&self) -> impl Iterator<Item = &'a Service> + use<'a> {
+    /// The models of all that is to run and can: nothing is made for a service that misses something
+    /// which is not ours to make.
+    fn wanted(&self) -> Vec<&'a Service> {
         let desired: &'a Desired = self.desired;
-        desired
-            .services
-            .values()
-            .filter(|service| service.run != Run::Stopped && service.replicas > 0)
-            .map(|service| &service.service)
+        let services = desired.services.iter().filter(|(name, service)| {
+            service.run != Run::Stopped
+                && service.replicas > 0
+                && self.missing_resource(name, &service.service).is_none()
+        });
+        services
+            .map(|(_, service)| &service.service)
             .chain(&desired.one_offs)
+            .collect()
     }
 
     /// An external network or volume that is not there.
