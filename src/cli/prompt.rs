@@ -34,8 +34,11 @@ fn ask(out: &mut dyn Write, question: &str) -> Result<bool> {
     out.write_all(question.as_bytes())?;
     out.flush()?;
     let mut line = String::new();
-    // What cannot be read is no answer.
-    let _ = io::stdin().lock().read_line(&mut line);
+    // What cannot be read is no answer; nobody has ended the line of the question then.
+    let read = io::stdin().lock().read_line(&mut line).unwrap_or(0);
+    if read == 0 && !question.ends_with('\n') {
+        writeln!(out)?;
+    }
     Ok(is_yes(&line))
 }
 

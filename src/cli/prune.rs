@@ -99,7 +99,7 @@ impl Prune {
                 before: only.before,
                 labels: only.labels.clone(),
             },
-            builds: only.labels.is_empty().then(|| CacheRules {
+            builds: only.labels.is_empty().then_some(CacheRules {
                 all: self.all,
                 before: only.before,
                 keep: None,

@@ -244,7 +244,9 @@ pub fn volume_hash(volume: &Volume) -> String {
         labels: volume.labels.iter().collect(),
     };
     let text = serde_json::to_string(&hashed).unwrap_or_default();
-    hex(&Sha256::digest(text.as_bytes()))
+    // Go writes these so, and they stand in texts only.
+    let text = text.replace('<', "\\u003c").replace('>', "\\u003e");
+    hex(&Sha256::digest(text.replace('&', "\\u0026").as_bytes()))
 }
 
 /// Hash of a network's configuration.
@@ -274,4 +276,40 @@ pub fn container_name(
         .container_name
         .clone()
         .unwrap_or_else(|| format!("{project}-{service}-{number}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_a_volume_is_docker_compose_s() {
+        let volume = |name: &str, labels: &[(&str, &str)], options: &[(&str, &str)]| {
+            let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            volume_hash(&Volume {
+                name: name.to_owned(),
+                labels: labels.iter().map(owned).collect(),
+                driver_opts: options.iter().map(owned).collect(),
+                ..Volume::default()
+            })
+        };
+        // Labels of volumes that Docker Compose v5.6.1 has made.
+        let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m")];
+        for (found, expected) in [
+            (
+                volume("hashes_aa", &[], &[]),
+                "244b26da0fb30ea394b67a8e5bf3ae6799d78c241ace432ec3fa6001e2cf1032",
+            ),
+            (
+                volume("hashes_bb", &[("z", "1"), ("a", "x<y")], &[]),
+                "5f4b9a538c77dc2d019dd5ec6d67a9eb4eb4fd3385c054eb5d2fdfe74eb6eb9c",
+            ),
+            (
+                volume("chosen", &[], &options),
+                "55d9266592d1fcf0572e11c23c9c1de8a47e147aefa3363b9ff00523a80ff675",
+            ),
+        ] {
+            assert_eq!(found, expected);
+        }
+    }
 }

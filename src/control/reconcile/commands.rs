@@ -156,12 +156,12 @@ impl<E: Engine> Reconciler<E> {
     /// Says of a container that has ended what the commands that are underway say of such: it may have
     /// ended before they came, or since, by itself.
     pub(super) fn tell_found_ended(&mut self, record: &ContainerRecord) {
-        let said = self.commands.iter().filter_map(|command| {
+        let mut said = self.commands.iter().filter_map(|command| {
             let ended = command.ended?;
             let concerned = command.goal.concerns(&record.service) && ended.concerns(record);
             concerned.then_some(ended)
         });
-        match said.last() {
+        match said.next_back() {
             Some(FoundEnded::Stops { .. }) => self.audience.ended_already(&record.name),
             Some(FoundEnded::Restarts) => self.audience.restarting(&record.name),
             None => {}
