@@ -30,6 +30,7 @@ mod shared;
 pub use cache::{Cache, CacheRules, Entry, EntryKind};
 pub use cancel::Cancel;
 pub use copy::CopyError;
+pub(crate) use copy::matches_path;
 pub use error::{Error, StepError};
 pub use event::{End, Event, Sink, StepNumber, Stream};
 pub use execute::Builder;

@@ -10,8 +10,8 @@ use super::error::Result;
 use super::{
     attach_to, build, builder, commit, completions, config, container, cp, create, df, down, env,
     events, exec, export, image, images, inspect, kill, login, logout, logs, ls, network, pause,
-    plan, port, ps, pull, push, restart, rm, run, scale, schema, start, stats, stop, top, up,
-    version, volume, volumes, wait, watch, why,
+    plan, port, prune, ps, pull, push, restart, rm, run, scale, schema, start, stats, stop, top,
+    up, version, volume, volumes, wait, watch, why,
 };
 use crate::compose::{LoadOptions, Skip};
 use crate::ui::{Ansi, ProgressMode};
@@ -188,6 +188,18 @@ pub(crate) enum Command {
     Builder(builder::Builder),
     /// Show what everything takes of the disk.
     Df(df::Df),
+    /// Remove everything that nobody needs: containers that have ended, networks, images without a name,
+    /// and what builds have left.
+    Prune(prune::Prune),
+    /// The same two, as Docker calls them.
+    #[command(subcommand, hide = true)]
+    System(System),
+    /// Give an image one more name, as Docker calls it.
+    #[command(hide = true)]
+    Tag(image::Tag),
+    /// Remove images, as Docker calls it.
+    #[command(hide = true)]
+    Rmi(image::Remove),
     /// List the volumes of a project.
     Volumes(volumes::Volumes),
     /// Work with volumes.
@@ -209,6 +221,15 @@ pub(crate) enum Command {
     Version(version::Version),
     /// Print the completion script of a shell.
     Completions(completions::Completions),
+}
+
+/// The sub-commands of `system`, which scripts for Docker use.
+#[derive(Debug, Subcommand)]
+pub(crate) enum System {
+    /// Show what everything takes of the disk.
+    Df(df::Df),
+    /// Remove everything that nobody needs.
+    Prune(prune::Prune),
 }
 
 impl Command {
@@ -252,7 +273,10 @@ impl Command {
             Self::Images(images) => images.run(context),
             Self::Image(image) => image.run(context),
             Self::Builder(builder) => builder.run(context),
-            Self::Df(df) => df.run(context),
+            Self::Df(df) | Self::System(System::Df(df)) => df.run(context),
+            Self::Prune(prune) | Self::System(System::Prune(prune)) => prune.run(context),
+            Self::Tag(tag) => tag.run(context),
+            Self::Rmi(remove) => remove.run(context),
             Self::Volumes(volumes) => volumes.run(context),
             Self::Volume(volume) => volume.run(context),
             Self::Network(network) => network.run(context),

@@ -6,10 +6,11 @@ use std::io::Write as _;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::cleaning::{Filters, prune_builds, reclaimed};
-use super::confirm::confirm;
+use super::cleaning::{Cleaned, prune_builds};
 use super::context::Context;
 use super::error::{Error, Result};
+use super::filter::Filters;
+use super::prompt::confirm_removal;
 use crate::build::{Cache, CacheRules, EntryKind};
 use crate::ui::{Table, words};
 
@@ -58,22 +59,20 @@ impl Prune {
     fn run(self, context: &Context) -> Result<()> {
         context.refuse_dry_run("builder prune")?;
         context.require_root()?;
-        let filters = Filters::parse(&self.filter, &["until"], Timestamp::now())?;
+        let filters = Filters::parse(&self.filter, &["until"])?;
         let rules = CacheRules {
             all: self.all,
-            before: filters.before,
+            before: filters.until(Timestamp::now())?,
             keep: self.max_used_space.as_deref().map(size).transpose()?,
         };
         let warning = match self.all {
             true => "This will remove all build cache.",
             false => "This will remove all dangling build cache.",
         };
-        let mut out = std::io::stdout().lock();
-        if !self.force && !confirm(warning)? {
-            return reclaimed(0, &mut out);
-        }
-        let bytes = prune_builds(context, &rules, &mut out)?;
-        reclaimed(bytes, &mut out)
+        confirm_removal(self.force, warning, "builder prune")?;
+        let mut cleaned = Cleaned::default();
+        prune_builds(context, &rules, &mut cleaned)?;
+        cleaned.write(&mut std::io::stdout().lock())
     }
 }
 

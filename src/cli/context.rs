@@ -1,5 +1,6 @@
 //! What every command has at hand: flags, environment, paths, the terminal.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -14,7 +15,7 @@ use crate::compose::diagnostic::Color;
 use crate::compose::model::{FileSource, Separator, ServiceName, Stack};
 use crate::compose::source::Source;
 use crate::compose::{Diagnostics, LoadOptions, Loaded, load};
-use crate::engine::native::capabilities;
+use crate::engine::native::{capabilities, projects};
 use crate::image::{Digest, Hold, ImageStore, Registries};
 use crate::instance::ports::Given;
 use crate::instance::{Record, ports, subnets};
@@ -246,6 +247,17 @@ impl Context {
         Ok(read_json(
             &self.paths.project(project).join("desired.json"),
         )?)
+    }
+
+    /// What all projects are to be like that were brought up, by name.
+    pub(crate) fn all_desired(&self) -> Result<BTreeMap<String, Desired>> {
+        let mut all = BTreeMap::new();
+        for project in projects(&self.paths)? {
+            if let Some(desired) = self.desired(&project)? {
+                all.insert(project, desired);
+            }
+        }
+        Ok(all)
     }
 
     /// The image store.

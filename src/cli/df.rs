@@ -171,9 +171,21 @@ impl Found {
 
     fn write_all(&self, out: &mut dyn std::io::Write) -> Result<()> {
         let now = Timestamp::now();
-        let ago =
-            |time: Option<Timestamp>| time.map_or("N/A".to_owned(), |time| words::ago(time, now));
-        writeln!(out, "Images space usage:\n")?;
+        let tables = [
+            ("Images space usage", self.image_table(now)),
+            ("Containers space usage", self.container_table(now)),
+            ("Local Volumes space usage", self.volume_table()),
+            ("Build cache usage", self.cache_table(now)),
+        ];
+        for (index, (head, table)) in tables.into_iter().enumerate() {
+            let between = if index == 0 { "" } else { "\n" };
+            writeln!(out, "{between}{head}:\n")?;
+            table.write(out)?;
+        }
+        Ok(())
+    }
+
+    fn image_table(&self, now: Timestamp) -> Table {
         let mut table = Table::new(&[
             "REPOSITORY",
             "TAG",
@@ -184,18 +196,8 @@ impl Found {
             "UNIQUE SIZE",
             "CONTAINERS",
         ]);
-        for (at, (image, parts)) in self.usage.images.iter().enumerate() {
-            let others = self.usage.images.iter().enumerate();
-            let elsewhere: HashSet<&Digest> = others
-                .filter(|(other, _)| *other != at)
-                .flat_map(|(_, (_, parts))| &parts.layers)
-                .collect();
-            let bytes = |layer: &Digest| self.usage.layers.get(layer).copied().unwrap_or(0);
-            let shared = parts
-                .layers
-                .iter()
-                .filter(|layer| elsewhere.contains(layer));
-            let shared: u64 = shared.map(bytes).sum();
+        for (at, (image, _)) in self.usage.images.iter().enumerate() {
+            let shared = self.shared_with_others(at);
             let id = image.id.to_string();
             let uses = self
                 .containers
@@ -211,7 +213,7 @@ impl Found {
                     repository,
                     tag,
                     image.id.short(),
-                    ago(image.created),
+                    ago(image.created, now),
                     words::size(image.size),
                     words::size(shared),
                     words::size(image.size.saturating_sub(shared)),
@@ -219,37 +221,55 @@ impl Found {
                 ]);
             }
         }
-        table.write(out)?;
-        writeln!(out, "\nContainers space usage:\n")?;
-        let head = [
+        table
+    }
+
+    /// Bytes of the layers of an image that others have, too.
+    fn shared_with_others(&self, at: usize) -> u64 {
+        let others = self.usage.images.iter().enumerate();
+        let elsewhere: HashSet<&Digest> = others
+            .filter(|(other, _)| *other != at)
+            .flat_map(|(_, (_, parts))| &parts.layers)
+            .collect();
+        let own = self.usage.images[at].1.layers.iter();
+        own.filter(|layer| elsewhere.contains(layer))
+            .filter_map(|layer| self.usage.layers.get(layer))
+            .sum()
+    }
+
+    fn container_table(&self, now: Timestamp) -> Table {
+        let mut table = Table::new(&[
             "CONTAINER ID",
             "IMAGE",
             "SIZE",
             "CREATED",
             "STATUS",
             "NAMES",
-        ];
-        let mut table = Table::new(&head);
+        ]);
         for (listed, bytes) in &self.containers {
             let record = &listed.container.record;
             table.row(vec![
                 record.id.chars().take(12).collect(),
                 record.image.clone(),
                 words::size(*bytes),
-                ago(Some(record.created)),
+                ago(Some(record.created), now),
                 listed.state.word().to_owned(),
                 record.name.clone(),
             ]);
         }
-        table.write(out)?;
-        writeln!(out, "\nLocal Volumes space usage:\n")?;
+        table
+    }
+
+    fn volume_table(&self) -> Table {
         let mut table = Table::new(&["VOLUME NAME", "LINKS", "SIZE"]);
         for (name, uses, bytes) in &self.volumes {
             table.row(vec![name.clone(), uses.to_string(), words::size(*bytes)]);
         }
-        table.write(out)?;
+        table
+    }
+
+    fn cache_table(&self, now: Timestamp) -> Table {
         let named = self.named_layers();
-        writeln!(out, "\nBuild cache usage:\n")?;
         let mut table = Table::new(&["CACHE ID", "STEP", "SIZE", "LAST USED", "SHARED"]);
         for entry in &self.cache {
             let shared = entry.layer.is_some_and(|layer| named.contains(&layer));
@@ -261,8 +281,12 @@ impl Found {
                 shared.to_string(),
             ]);
         }
-        Ok(table.write(out)?)
+        table
     }
+}
+
+fn ago(time: Option<Timestamp>, now: Timestamp) -> String {
+    time.map_or("N/A".to_owned(), |time| words::ago(time, now))
 }
 
 /// What images take, unpacked layers and blobs together; reclaimable is what no image with a container
@@ -333,6 +357,7 @@ mod tests {
                 references: Vec::new(),
                 size: 0,
                 created: None,
+                labels: Default::default(),
             };
             let parts = Parts {
                 layers: layers.iter().map(|layer| digest(layer)).collect(),

@@ -62,7 +62,7 @@ impl Down {
                 && observed
                     .volumes
                     .values()
-                    .any(|owner| *owner == project.name);
+                    .any(|volume| volume.project == project.name);
         let nothing = observed.containers.is_empty() && !owned && project.desired()?.is_none();
         let images = self.images(loaded.as_ref(), &services, observed.containers.values());
         if !nothing {
@@ -97,13 +97,19 @@ impl Down {
             return BTreeSet::new();
         };
         let concerned = |name: &ServiceName| named.is_empty() || named.contains(name);
-        // An image that was built without a name is called after project and service.
+        let in_file = |name: &ServiceName| {
+            loaded.is_some_and(|loaded| loaded.stack.services.contains_key(name))
+        };
+        // An image that was built without a name is called after project and service. Where there is a
+        // file, that says whether it was.
         let own = |record: &ContainerRecord| {
             let parts = [record.project.as_str(), record.service.as_str()];
             let mut names = Separator::ALL
                 .iter()
                 .map(|separator| separator.join(&parts));
-            record.template.has_build && names.any(|name| record.image == name)
+            record.template.has_build
+                && names.any(|name| record.image == name)
+                && !in_file(&record.service)
         };
         let mut images: BTreeSet<String> = containers
             .map(|container| &container.record)

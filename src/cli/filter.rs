@@ -1,9 +1,13 @@
-//! `--filter KEY=VALUE` of lists: values of one key are alternatives, all keys must hold. Labels are
-//! the exception: all of them must be there.
+//! `--filter KEY=VALUE` of lists and of the commands that clean up: values of one key are alternatives,
+//! all keys must hold. Labels are the exception: all of them must be there.
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::error::{Error, Result};
+use super::time;
+use crate::image::LabelRule;
 
 /// The filters of a command line.
 #[derive(Debug, Default)]
@@ -42,13 +46,36 @@ impl Filters {
         values.is_empty() || values.iter().any(|value| fits(value))
     }
 
-    /// Whether the labels are those asked for: `label=KEY`, `label=KEY=VALUE`, and `label!=…`.
-    pub(crate) fn labels(&self, labels: &BTreeMap<String, String>) -> bool {
-        let has = |wanted: &String| match wanted.split_once('=') {
-            Some((key, value)) => labels.get(key).is_some_and(|found| found == value),
-            None => labels.contains_key(wanted),
+    /// What labels must be like: `label=KEY`, `label=KEY=VALUE`, and `label!=…`.
+    pub(crate) fn label_rules(&self) -> Vec<LabelRule> {
+        let rule = |text: &String, wanted| {
+            let (name, value) = match text.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (text.as_str(), None),
+            };
+            LabelRule {
+                name: name.to_owned(),
+                value,
+                wanted,
+            }
         };
-        self.values("label").iter().all(has) && !self.values("label!").iter().any(has)
+        let wanted = self.values("label").iter().map(|text| rule(text, true));
+        let unwanted = self.values("label!").iter().map(|text| rule(text, false));
+        wanted.chain(unwanted).collect()
+    }
+
+    /// Whether the labels are those asked for.
+    pub(crate) fn labels(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.label_rules().iter().all(|rule| rule.fits(labels))
+    }
+
+    /// `until=24h`, `until=TIME`: only what is older.
+    pub(crate) fn until(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        match self.values("until") {
+            [] => Ok(None),
+            [text] => time::point(text, now).map(Some),
+            _ => Err(Error::new("more than one until filter specified")),
+        }
     }
 
     /// A yes or a no, as `dangling=true`; `None` when it was not given.
@@ -76,9 +103,9 @@ pub(crate) fn labels_text(labels: &BTreeMap<String, String>) -> String {
 mod tests {
     use super::*;
 
-    fn filters(texts: &[&str]) -> Filters {
+    fn filters(texts: &[&str]) -> Result<Filters> {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-        Filters::parse(&texts, &["name", "label", "label!", "dangling"]).unwrap()
+        Filters::parse(&texts, &["name", "label", "label!", "dangling", "until"])
     }
 
     #[test]
@@ -95,9 +122,10 @@ mod tests {
             (&["label=a=1", "label=c"], false),
             (&["label=a=2"], false),
             (&["label!=a"], false),
+            (&["label!=a=2"], true),
             (&["label!=c"], true),
         ] {
-            let filters = filters(texts);
+            let filters = filters(texts).unwrap();
             let found = filters.any("name", |name| name == "web") && filters.labels(&labels);
             assert_eq!(found, fits, "{texts:?}");
         }
@@ -105,18 +133,26 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_an_age_or_a_moment() {
+        let now = Timestamp::from_second(100_000).unwrap();
+        let until = |texts: &[&str]| filters(texts).unwrap().until(now);
+        assert_eq!(until(&[]).unwrap(), None);
+        let day_ago = Timestamp::from_second(13_600).unwrap();
+        assert_eq!(until(&["until=24h"]).unwrap(), Some(day_ago));
+        for wrong in [&["until=soon"][..], &["until=1h", "until=2h"]] {
+            assert!(until(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn what_no_filter_is_is_said() {
-        let said = |text: &str| {
-            let error = Filters::parse(&[text.to_owned()], &["name"]).unwrap_err();
-            error.summary()
-        };
+        let said = |text: &str| filters(&[text]).unwrap_err().summary();
         assert_eq!(said("foo=bar"), "invalid filter 'foo'");
+        assert_eq!(said("until!=1h"), "invalid filter 'until!'");
         assert!(said("foo").contains("expected name=value"));
-        assert_eq!(
-            filters(&["dangling=1"]).truth("dangling").unwrap(),
-            Some(true)
-        );
-        assert_eq!(filters(&[]).truth("dangling").unwrap(), None);
-        assert!(filters(&["dangling=x"]).truth("dangling").is_err());
+        let truth = |text| filters(&[text]).unwrap().truth("dangling");
+        assert_eq!(truth("dangling=1").unwrap(), Some(true));
+        assert_eq!(truth("name=x").unwrap(), None);
+        assert!(truth("dangling=x").is_err());
     }
 }

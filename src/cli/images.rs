@@ -1,6 +1,6 @@
 //! `stack images`: the images that a project's containers are made of.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write as _;
 
 use clap::Args;
@@ -155,8 +155,19 @@ pub(super) fn short(id: &str) -> String {
 
 /// What containers of any project need of the store. To be asked for after the right to delete was got.
 pub(super) fn in_use(context: &Context, store: &ImageStore) -> Result<InUse> {
+    in_use_besides(context, store, &BTreeSet::new())
+}
+
+/// The same without these containers.
+pub(super) fn in_use_besides(
+    context: &Context,
+    store: &ImageStore,
+    gone: &BTreeSet<&String>,
+) -> Result<InUse> {
     let mut in_use = InUse::default();
-    for (id, container) in observe(&context.paths, None)?.containers {
+    let mut containers = observe(&context.paths, None)?.containers;
+    containers.retain(|id, _| !gone.contains(id));
+    for (id, container) in containers {
         let image = container.record.image_id.parse::<Digest>().ok();
         in_use.images.extend(image);
         let bundle = Bundle::new(context.paths.container(&id));

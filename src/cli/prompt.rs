@@ -1,31 +1,45 @@
-//! Questions to the person who gave the command.
+//! Questions to the person who gave the command: the one place where they are asked.
+//!
+//! Nothing, the end of standard input, and any word that is not a yes, are a no.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, Write};
 
-use super::error::Result;
+use super::context::Context;
+use super::error::{Error, Result};
 
-/// Asks; no answer is a no, as is any word that is not a yes.
-pub(crate) fn confirm(question: &str) -> Result<bool> {
-    let mut out = io::stdout().lock();
-    write!(out, "{question} [y/N]: ")?;
-    out.flush()?;
-    Ok(answer())
+/// Asks what Docker Compose asks, where it does: on standard output, with the choice on a terminal
+/// only.
+pub(crate) fn confirm(context: &Context, question: &str) -> Result<bool> {
+    let choice = match context.terminal.interactive {
+        true => " (y/N) ",
+        false => "\n",
+    };
+    ask(&mut io::stdout().lock(), &format!("{question}{choice}"))
 }
 
-/// The same; a program that answers gets the question alone, as a line.
-pub(crate) fn confirm_plainly(question: &str) -> Result<bool> {
-    if io::stdin().is_terminal() {
-        return confirm(question);
+/// Asks before something is deleted, in Docker's words; `--force` says yes. What `command` deletes is
+/// data on standard output, so the question is not.
+///
+/// # Errors
+/// That the command has been cancelled.
+pub(crate) fn confirm_removal(force: bool, warning: &str, command: &str) -> Result<()> {
+    let question = || format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] ");
+    if force || ask(&mut io::stderr().lock(), &question())? {
+        return Ok(());
     }
-    writeln!(io::stdout(), "{question}")?;
-    Ok(answer())
+    Err(Error::new(format!("{command} has been cancelled")).hint("`--force` does not ask"))
 }
 
-/// Reads an answer. What cannot be read is none, and so a no.
-fn answer() -> bool {
+fn ask(out: &mut dyn Write, question: &str) -> Result<bool> {
+    out.write_all(question.as_bytes())?;
+    out.flush()?;
     let mut line = String::new();
-    let _ = io::stdin().lock().read_line(&mut line);
-    is_yes(&line)
+    // What cannot be read is no answer; nobody has ended the line of the question then.
+    let read = io::stdin().lock().read_line(&mut line).unwrap_or(0);
+    if read == 0 && !question.ends_with('\n') {
+        writeln!(out)?;
+    }
+    Ok(is_yes(&line))
 }
 
 fn is_yes(answer: &str) -> bool {

@@ -9,8 +9,8 @@ use super::error::Result;
 use super::image_phase::{Failures, Pull as When, Wanted, ensure, image_text};
 use super::project::{Dependencies, select};
 use super::rehearsal;
-use crate::compose::model::{PullPolicy, ServiceName};
-use crate::control::ProgressState;
+use crate::compose::model::{PullPolicy, ServiceName, Stack};
+use crate::control::{Kind, Progress, ProgressState};
 
 /// Flags of `pull`.
 #[derive(Debug, Args)]
@@ -72,6 +72,7 @@ impl Pull {
             // What is asked of its registry is an image like any other.
             service.has_build = service.has_build && service.image.is_none();
         }
+        let all = selection.services.clone();
         selection.services.retain(|name| {
             // An image that is built here is in no registry, unless it has a name of its own.
             selection.stack.services.get(name).is_some_and(|service| {
@@ -108,6 +109,10 @@ impl Pull {
             .filter(|name| buildable.contains(name))
             .map(ServiceName::as_str)
             .collect();
+        if !self.quiet {
+            let is_left_out = |name: &&ServiceName| !wanted.services.contains(name);
+            tell_skipped(context, wanted.stack, all.iter().filter(is_left_out));
+        }
         match ensure(context, &wanted) {
             Err(error) if !wanted_builds.is_empty() => Err(error.hint(format!(
                 "images that are built here may be in no registry: `stack build {}`",
@@ -128,6 +133,26 @@ impl Pull {
             (None, _) => PullPolicy::Always,
         }
     }
+}
+
+/// Says of the images with a name that these services leave out, that they do.
+fn tell_skipped<'a>(
+    context: &Context,
+    stack: &Stack,
+    services: impl Iterator<Item = &'a ServiceName>,
+) {
+    let models = services.filter_map(|name| stack.services.get(name));
+    let images: BTreeSet<&String> = models.filter_map(|model| model.image.as_ref()).collect();
+    let mut progress = context.progress("pull");
+    for image in images {
+        progress.update(&Progress {
+            kind: Kind::Image,
+            name: image.clone(),
+            state: ProgressState::Skipped,
+            detail: None,
+        });
+    }
+    progress.finish();
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::instances;
 use super::plan;
 use super::project::{Dependencies, Selection, select_to_make};
 use super::up::{Flags, scale, with_step_images};
+use super::volume::changed::{Answer, agreed};
 use crate::compose::Loaded;
 use crate::compose::model::ServiceName;
 use crate::control::follow::{Inputs, Owner, Report, Start, Status, trouble};
@@ -259,6 +260,7 @@ impl Reload {
             recreate: shared.recreate_for_edit(),
             dependencies: Vec::new(),
             recreate_dependencies: false,
+            agreed: Default::default(),
             renew_volumes: false,
             no_start: traits.no_start,
             no_deps: traits.no_deps,
@@ -289,6 +291,8 @@ impl Reload {
         note(&headline(context, changed));
         context.warn(&loaded.warnings);
         context.review(loaded, &selection.stack, &selection.services)?;
+        // Nobody is there to be asked.
+        agreed(context, (&selection.stack, &selection.services), Answer::No)?;
         for name in &compared.touched.removed {
             note(&format!(
                 "{name} has left the stack file: its containers are removed"

@@ -88,6 +88,7 @@ mod tests {
             recreate: Recreate::OutOfDate,
             dependencies: Vec::new(),
             recreate_dependencies: false,
+            agreed: Default::default(),
             renew_volumes: false,
             no_start: false,
             no_deps: false,

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::drive::drive;
 use super::error::Result;
 use super::project::Project;
-use super::prompt::confirm_plainly;
+use super::prompt::confirm;
 use crate::compose::model::ServiceName;
 use crate::control::{Command, Removal};
 use crate::ui::Terminal;
@@ -48,7 +48,11 @@ impl Rm {
             drive(context, &project.name, &command, "stop")?;
         }
         let containers = list(context, &project.name, &[])?;
-        let (removal, names) = removal(&containers, &services, self.volumes);
+        let goes = |listed: &Listed| {
+            let concerned = services.is_empty() || services.contains(&listed.record().service);
+            concerned && matches!(listed.state, State::Created | State::Exited | State::Dead)
+        };
+        let (removal, names) = removal(&containers, goes, self.volumes);
         if names.is_empty() {
             Terminal::say("No stopped containers");
             return Ok(());
@@ -56,19 +60,19 @@ impl Rm {
         let question = format!("Going to remove {}", names.join(", "));
         if self.force {
             writeln!(std::io::stdout(), "{question}")?;
-        } else if !context.global.dry_run && !confirm_plainly(&question)? {
+        } else if !context.global.dry_run && !confirm(context, &question)? {
             return Ok(());
         }
         drive(context, &project.name, &Command::Remove(removal), "rm")
     }
 }
 
-/// What is removed: the containers of the services (none = all) that do not run, and their names.
-fn removal<'a>(
-    containers: &'a [Listed],
-    services: &[ServiceName],
+/// The removal of those containers of a project of which `goes` is true, and their names.
+pub(super) fn removal(
+    containers: &[Listed],
+    goes: impl Fn(&Listed) -> bool,
     volumes: bool,
-) -> (Removal, Vec<&'a str>) {
+) -> (Removal, Vec<&str>) {
     let mut removal = Removal {
         volumes,
         ..Removal::default()
@@ -77,14 +81,11 @@ fn removal<'a>(
     let mut left: IndexMap<ServiceName, u32> = IndexMap::new();
     for listed in containers {
         let record = listed.record();
-        if !services.is_empty() && !services.contains(&record.service) {
-            continue;
-        }
-        let stopped = matches!(listed.state, State::Created | State::Exited | State::Dead);
+        let goes = goes(listed);
         if !record.one_off {
-            *left.entry(record.service.clone()).or_default() += u32::from(!stopped);
+            *left.entry(record.service.clone()).or_default() += u32::from(!goes);
         }
-        if !stopped {
+        if !goes {
             continue;
         }
         names.push(record.name.as_str());
@@ -130,8 +131,12 @@ mod tests {
             once,
         ];
         let of = |services: &[&str]| {
-            let services: Vec<_> = services.iter().copied().map(ServiceName::new).collect();
-            let (removal, names) = removal(&containers, &services, false);
+            let goes = |listed: &Listed| {
+                let service = listed.record().service.as_str();
+                let concerned = services.is_empty() || services.contains(&service);
+                concerned && !matches!(listed.state, State::Running | State::Restarting)
+            };
+            let (removal, names) = removal(&containers, goes, false);
             let left = removal.left.iter();
             let left: Vec<String> = left.map(|(name, left)| format!("{name}={left}")).collect();
             (removal.containers.join(" "), left.join(" "), names.len())

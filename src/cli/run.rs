@@ -284,6 +284,7 @@ impl Run {
             recreate: Recreate::OutOfDate,
             dependencies: Vec::new(),
             recreate_dependencies: false,
+            agreed: Default::default(),
             renew_volumes: false,
             no_start: false,
             no_deps: false,

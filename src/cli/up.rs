@@ -18,6 +18,7 @@ use super::plan;
 use super::project::{Dependencies, Selection, select_to_make};
 use super::reload::{self, Who};
 use super::up_choices::{selected, watched};
+use super::volume::changed::{Answer, agreed};
 use super::watch::{How, Setup};
 use crate::compose::Loaded;
 use crate::compose::model::{Service, ServiceName, ServiceNetwork, Stack};
@@ -136,7 +137,8 @@ pub(crate) struct Shared {
     /// Build without showing it.
     #[arg(long)]
     pub(crate) quiet_build: bool,
-    /// Answer yes to all questions; there are none.
+    /// Answer yes to all questions: volumes whose configuration has changed are made anew, and what is in
+    /// them is lost.
     #[arg(short, long)]
     pub(crate) yes: bool,
 }
@@ -418,6 +420,12 @@ impl Shared {
                 .cloned()
                 .collect(),
         };
+        let answer = match () {
+            () if traits.dry_run && !self.yes => Answer::No,
+            () if self.yes => Answer::Yes,
+            () => Answer::Asked,
+        };
+        let agreed = agreed(context, (&selection.stack, &selection.services), answer)?;
         let command = Command::Up(Box::new(UpCommand {
             stack: selection.stack.clone(),
             services: selection.services.clone(),
@@ -426,6 +434,7 @@ impl Shared {
             recreate,
             dependencies,
             recreate_dependencies: traits.recreate_dependencies,
+            agreed,
             renew_volumes: traits.renew_volumes,
             no_start: traits.no_start,
             no_deps: traits.no_deps,

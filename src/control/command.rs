@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Edit;
-use crate::compose::model::{Hook, Service, ServiceName, Stack};
-use crate::plan::{Desired, DesiredService, Down, Run, Update, service_hash};
+use crate::compose::model::{Hook, Service, ServiceName, Stack, VolumeKey};
+use crate::plan::{Desired, DesiredService, Down, Run, Sweep, Update, service_hash};
 
 /// What a person asks of a project.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ pub enum Command {
         volumes: bool,
         /// Time to stop in; `None` = each container's own.
         timeout: Option<Duration>,
-        /// Only these services' containers; empty = the whole project.
+        /// Only these services' containers, and what nobody uses then; empty = the whole project.
         services: Vec<ServiceName>,
     },
     /// Note what runs in containers before they are stopped, for the next command that stops some.
@@ -109,6 +109,10 @@ pub struct Up {
     /// Containers of those are replaced even if they are up to date.
     #[serde(default)]
     pub recreate_dependencies: bool,
+    /// Volumes that may be made anew, though what is in them is lost, with the hash of the
+    /// configuration that they get.
+    #[serde(default)]
+    pub agreed: BTreeMap<VolumeKey, String>,
     /// New containers do not take over volumes without a name.
     #[serde(default)]
     pub renew_volumes: bool,
@@ -167,6 +171,9 @@ impl Command {
     /// `now` becomes the time before which ends are started again and failures forgotten. Services
     /// that the command does not name stay as they are.
     pub fn apply(&self, desired: &mut Desired, now: Timestamp) {
+        if !matches!(self, Self::Note { .. }) {
+            desired.sweep = None;
+        }
         match self {
             Self::Up(up) => up.apply(desired, now),
             Self::Edit(edit) => edit.apply(desired, now),
@@ -303,6 +310,7 @@ impl Up {
             true => desired.keep_unused(&self.stack),
             false => desired.forget_unused(),
         }
+        desired.agreed.clone_from(&self.agreed);
         let named: BTreeSet<&ServiceName> = self.services.iter().collect();
         let known = |name: &ServiceName| {
             self.stack.services.contains_key(name)
@@ -437,6 +445,7 @@ fn down(
     } else {
         // Containers without a service of the model are removed: exactly what is asked for.
         desired.services.retain(|name, _| !services.contains(name));
+        desired.sweep = Some(Sweep { volumes });
     }
 }
 
@@ -488,6 +497,7 @@ mod tests {
             recreate: Recreate::OutOfDate,
             dependencies: Vec::new(),
             recreate_dependencies: false,
+            agreed: Default::default(),
             renew_volumes: false,
             no_start: false,
             no_deps: false,

@@ -278,18 +278,24 @@ pub(super) fn after(step: &Step) -> Option<Progress> {
     progress(step, state)
 }
 
-/// Docker Compose tells of the stop of what depends on a container that it replaces or restarts, and of its
-/// start.
+/// Docker Compose tells of the stop of what depends on a container that it replaces or restarts, or is on a
+/// network that it makes anew, and of its start.
 fn is_stop(step: &Step) -> bool {
     matches!(
         step.cause,
-        Cause::DependencyReplaced(_) | Cause::DependencyRestarted(_)
+        Cause::DependencyReplaced(_) | Cause::DependencyRestarted(_) | Cause::NetworkChanged(_)
     )
+}
+
+/// Docker Compose says nothing of volumes without a name.
+fn is_anonymous(op: &Op) -> bool {
+    matches!(op, Op::RemoveVolume { name, .. }
+        if name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// The end of a container that another one takes the place of is not news: the other one is.
 fn progress(step: &Step, state: ProgressState) -> Option<Progress> {
-    if matches!(step.cause, Cause::ReplacedBy(_) | Cause::OneOffEnded) {
+    if matches!(step.cause, Cause::ReplacedBy(_) | Cause::OneOffEnded) || is_anonymous(&step.op) {
         return None;
     }
     let detail = match &step.cause {

@@ -97,6 +97,8 @@ enum Kind {
     Edit,
     /// Done when the project is gone.
     Down,
+    /// Done when some services are gone; says what others still use.
+    PartDown,
     /// Done at once.
     Note,
     /// Done when a one-off container has been started.
@@ -364,7 +366,8 @@ impl<E: Engine> Reconciler<E> {
                 turn::succeeded(&step, &mut self.observed);
                 self.chronicle_step(&step, None);
                 let mut progress = after(&step);
-                if let (Applied::NetworkLeft(_), Some(progress)) = (&applied, &mut progress) {
+                let left = matches!(applied, Applied::NetworkLeft(_) | Applied::VolumeLeft(_));
+                if let (true, Some(progress)) = (left, &mut progress) {
                     progress.state = ProgressState::InUse;
                 }
                 if let Some(progress) = progress {

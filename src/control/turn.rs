@@ -2,14 +2,15 @@
 //! when something has happened. Pure; the simulation drives the same functions as the supervisor.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::compose::model::OnUnhealthy;
 use crate::engine::Applied;
 use crate::plan::{
-    Cause, Desired, Exit, Observed, ObservedContainer, Op, Phase, Plan, RecordedFailure, Run, Step,
-    Then, failed_attempts, namespace_owners, policy_restarts, window,
+    Cause, Desired, Exit, Observed, ObservedContainer, ObservedVolume, Op, Phase, Plan,
+    RecordedFailure, Run, Step, Then, failed_attempts, namespace_owners, policy_restarts, window,
 };
 use crate::state::records::{HealthState, HealthStatus};
 
@@ -120,7 +121,11 @@ pub(super) fn done(applied: Applied, observed: &mut Observed) {
             // Those without a name are made with their container.
             for name in container.record.anonymous_volumes.values() {
                 let owner = container.record.project.clone();
-                observed.volumes.insert(name.clone(), owner);
+                let volume = ObservedVolume {
+                    config_hash: String::new(),
+                    project: owner,
+                };
+                observed.volumes.insert(name.clone(), volume);
             }
             observed
                 .containers
@@ -131,8 +136,10 @@ pub(super) fn done(applied: Applied, observed: &mut Observed) {
         Applied::NetworkGone(name) | Applied::NetworkLeft(name) => {
             drop(observed.networks.remove(&name))
         }
-        Applied::Volume(name, project) => drop(observed.volumes.insert(name, project)),
-        Applied::VolumeGone(name) => drop(observed.volumes.remove(&name)),
+        Applied::Volume(name, volume) => drop(observed.volumes.insert(name, volume)),
+        Applied::VolumeGone(name) | Applied::VolumeLeft(name) => {
+            drop(observed.volumes.remove(&name))
+        }
     }
 }
 
@@ -168,13 +175,17 @@ pub(super) struct Ended {
 /// Takes in that a container's program has ended, `container` being what is left of it. `None` when
 /// that is no news: it was removed or started again meanwhile.
 pub(super) fn ended(
-    container: ObservedContainer,
+    mut container: ObservedContainer,
     (desired, observed): (&Desired, &mut Observed),
 ) -> Option<Ended> {
     let id = container.record.id.clone();
     let known = observed.containers.get(&id)?;
     if !known.is_up() && !known.record.one_off {
         return None;
+    }
+    // It may have been asked to go while it ran.
+    if known.record.auto_remove && !container.record.auto_remove {
+        Arc::make_mut(&mut container.record).auto_remove = true;
     }
     let news = match &container.phase {
         Phase::Exited(exit) => {

@@ -114,6 +114,14 @@ pub enum EngineError {
         /// What has it.
         other: String,
     },
+    /// It is to go, and a container that stays uses it.
+    #[error("it is used by container {container} of project {project}; remove that first")]
+    InUse {
+        /// The container.
+        container: String,
+        /// The project of the container.
+        project: String,
+    },
     /// The service whose namespaces are to be shared does not run.
     #[error("cannot share {what} namespace with {}: container missing", .owner.replacen(':', " ", 1))]
     NoOwner {

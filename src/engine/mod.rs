@@ -14,7 +14,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::compose::model::ServiceName;
-use crate::plan::{Desired, Observed, ObservedContainer, ObservedNetwork, Op};
+use crate::plan::{Desired, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, Op};
 use crate::state::records::{ContainerStatus, ProbeRecord};
 
 /// What an operation made of its subject.
@@ -32,10 +32,12 @@ pub enum Applied {
     NetworkGone(String),
     /// A network stays, because containers of other projects are on it.
     NetworkLeft(String),
-    /// A volume is there, made by this project.
-    Volume(String, String),
+    /// A volume is there, like this.
+    Volume(String, ObservedVolume),
     /// A volume is gone.
     VolumeGone(String),
+    /// A volume stays, because containers of other projects have it.
+    VolumeLeft(String),
 }
 
 /// What becomes known while an operation is being done.

@@ -72,6 +72,10 @@ pub enum Cause {
     NamespaceOwnerRestarted(ServiceName),
     /// A network it is on is made anew.
     NetworkChanged(String),
+    /// A volume it has is made anew.
+    VolumeChanged(String),
+    /// The services that used it are gone.
+    Unused,
     /// It belongs to a container that ended and was to be removed (`run --rm`).
     OneOffEnded,
     /// A service needs it.
@@ -137,6 +141,8 @@ impl fmt::Display for Cause {
                 )
             }
             Self::NetworkChanged(network) => write!(f, "network {network} is made anew"),
+            Self::VolumeChanged(volume) => write!(f, "volume {volume} is made anew"),
+            Self::Unused => f.write_str("no service is left that uses it"),
             Self::OneOffEnded => f.write_str("it ended and was to be removed then"),
             Self::NeededBy(service) => write!(f, "{service} needs it"),
         }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::compose::model::{
-    FileObject, FileSource, Hook, Network, NetworkKey, Separator, Service, ServiceName, Stack,
-    Volume, VolumeKey,
+    FileObject, FileSource, Hook, MountSource, Network, NetworkKey, Separator, Service, ServiceName,
+    ServiceNetwork, Stack, Volume, VolumeKey,
 };
 
 use super::rolling::Update;
@@ -55,6 +55,13 @@ pub struct Desired {
     /// One-off containers that ended before this go, too (`--remove-orphans`).
     #[serde(default)]
     pub clear_one_offs_before: Option<Timestamp>,
+    /// Volumes that may be made anew, though what is in them is lost: the hash of the configuration
+    /// that a person agreed to.
+    #[serde(default)]
+    pub agreed: BTreeMap<VolumeKey, String>,
+    /// What no service uses goes, since the last command took services away.
+    #[serde(default)]
+    pub sweep: Option<Sweep>,
     /// The project is to go away.
     pub down: Option<Down>,
     /// Ids of ended containers that are to be removed, and whether their volumes without a name go too.
@@ -112,6 +119,13 @@ pub enum Run {
     Stopped,
 }
 
+/// What goes when nobody is left to use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// Volumes, too; networks always do.
+    pub volumes: bool,
+}
+
 /// How a project goes away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Down {
@@ -139,6 +153,8 @@ impl Desired {
             secrets: IndexMap::new(),
             pre_stop: BTreeMap::new(),
             clear_one_offs_before: None,
+            agreed: BTreeMap::new(),
+            sweep: None,
             down: None,
             removals: BTreeMap::new(),
             updates: IndexMap::new(),
@@ -187,8 +203,9 @@ pub fn config_hash(service: &Service) -> String {
     hex(&Sha256::digest(service.hash_input.as_bytes()))
 }
 
-/// Hash of all that makes a container out of date: the configuration, and the contents of the configs
-/// and secrets that the service is given, which Docker Compose's own hash leaves out.
+/// Hash of all that makes a container out of date: the configuration, the contents of the configs and
+/// secrets that the service is given, which Docker Compose's own hash leaves out, and the names of
+/// networks and volumes that are not called after the project.
 pub fn service_hash(stack: &Stack, service: &Service) -> String {
     let uses = [
         (&stack.configs, &service.configs),
@@ -207,11 +224,61 @@ pub fn service_hash(stack: &Stack, service: &Service) -> String {
             hasher.update(digest.unwrap_or_default());
         }
     }
+    for name in chosen_names(stack, service) {
+        hasher.update(name.as_bytes());
+    }
     if let Some(ready) = &service.x_stack.ready {
         // A container is made with its health check.
         hasher.update(serde_json::to_vec(ready).unwrap_or_default());
     }
     hex(&hasher.finalize())
+}
+
+/// The names of a service's networks and volumes that another name than the usual one was chosen for:
+/// a container is made with them.
+fn chosen_names(stack: &Stack, service: &Service) -> Vec<String> {
+    let chosen = |kind: &str, key: &str, name: &str| {
+        let usual = name.strip_prefix(stack.name.as_str());
+        let is_usual = usual.and_then(|rest| rest.strip_prefix('_')) == Some(key);
+        (!is_usual && !name.is_empty()).then(|| format!("{kind} {key} {name}"))
+    };
+    let mut names = Vec::new();
+    if let ServiceNetwork::Networks(networks) = &service.network {
+        let keys = networks.keys();
+        let models = keys.filter_map(|key| Some((key, stack.networks.get(key)?)));
+        names.extend(models.filter_map(|(key, net)| chosen("network", key.as_str(), &net.name)));
+    }
+    for mount in &service.volumes {
+        if let MountSource::Volume { volume: key, .. } = &mount.source
+            && let Some(volume) = stack.volumes.get(key)
+        {
+            names.extend(chosen("volume", key.as_str(), &volume.name));
+        }
+    }
+    names
+}
+
+/// Hash of a volume's configuration, as Docker Compose makes it: of what the file says, as JSON.
+pub fn volume_hash(volume: &Volume) -> String {
+    #[derive(Serialize)]
+    struct Hashed<'a> {
+        name: &'a str,
+        driver: &'a str,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        driver_opts: &'a BTreeMap<String, String>,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        labels: BTreeMap<&'a String, &'a String>,
+    }
+    let hashed = Hashed {
+        name: &volume.name,
+        driver: volume.driver.as_deref().unwrap_or("local"),
+        driver_opts: &volume.driver_opts,
+        labels: volume.labels.iter().collect(),
+    };
+    let text = serde_json::to_string(&hashed).unwrap_or_default();
+    // Go writes these so, and they stand in texts only.
+    let text = text.replace('<', "\\u003c").replace('>', "\\u003e");
+    hex(&Sha256::digest(text.replace('&', "\\u0026").as_bytes()))
 }
 
 /// Hash of a network's configuration.
@@ -241,4 +308,40 @@ pub fn container_name(
         .container_name
         .clone()
         .unwrap_or_else(|| separator.join(&[project, service.as_str(), &number.to_string()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_a_volume_is_docker_compose_s() {
+        let volume = |name: &str, labels: &[(&str, &str)], options: &[(&str, &str)]| {
+            let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            volume_hash(&Volume {
+                name: name.to_owned(),
+                labels: labels.iter().map(owned).collect(),
+                driver_opts: options.iter().map(owned).collect(),
+                ..Volume::default()
+            })
+        };
+        // Labels of volumes that Docker Compose v5.6.1 has made.
+        let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m")];
+        for (found, expected) in [
+            (
+                volume("hashes_aa", &[], &[]),
+                "244b26da0fb30ea394b67a8e5bf3ae6799d78c241ace432ec3fa6001e2cf1032",
+            ),
+            (
+                volume("hashes_bb", &[("z", "1"), ("a", "x<y")], &[]),
+                "5f4b9a538c77dc2d019dd5ec6d67a9eb4eb4fd3385c054eb5d2fdfe74eb6eb9c",
+            ),
+            (
+                volume("chosen", &[], &options),
+                "55d9266592d1fcf0572e11c23c9c1de8a47e147aefa3363b9ff00523a80ff675",
+            ),
+        ] {
+            assert_eq!(found, expected);
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! The comparison itself: which services, in which order, and what stops for good.
 //!
-//! [`resources`] has networks and volumes, [`slots`] the replicas of a service, [`moves`] what restarts
-//! a container that is up to date.
+//! [`resources`] has networks and volumes, [`volumes`] those that are made anew, [`sweep`] what nobody is
+//! left to use, [`slots`] the replicas of a service, [`moves`] what restarts a container that is up to date.
 
 mod moves;
 mod resources;
 mod slots;
+mod sweep;
+mod volumes;
 
 pub use moves::namespace_owners;
 pub(super) use slots::Subject;
@@ -32,25 +34,14 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     if let Some(how) = &desired.down {
         return down::plan_down(how, &desired.project, observed);
     }
-    let mut planner = Planner {
-        desired,
-        observed,
-        now,
-        plan: Plan::default(),
-        networks: BTreeMap::new(),
-        volumes: BTreeMap::new(),
-        images: BTreeMap::new(),
-        changed_networks: changed_networks(desired, observed),
-        stopped: BTreeMap::new(),
-    };
-    let order = start_order(desired);
-    planner.stops(&order);
-    planner.needed_networks();
-    planner.needed_volumes();
-    for name in &order {
-        planner.service(name);
+    let renewed = volumes::renewed_volumes(desired, observed);
+    if renewed.is_empty() {
+        return Planner::new(desired, observed, now).plan();
     }
-    planner.plan
+    let rest = volumes::without_users(observed, &renewed);
+    let mut planner = Planner::new(desired, &rest, now);
+    planner.renew_volumes(observed, &renewed);
+    planner.plan()
 }
 
 /// Services with dependencies before dependents. The loader has refused cycles; should one get
@@ -104,7 +95,7 @@ pub(super) struct Planner<'a> {
     /// Networks by full name that are made by a step of this plan.
     networks: BTreeMap<String, usize>,
     /// Volumes by full name that are made by a step of this plan.
-    volumes: BTreeMap<String, usize>,
+    pub(super) volumes: BTreeMap<String, usize>,
     /// Images by reference that are fetched by a step of this plan.
     pub(super) images: BTreeMap<String, usize>,
     /// Networks that must be made anew, by full name.
@@ -114,6 +105,32 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
+    fn new(desired: &'a Desired, observed: &'a Observed, now: Timestamp) -> Self {
+        Self {
+            desired,
+            observed,
+            now,
+            plan: Plan::default(),
+            networks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            images: BTreeMap::new(),
+            changed_networks: changed_networks(desired, observed),
+            stopped: BTreeMap::new(),
+        }
+    }
+
+    fn plan(mut self) -> Plan {
+        let order = start_order(self.desired);
+        self.stops(&order);
+        self.needed_networks();
+        self.needed_volumes();
+        for name in &order {
+            self.service(name);
+        }
+        self.sweep();
+        self.plan
+    }
+
     /// Containers that are to stop and stay so: dependents first.
     fn stops(&mut self, order: &[ServiceName]) {
         for container in self.observed.containers.values() {

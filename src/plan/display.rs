@@ -12,9 +12,9 @@ impl fmt::Display for Op {
             Self::PullImage { reference } => write!(f, "pull image {reference}"),
             Self::BuildImage { reference } => write!(f, "build image {reference}"),
             Self::CreateNetwork { name, .. } => write!(f, "create network {name}"),
-            Self::RemoveNetwork { name } => write!(f, "remove network {name}"),
+            Self::RemoveNetwork { name, .. } => write!(f, "remove network {name}"),
             Self::CreateVolume { name, .. } => write!(f, "create volume {name}"),
-            Self::RemoveVolume { name } => write!(f, "remove volume {name}"),
+            Self::RemoveVolume { name, .. } => write!(f, "remove volume {name}"),
             Self::CreateContainer { name, .. } => write!(f, "create container {name}"),
             Self::StartContainer { name, .. } => write!(f, "start container {name}"),
             Self::StopContainer {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::compose::model::ServiceName;
 
 use super::diff::stop_op;
-use super::{After, AnonymousVolumes, Cause, Down, Observed, Op, Plan, Then};
+use super::{After, AnonymousVolumes, Cause, Down, IfUsed, Observed, Op, Plan, Then};
 
 /// Stops and removes all that was recorded for the project, dependents first, whatever today's
 /// stack file says.
@@ -53,7 +53,10 @@ pub(super) fn plan_down(how: &Down, project: &str, observed: &Observed) -> Plan 
     for (name, network) in &observed.networks {
         if network.project == project {
             plan.push(
-                Op::RemoveNetwork { name: name.clone() },
+                Op::RemoveNetwork {
+                    name: name.clone(),
+                    if_used: IfUsed::Stays,
+                },
                 Cause::Down,
                 removed.clone(),
             );
@@ -69,10 +72,13 @@ pub(super) fn plan_down(how: &Down, project: &str, observed: &Observed) -> Plan 
         for (name, _) in observed
             .volumes
             .iter()
-            .filter(|(name, owner)| *owner == project && !with_containers.contains(name))
+            .filter(|(name, volume)| volume.project == project && !with_containers.contains(name))
         {
             plan.push(
-                Op::RemoveVolume { name: name.clone() },
+                Op::RemoveVolume {
+                    name: name.clone(),
+                    if_used: IfUsed::Stays,
+                },
                 Cause::Down,
                 removed.clone(),
             );

@@ -27,10 +27,13 @@ pub use cause::Cause;
 pub(crate) use dependency::dependency_state;
 pub use dependency::{DependencyState, readiness};
 pub use desired::{
-    Desired, DesiredService, Down, Run, config_hash, container_name, network_hash, service_hash,
+    Desired, DesiredService, Down, Run, Sweep, config_hash, container_name, network_hash,
+    service_hash, volume_hash,
 };
 pub use diff::{namespace_owners, plan};
-pub use observed::{Exit, Observed, ObservedContainer, ObservedNetwork, Phase, RecordedFailure};
+pub use observed::{
+    Exit, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, Phase, RecordedFailure,
+};
 pub use rolling::{Outcome, Revision, Turn, Update, UpdateState, Watch};
 
 use std::time::Duration;
@@ -113,6 +116,8 @@ pub enum Op {
     RemoveNetwork {
         /// Its full name.
         name: String,
+        /// What becomes of it when others use it.
+        if_used: IfUsed,
     },
     /// Make a volume.
     CreateVolume {
@@ -125,6 +130,8 @@ pub enum Op {
     RemoveVolume {
         /// Its full name.
         name: String,
+        /// What becomes of it when others use it.
+        if_used: IfUsed,
     },
     /// Make a container, without starting it.
     CreateContainer {
@@ -177,6 +184,15 @@ pub enum Op {
     },
 }
 
+/// What becomes of a network or a volume that is to go while containers of others use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfUsed {
+    /// It stays, and that is no failure.
+    Stays,
+    /// It stays, and the step has failed: what was to follow cannot be done.
+    Fails,
+}
+
 /// What follows the stop of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
@@ -216,8 +232,10 @@ impl Op {
     pub fn subject(&self) -> (&'static str, &str) {
         match self {
             Self::PullImage { reference } | Self::BuildImage { reference } => ("image", reference),
-            Self::CreateNetwork { name, .. } | Self::RemoveNetwork { name } => ("network", name),
-            Self::CreateVolume { name, .. } | Self::RemoveVolume { name } => ("volume", name),
+            Self::CreateNetwork { name, .. } | Self::RemoveNetwork { name, .. } => {
+                ("network", name)
+            }
+            Self::CreateVolume { name, .. } | Self::RemoveVolume { name, .. } => ("volume", name),
             Self::CreateContainer { name, .. }
             | Self::StartContainer { name, .. }
             | Self::StopContainer { name, .. }

@@ -14,9 +14,8 @@ pub struct Observed {
     pub containers: BTreeMap<String, ObservedContainer>,
     /// Networks by full name: the project's own and the external ones it uses.
     pub networks: BTreeMap<String, ObservedNetwork>,
-    /// Volumes by full name → the project that made them (empty: made by hand): the project's own
-    /// and the external ones it uses.
-    pub volumes: BTreeMap<String, String>,
+    /// Volumes by full name: the project's own and the external ones it uses.
+    pub volumes: BTreeMap<String, ObservedVolume>,
     /// Images by the reference that a service uses → image id.
     pub images: BTreeMap<String, String>,
     /// Why an operation failed the last time, by the full name of its subject.
@@ -41,6 +40,15 @@ pub struct ObservedNetwork {
     /// Hash of what it was made from.
     pub config_hash: String,
     /// The project that made it.
+    pub project: String,
+}
+
+/// A volume on the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedVolume {
+    /// Hash of what it was made from; empty where that is not known.
+    pub config_hash: String,
+    /// The project that made it; empty when made by hand.
     pub project: String,
 }
 

@@ -1,6 +1,6 @@
 //! The steps that bring the replicas of one service to what they are to be.
 
-use crate::compose::model::{Service, ServiceName, UpdateOrder, VolumesSource};
+use crate::compose::model::{MountSource, Service, ServiceName, UpdateOrder, VolumesSource};
 
 use super::diff::{Planner, Subject};
 use super::replicas::Slot;
@@ -315,6 +315,21 @@ impl<'a> Planner<'a> {
         owners.map(|(index, _)| After::Step(index)).collect()
     }
 
+    /// The making of volumes that are made anew: a container that had the old one could not be told
+    /// from one that is to have the new one.
+    fn renewed_volumes_of(&self, service: &Service) -> Vec<After> {
+        let names = service
+            .volumes
+            .iter()
+            .filter_map(|mount| match &mount.source {
+                MountSource::Volume { volume, .. } => self.desired.volumes.get(volume),
+                _ => None,
+            });
+        let steps = names.filter_map(|volume| self.volumes.get(&volume.name));
+        let renewed = steps.filter(|step| self.plan.steps[**step].cause != Cause::Missing);
+        renewed.map(|step| After::Step(*step)).collect()
+    }
+
     fn create(&mut self, work: &Work<'_, 'a>, container: &str, cause: Cause) -> After {
         let mut after = work.before.clone();
         let reference = work.desired.service.image.clone().unwrap_or_default();
@@ -330,6 +345,7 @@ impl<'a> Planner<'a> {
             after.push(After::Step(fetched));
         }
         after.extend(self.owners_of_volumes(&work.desired.service));
+        after.extend(self.renewed_volumes_of(&work.desired.service));
         let op = Op::CreateContainer {
             service: work.name.clone(),
             number: work.slot.number,

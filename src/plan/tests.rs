@@ -18,6 +18,7 @@ use crate::state::records::{
 };
 
 mod moves;
+mod objects;
 
 /// A moment of the test's time line, in seconds.
 fn at(second: i64) -> Timestamp {
@@ -189,6 +190,13 @@ fn change_record(container: &mut ObservedContainer, change: impl FnOnce(&mut Con
 }
 
 fn unchanged<T>(_: &mut T) {}
+
+fn volume_of(project: &str) -> ObservedVolume {
+    ObservedVolume {
+        config_hash: String::new(),
+        project: project.to_owned(),
+    }
+}
 
 #[test]
 fn a_new_project_is_made_in_the_order_of_its_edges() {
@@ -781,11 +789,11 @@ fn down_takes_dependents_first_and_then_what_they_stood_on() {
     world
         .observed
         .volumes
-        .insert("shop_data".to_owned(), "shop".to_owned());
+        .insert("shop_data".to_owned(), volume_of("shop"));
     world
         .observed
         .volumes
-        .insert("foreign".to_owned(), "other".to_owned());
+        .insert("foreign".to_owned(), volume_of("other"));
     assert_snapshot!(world.plan(), @"
       1. stop container shop-web-1: the project goes down
       2. remove container shop-web-1: the project goes down [after 1]

@@ -70,6 +70,13 @@ impl ContainerRecord {
     pub fn took_a_place(&self) -> bool {
         self.labels.contains_key(REPLACE_LABEL)
     }
+
+    /// Whether it was made with this volume, of a name of its own or without one.
+    pub fn has_volume(&self, name: &str) -> bool {
+        let mut mounts = self.mounts.iter();
+        mounts.any(|mount| mount.kind == "volume" && mount.name == name)
+            || self.anonymous_volumes.values().any(|volume| volume == name)
+    }
 }
 
 /// One mount, as listings show it.
@@ -281,6 +288,9 @@ pub struct VolumeRecord {
     pub key: String,
     /// When it was made.
     pub created: Timestamp,
+    /// Hash of what it was made from; empty for one that no stack file has.
+    #[serde(default)]
+    pub config_hash: String,
     /// Options of the `local` driver.
     pub options: BTreeMap<String, String>,
     /// All labels, ours included.

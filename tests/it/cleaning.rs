@@ -72,10 +72,11 @@ fn pruning_takes_what_no_container_needs_and_a_container_keeps_its_image_without
         1,
         "{output}"
     );
-    assert_eq!(
-        stack.stack(&["image", "prune"]).succeeds().stdout,
-        "Total reclaimed space: 0B\n"
-    );
+    stack
+        .stack(&["image", "prune"])
+        .fails_with(1)
+        .stderr_contains("image prune has been cancelled")
+        .stdout_is("");
     let output = stack
         .stack_with_input(&["image", "prune", "-a", "--filter", "until=24h"], b"y\n")
         .succeeds();
@@ -233,4 +234,83 @@ fn pruning_all_the_time_takes_nothing_from_what_comes_up() {
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert!(pruned.into_inner() > 0);
+}
+
+const MANY: &str = "services:
+  app:
+    image: busybox
+    command: sleep 1000
+    networks: [front]
+  job:
+    image: busybox
+    command: 'true'
+    networks: [front]
+  old:
+    image: busybox
+    command: sleep 1000
+    volumes: ['/data', 'kept:/kept']
+    networks: [back]
+networks: {front: {}, back: {}}
+volumes: {kept: {}}
+";
+
+#[test]
+fn prune_takes_what_nobody_is_going_to_use_and_says_so_before() {
+    let stack = stack!(MANY);
+    build(&stack, "second", "one");
+    build(&stack, "second", "two");
+    stack.up();
+    stack.stack(&["run", "app", "true"]).succeeds();
+    stack.exec("old", "dd if=/dev/zero of=/big bs=1k count=100");
+    stack.stack(&["stop", "-t", "0", "old"]).succeeds();
+    stack.stack(&["network", "create", "idle"]).succeeds();
+    let (old, job) = (stack.name("old", 1), stack.name("job", 1));
+    let front = format!("{}_front", stack.project());
+    let back = format!("{}_back", stack.project());
+    let asked = stack.stack(&["prune", "--volumes"]).fails_with(1);
+    let asked = asked
+        .stderr_contains("- all stopped containers\n")
+        .stderr_contains(&format!("      {old}\n"))
+        .stderr_contains(&format!("      {back}\n"))
+        .stderr_contains("      idle\n")
+        .stderr_contains("- all dangling images\n      ")
+        .stderr_contains("system prune has been cancelled")
+        .stdout_is("");
+    assert!(
+        !asked.stderr.contains(&job) && !asked.stderr.contains(&front),
+        "a job of a project that runs is done, and stays: {asked}"
+    );
+    let nothing = stack
+        .stack(&["prune", "-f", "--filter", "label=nobody"])
+        .succeeds();
+    nothing.stdout_is("Total reclaimed space: 0B\n");
+    let done = stack
+        .stack(&["prune", "-f", "--volumes", "--format", "json"])
+        .succeeds();
+    let report: Value = serde_json::from_str(&done.stdout).expect("JSON");
+    let count = |kind: &str| report[kind].as_array().map_or(0, Vec::len);
+    assert_eq!(count("ContainersDeleted"), 2, "{done}");
+    assert_eq!(count("NetworksDeleted"), 2, "{done}");
+    assert_eq!(count("VolumesDeleted"), 1, "{done}");
+    assert!(
+        count("ImagesDeleted") > 0 && count("CachesDeleted") > 0,
+        "{done}"
+    );
+    assert!(report["SpaceReclaimed"].as_u64() >= Some(102_400), "{done}");
+    let listed = stack.stack(&["ps", "-a", "-q"]).succeeds();
+    assert_eq!(listed.stdout.lines().count(), 2, "{listed}");
+    let kept = format!("{}_kept", stack.project());
+    stack
+        .stack(&["volume", "ls", "-q"])
+        .succeeds()
+        .stdout_is(&format!("{kept}\n"));
+    // What was taken away is made again when it is asked for.
+    stack.up();
+    stack.exec("old", "ls /kept /data");
+    stack.down();
+    stack
+        .stack_with_input(&["system", "prune", "-a"], b"y\n")
+        .succeeds()
+        .stdout_contains("deleted: sha256:");
+    assert_eq!(names(&stack), [""; 0]);
 }

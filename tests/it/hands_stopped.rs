@@ -56,7 +56,7 @@ fn rm_asks_first_and_takes_one_offs_along() {
         let rm = stack
             .stack_with_input(&["rm"], answer.as_bytes())
             .succeeds();
-        rm.stdout_contains("Going to remove");
+        let rm = rm.stdout_contains("Going to remove");
         assert!(!rm.stdout.contains("[y/N]"), "{}", rm.stdout);
         assert_eq!(names(&stack).len(), 4, "{answer:?}");
     }

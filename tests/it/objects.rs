@@ -141,7 +141,7 @@ fn a_network_is_made_shown_and_removed() {
         .stack(&["network", "rm", &name, "nope"])
         .fails_with(1)
         .stdout_is(&format!("{name}\n"))
-        .stderr_contains("network nope not found");
+        .stderr_contains("No such network: nope");
     assert!(!links(&bridge));
     stack.stack(&["network", "rm", "-f", &name]).succeeds();
     stack
@@ -322,7 +322,7 @@ fn a_volume_is_made_shown_and_removed() {
     volume(&["rm", "one", "nope"])
         .fails_with(1)
         .stdout_is("one\n")
-        .stderr_contains("get nope: no such volume");
+        .stderr_contains("No such volume: nope");
     volume(&["rm", "-f", "nope"]).succeeds();
     volume(&["rm", anonymous]).succeeds();
     volume(&["ls", "-q"]).succeeds().stdout_is("");
@@ -354,7 +354,7 @@ volumes: {kept: {}}
     // Nobody says yes.
     let asked = stack.stack(&["network", "prune"]).fails_with(1);
     asked
-        .stdout_contains("Are you sure you want to continue? [y/N]")
+        .stderr_contains("Are you sure you want to continue? [y/N]")
         .stderr_contains("network prune has been cancelled");
     let pruned = stack.stack_with_input(&["network", "prune", "--filter", "label!=keep"], b"y\n");
     pruned
@@ -381,4 +381,112 @@ volumes: {kept: {}}
         .stack(&["volume", "ls", "-q"])
         .succeeds()
         .stdout_contains(&kept);
+}
+
+const LABELLED: &str = "
+services:
+  app: {image: busybox, command: sleep 1000, volumes: ['data:/data']}
+  copy: {image: busybox, command: sleep 1000, volumes_from: [app]}
+  other: {image: busybox, command: sleep 1000}
+volumes: {data: {labels: {v: VALUE}}}
+";
+
+#[test]
+fn a_volume_that_has_changed_is_made_anew_only_when_a_person_says_so() {
+    let stack = stack!(LABELLED);
+    stack.up();
+    let volume = format!("{}_data", stack.project());
+    let label = |stack: &Stack| {
+        let format = "{{index .Labels \"v\"}}";
+        let output = stack.stack(&["volume", "inspect", &volume, "-f", format]);
+        output.succeeds().stdout.trim().to_owned()
+    };
+    stack.exec("app", "echo kept > /data/file");
+    stack.file("stack.yaml", LABELLED.replace("VALUE", "new"));
+    let question =
+        format!("Volume \"{volume}\" exists but doesn't match configuration in compose file");
+    stack
+        .stack(&["up", "-d"])
+        .succeeds()
+        .stdout_contains(&format!("{question}. Recreate (data will be lost)?"));
+    assert_eq!(label(&stack), "VALUE");
+    assert_eq!(stack.exec("copy", "cat /data/file"), "kept\n");
+    let planned = stack.stack(&["plan"]).succeeds();
+    planned
+        .stdout_is("nothing to do\n")
+        .stderr_contains(&format!("{question}, and stays"));
+    // Somebody else's container would lose what is in it: nobody is asked.
+    let guest = stack.stack(&["run", "-d", "app"]).succeeds().stdout;
+    stack
+        .stack(&["up", "-d", "-y"])
+        .succeeds()
+        .stderr_contains(&format!("{question}, and stays: container"));
+    stack
+        .stack(&["container", "rm", "-f", guest.trim()])
+        .succeeds();
+    let other = stack.stack(&["ps", "-q", "other"]).succeeds().stdout;
+    let input = b"y\n";
+    stack
+        .stack_with_input(&["up", "-d"], input)
+        .succeeds()
+        .stderr_contains(&format!("Volume {volume} Removed"));
+    assert_eq!(label(&stack), "new");
+    assert_eq!(stack.exec("copy", "ls /data"), "");
+    assert_eq!(stack.stack(&["ps", "-q", "other"]).succeeds().stdout, other);
+    stack.stack(&["up", "-d"]).succeeds().stdout_is("");
+}
+
+#[test]
+fn another_name_of_a_network_or_volume_replaces_the_container() {
+    let text = "
+services:
+  app: {image: busybox, command: sleep 1000, volumes: ['data:/data'], networks: [net]}
+volumes: {data: {name: VOLUME}}
+networks: {net: {name: NETWORK}}
+";
+    let stack = stack!(text);
+    let names = |end: &str| {
+        let name = |kind: &str| format!("{}-{kind}-{end}", stack.project());
+        let text = text.replace("VOLUME", &name("vol"));
+        stack.file("stack.yaml", text.replace("NETWORK", &name("net")));
+    };
+    names("one");
+    stack.up();
+    names("two");
+    stack.up();
+    let format = "{{(index .Mounts 0).Name}} {{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}";
+    let seen = stack.stack(&["inspect", &stack.name("app", 1), "-f", format]);
+    let project = stack.project();
+    seen.succeeds()
+        .stdout_is(&format!("{project}-vol-two {project}-net-two\n"));
+}
+
+#[test]
+fn a_volume_that_another_project_uses_outlives_its_own() {
+    let stack = stack!(OUTSIDE);
+    let owner = "services: {app: {image: busybox, command: sleep 1000, volumes: ['vol:/v']}}
+volumes: {vol: {}}
+";
+    stack.file("owner.yaml", owner);
+    let volume = format!("{}-owner_vol", stack.project());
+    let guest = format!(
+        "services: {{guest: {{image: busybox, command: sleep 1000, volumes: ['vol:/v']}}}}
+volumes: {{vol: {{external: true, name: {volume}}}}}
+"
+    );
+    stack.file("guest.yaml", &guest);
+    let name = |end: &str| format!("{}-{end}", stack.project());
+    let (owner, guest) = (name("owner"), name("guest"));
+    let owned = ["-f", "owner.yaml", "-p", &owner];
+    let used = ["-f", "guest.yaml", "-p", &guest];
+    let run = |project: &[&str], command: &[&str]| stack.stack(&[project, command].concat());
+    run(&owned, &["up", "-d"]).succeeds();
+    run(&owned, &["exec", "app", "touch", "/v/kept"]).succeeds();
+    run(&used, &["up", "-d"]).succeeds();
+    run(&owned, &["down", "-v", "-t", "0"])
+        .succeeds()
+        .stderr_contains(&format!("Volume {volume} Resource is still in use"));
+    run(&used, &["exec", "guest", "ls", "/v/kept"]).succeeds();
+    run(&used, &["down", "-t", "0"]).succeeds();
+    stack.stack(&["volume", "rm", &volume]).succeeds();
 }

@@ -23,6 +23,7 @@ pub(super) use archive::open as open_archive;
 pub(super) use digest::content;
 pub(super) use mode::ModeChange;
 pub(super) use owner::{Owner, find as find_owner};
+pub(crate) use pattern::matches_path;
 pub(super) use select::Selected;
 pub(super) use tree::{Everything, Filter, Ownership, Tree, Verdict};
 pub(super) use write::{Existing, Manner, Writer};

@@ -52,6 +52,24 @@ fn valid(pattern: &[char]) -> Option<()> {
     Some(())
 }
 
+/// The same for paths, whose parts are matched one by one: `*` is no `/`.
+pub(crate) fn matches_path(pattern: &str, path: &str) -> Option<bool> {
+    let mut patterns = pattern.split('/');
+    let mut matched = true;
+    for part in path.split('/') {
+        match patterns.next() {
+            Some(pattern) => matched &= matches(pattern, OsStr::new(part))?,
+            None => matched = false,
+        }
+    }
+    // What is malformed is so, whatever it is held against.
+    for pattern in patterns {
+        valid(&pattern.chars().collect::<Vec<_>>())?;
+        matched = false;
+    }
+    Some(matched)
+}
+
 fn match_here(pattern: &[char], name: &[char]) -> bool {
     // Where the last `*` stands, and how much of the name it has taken: backtracking without
     // recursion, so that no pattern takes exponential time.

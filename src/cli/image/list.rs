@@ -6,20 +6,38 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::short;
+use super::{no_such_image, short};
+use crate::build::matches_path;
 use crate::cli::choice::{Format, Written};
 use crate::cli::context::Context;
-use crate::cli::error::Result;
+use crate::cli::error::{Error, Result};
+use crate::cli::filter::Filters;
 use crate::cli::images::names;
-use crate::image::ImageSummary;
+use crate::image::{Digest, ImageSummary, Reference};
 use crate::ui::{Table, words};
+
+const FILTERS: [&str; 6] = [
+    "before",
+    "dangling",
+    "label",
+    "label!",
+    "reference",
+    "since",
+];
 
 /// Flags of `image ls`.
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Only images of this name, with or without tag.
+    /// Only images of this name, with or without tag; `*` and `?` stand for what is between slashes.
     #[arg(value_name = "NAME[:TAG]")]
     name: Option<String>,
+    /// Of Docker: also images that others are built on. Those have no entry of their own here.
+    #[arg(short, long, hide = true)]
+    all: bool,
+    /// Only those that fit: `reference=PATTERN`, `dangling=BOOL`, `label=KEY[=VALUE]`, `before=IMAGE`,
+    /// `since=IMAGE`.
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Vec<String>,
     /// Print ids only.
     #[arg(short, long)]
     quiet: bool,
@@ -55,11 +73,20 @@ struct Row {
 impl List {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        let images = context.images()?.list()?;
-        let rows = self.rows(&images, Timestamp::now());
+        let store = context.images()?;
+        let find = |text: &str| Ok(store.find(text)?.map(|image| image.id));
+        let shown = shown(store.list()?, &self.filters()?, &find)?;
+        let rows = self.rows(&shown, Timestamp::now());
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         self.print(&rows, &mut out)?;
         Ok(out.flush()?)
+    }
+
+    /// The filters; a name is one, too.
+    fn filters(&self) -> Result<Filters> {
+        let name = self.name.iter().map(|name| format!("reference={name}"));
+        let texts: Vec<String> = self.filter.iter().cloned().chain(name).collect();
+        Filters::parse(&texts, &FILTERS)
     }
 
     fn rows(&self, images: &[ImageSummary], now: Timestamp) -> Vec<Row> {
@@ -70,23 +97,9 @@ impl List {
             if named.is_empty() {
                 named.push(none());
             }
-            named.retain(|(repository, tag)| self.wants(repository, tag));
             rows.extend(named.into_iter().map(|name| self.row(image, name, now)));
         }
         rows
-    }
-
-    fn wants(&self, repository: &str, tag: &str) -> bool {
-        let Some(wanted) = &self.name else {
-            return true;
-        };
-        match wanted.rsplit_once(':') {
-            // A colon before a slash is a registry's port.
-            Some((name, wanted_tag)) if !wanted_tag.contains('/') => {
-                name == repository && wanted_tag == tag
-            }
-            _ => wanted == repository,
-        }
     }
 
     fn row(
@@ -146,10 +159,71 @@ impl List {
     }
 }
 
+/// The images that the filters leave, each with the names that they leave. `find` knows which image is
+/// meant by a name or an id.
+fn shown(
+    mut images: Vec<ImageSummary>,
+    filters: &Filters,
+    find: &dyn Fn(&str) -> Result<Option<Digest>>,
+) -> Result<Vec<ImageSummary>> {
+    let made = |text: &String| {
+        let id = find(text)?.ok_or_else(|| no_such_image(text))?;
+        let image = images.iter().find(|image| image.id == id);
+        Ok(image.and_then(|image| image.created))
+    };
+    let before: Vec<Option<Timestamp>> = filters
+        .values("before")
+        .iter()
+        .map(made)
+        .collect::<Result<_>>()?;
+    let since: Vec<Option<Timestamp>> = filters
+        .values("since")
+        .iter()
+        .map(made)
+        .collect::<Result<_>>()?;
+    if let Some(dangling) = filters.truth("dangling")? {
+        images.retain(|image| image.references.is_empty() == dangling);
+    }
+    images.retain(|image| {
+        filters.labels(&image.labels)
+            && before.iter().all(|before| image.created < *before)
+            && since.iter().all(|since| image.created > *since)
+    });
+    let patterns = filters.values("reference");
+    if patterns.is_empty() {
+        return Ok(images);
+    }
+    for image in &mut images {
+        let mut kept = Vec::new();
+        for reference in std::mem::take(&mut image.references) {
+            if matches_any(&reference, patterns)? {
+                kept.push(reference);
+            }
+        }
+        image.references = kept;
+    }
+    images.retain(|image| !image.references.is_empty());
+    Ok(images)
+}
+
+/// Docker's rule: a pattern is held against the name with its tag, and against the name alone.
+fn matches_any(reference: &Reference, patterns: &[String]) -> Result<bool> {
+    let names = [reference.familiar(), reference.familiar_name()];
+    for pattern in patterns {
+        for name in &names {
+            let matched = matches_path(pattern, name)
+                .ok_or_else(|| Error::new(format!("syntax error in pattern `{pattern}`")))?;
+            if matched {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Digest;
     use clap::Parser;
 
     #[derive(Parser)]
@@ -166,19 +240,58 @@ mod tests {
             references: names.iter().map(|name| name.parse().unwrap()).collect(),
             size: 187_654_321,
             created: Some(Timestamp::from_second(1_699_900_000).unwrap()),
+            labels: Default::default(),
         };
-        let images = [image(b"", &["nginx:1", "nginx"]), image(b"a", &[])];
+        let mut old = image(b"b", &["registry.example:5000/team/app:2"]);
+        old.created = Some(Timestamp::from_second(1_600_000_000).unwrap());
+        old.labels.insert("kind".to_owned(), "old".to_owned());
+        let images = vec![image(b"", &["nginx:1", "nginx"]), image(b"a", &[]), old];
         let list = Wrapper::try_parse_from([&["ls"], flags].concat())
             .unwrap()
             .list;
+        let find = |text: &str| Ok((text == "nginx").then(|| Digest::of(b"")));
+        let shown = match shown(images, &list.filters().unwrap(), &find) {
+            Ok(shown) => shown,
+            Err(error) => return error.summary(),
+        };
         let mut out = Vec::new();
-        list.print(&list.rows(&images, now), &mut out).unwrap();
+        list.print(&list.rows(&shown, now), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     #[test]
+    fn filters_leave_images_and_names() {
+        let (nginx, none, app) = ("e3b0c44298fc\n", "ca978112ca1b\n", "3e23e8160039\n");
+        for (filters, expected) in [
+            (&["dangling=true"][..], none.to_owned()),
+            (&["dangling=false"], [nginx, nginx, app].concat()),
+            (&["label=kind"], app.to_owned()),
+            (&["label=kind=new"], String::new()),
+            (&["label!=kind"], [nginx, nginx, none].concat()),
+            (&["before=nginx"], app.to_owned()),
+            (&["since=nginx"], String::new()),
+            (&["reference=ngi*"], [nginx, nginx].concat()),
+            (&["reference=*:1"], nginx.to_owned()),
+            (&["reference=*/app"], String::new()),
+            (&["reference=*/*/app"], app.to_owned()),
+            (
+                &["reference=nginx:1", "reference=*/*/*:2"],
+                [nginx, app].concat(),
+            ),
+            (&["dangling=true", "reference=*"], String::new()),
+            (&["before=redis"], "no such image: redis".to_owned()),
+            (&["reference=["], "syntax error in pattern `[`".to_owned()),
+            (&["dangling=x"], "invalid filter 'dangling=x'".to_owned()),
+        ] {
+            let flags = filters.iter().flat_map(|text| ["--filter", *text]);
+            let flags: Vec<&str> = ["-q"].into_iter().chain(flags).collect();
+            assert_eq!(printed(&flags), expected, "{filters:?}");
+        }
+    }
+
+    #[test]
     fn there_is_a_row_for_each_name_in_docker_s_columns() {
-        insta::assert_snapshot!(printed(&[]), @r"
+        insta::assert_snapshot!(printed(&["--filter", "label!=kind"]), @r"
         REPOSITORY   TAG       IMAGE ID       CREATED        SIZE
         nginx        1         e3b0c44298fc   28 hours ago   188MB
         nginx        latest    e3b0c44298fc   28 hours ago   188MB

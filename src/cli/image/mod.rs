@@ -15,6 +15,8 @@ mod settle;
 mod tag;
 
 pub(super) use inspect::document;
+pub(super) use remove::Remove;
+pub(super) use tag::Tag;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

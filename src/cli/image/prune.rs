@@ -3,10 +3,11 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::cli::cleaning::{Filters, prune_images, reclaimed};
-use crate::cli::confirm::confirm;
+use crate::cli::cleaning::{Cleaned, remove_images};
 use crate::cli::context::Context;
 use crate::cli::error::Result;
+use crate::cli::filter::Filters;
+use crate::cli::prompt::confirm_removal;
 use crate::image::PruneRules;
 
 /// Flags of `image prune`.
@@ -28,12 +29,12 @@ impl Prune {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         context.refuse_dry_run("image prune")?;
         context.require_root()?;
-        let names = ["until", "label", "dangling"];
-        let filters = Filters::parse(&self.filter, &names, Timestamp::now())?;
+        let names = ["until", "label", "label!", "dangling"];
+        let filters = Filters::parse(&self.filter, &names)?;
         let rules = PruneRules {
-            all: self.all || filters.dangling == Some(false),
-            before: filters.before,
-            labels: filters.labels,
+            all: self.all || filters.truth("dangling")? == Some(false),
+            before: filters.until(Timestamp::now())?,
+            labels: filters.label_rules(),
         };
         let warning = match rules.all {
             true => {
@@ -41,11 +42,9 @@ impl Prune {
             }
             false => "This will remove all dangling images.",
         };
-        let mut out = std::io::stdout().lock();
-        if !self.force && !confirm(warning)? {
-            return reclaimed(0, &mut out);
-        }
-        let bytes = prune_images(context, &rules, &mut out)?;
-        reclaimed(bytes, &mut out)
+        confirm_removal(self.force, warning, "image prune")?;
+        let mut cleaned = Cleaned::default();
+        remove_images(context, &rules, &mut cleaned)?;
+        cleaned.write(&mut std::io::stdout().lock())
     }
 }

@@ -1,16 +1,14 @@
 //! `stack network inspect`: all that is known of networks, in Docker's shape.
 
-use std::io::Write as _;
-
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{find, no_such_network};
-use crate::cli::choice::{Format, write_documents};
+use super::find;
+use crate::cli::choice::Format;
 use crate::cli::context::Context;
 use crate::cli::error::Result;
 use crate::cli::inspect::endpoint_id;
-use crate::cli::objects::all_of;
+use crate::cli::objects::Kind;
 use crate::engine::native::{networks, observe};
 use crate::plan::Observed;
 use crate::state::records::{EndpointRecord, NetworkRecord};
@@ -34,18 +32,10 @@ impl Inspect {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let all = networks(&context.paths)?;
         let observed = observe(&context.paths, None)?;
-        let (mut found, mut failures) = (Vec::new(), Vec::new());
-        for text in &self.networks {
-            match find(&all, text) {
-                Ok(Some(record)) => found.push(document(record, &observed)),
-                Ok(None) => failures.push(no_such_network(text)),
-                Err(error) => failures.push(error),
-            }
-        }
-        let mut out = std::io::stdout().lock();
-        write_documents(found, self.format.as_ref(), &mut out)?;
-        out.flush()?;
-        all_of(failures)
+        Kind::Network.inspect(&self.networks, self.format.as_ref(), |text| {
+            let found = find(&all, text)?;
+            Ok(found.map(|record| document(record, &observed)))
+        })
     }
 }
 

@@ -59,7 +59,3 @@ pub(super) fn find<'a>(all: &'a [NetworkRecord], text: &str) -> Result<Option<&'
         ))),
     }
 }
-
-fn no_such_network(text: &str) -> Error {
-    Error::new(format!("network {text} not found")).hint("see `stack network ls`")
-}

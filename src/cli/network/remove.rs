@@ -1,16 +1,13 @@
 //! `stack network rm`.
 
-use std::io::Write as _;
-
 use clap::Args;
 
-use super::{find, no_such_network};
+use super::find;
 use crate::cli::context::Context;
 use crate::cli::error::Result;
-use crate::cli::objects::{all_of, refuse_used, users};
+use crate::cli::objects::{Kind, Missing, users};
 use crate::engine::native::networks;
-use crate::engine::native::objects::{Users, remove_network};
-use crate::state::records::NetworkRecord;
+use crate::engine::native::objects::remove_network;
 
 /// Flags of `network rm`.
 #[derive(Debug, Args)]
@@ -26,34 +23,19 @@ pub(crate) struct Remove {
 impl Remove {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        context.refuse_dry_run("network rm")?;
-        context.require_root()?;
         let all = networks(&context.paths)?;
         let users = users(context)?;
-        let mut out = std::io::stdout().lock();
-        let mut failures = Vec::new();
-        for text in &self.networks {
-            match one(context, (&all, &users), text) {
-                Ok(Some(_)) => writeln!(out, "{text}")?,
-                Ok(None) if self.force => {}
-                Ok(None) => failures.push(no_such_network(text)),
-                Err(error) => failures.push(error),
-            }
-        }
-        out.flush()?;
-        all_of(failures)
+        let missing = match self.force {
+            true => Missing::PassedOver,
+            false => Missing::Fails,
+        };
+        Kind::Network.remove(context, (&self.networks, missing), |text| {
+            let Some(record) = find(&all, text)? else {
+                return Ok(false);
+            };
+            Kind::Network.refuse_used(&record.name, users.of_network(&record.name))?;
+            remove_network(&context.paths, &record.name)?;
+            Ok(true)
+        })
     }
-}
-
-fn one<'a>(
-    context: &Context,
-    (all, users): (&'a [NetworkRecord], &Users),
-    text: &str,
-) -> Result<Option<&'a NetworkRecord>> {
-    let Some(record) = find(all, text)? else {
-        return Ok(None);
-    };
-    refuse_used("network", &record.name, users.of_network(&record.name))?;
-    remove_network(&context.paths, &record.name)?;
-    Ok(Some(record))
 }

@@ -1,16 +1,13 @@
 //! `stack volume inspect`: all that is known of volumes, in Docker's shape.
 
-use std::io::Write as _;
-
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::no_such_volume;
-use crate::cli::choice::{Format, write_documents};
+use crate::cli::choice::Format;
 use crate::cli::context::Context;
 use crate::cli::error::Result;
-use crate::cli::objects::all_of;
-use crate::engine::native::objects::{mountpoint, volumes};
+use crate::cli::objects::Kind;
+use crate::engine::native::objects::{mountpoint, volume};
 use crate::state::records::VolumeRecord;
 
 /// Flags of `volume inspect`.
@@ -27,24 +24,17 @@ pub(crate) struct Inspect {
 impl Inspect {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        let all = volumes(&context.paths)?;
-        let (mut found, mut failures) = (Vec::new(), Vec::new());
-        for text in &self.volumes {
-            match all.iter().find(|record| record.name == *text) {
-                Some(record) => found.push(document(context, record)),
-                None => failures.push(no_such_volume(text)),
-            }
-        }
-        let mut out = std::io::stdout().lock();
-        write_documents(found, self.format.as_ref(), &mut out)?;
-        out.flush()?;
-        all_of(failures)
+        Kind::Volume.inspect(&self.volumes, self.format.as_ref(), |name| {
+            let found = volume(&context.paths, name)?;
+            Ok(found.map(|record| document(context, &record)))
+        })
     }
 }
 
 /// The document about one volume.
 pub(in crate::cli) fn document(context: &Context, record: &VolumeRecord) -> Value {
-    let options = match record.options.is_empty() {
+    // Docker has an empty set for a volume that was made by hand.
+    let options = match record.options.is_empty() && !record.project.is_empty() {
         true => Value::Null,
         false => json!(record.options),
     };

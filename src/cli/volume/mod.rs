@@ -1,5 +1,6 @@
 //! `stack volume`: volumes of the machine, one file per sub-command.
 
+pub(super) mod changed;
 mod create;
 mod inspect;
 mod list;
@@ -12,7 +13,7 @@ pub(super) use inspect::document;
 pub(super) use list::Row;
 
 use super::context::Context;
-use super::error::{Error, Result};
+use super::error::Result;
 
 /// The sub-commands.
 #[derive(Debug, Subcommand)]
@@ -42,8 +43,4 @@ impl Volume {
             Self::Prune(prune) => prune.run(context),
         }
     }
-}
-
-fn no_such_volume(text: &str) -> Error {
-    Error::new(format!("get {text}: no such volume")).hint("see `stack volume ls`")
 }

@@ -1,17 +1,13 @@
 //! `stack volume prune`.
 
-use std::io::Write as _;
-
 use clap::Args;
+use jiff::Timestamp;
 
+use crate::cli::cleaning::{Cleaned, Only, Volumes, remove_volumes, unused_volumes, users_besides};
 use crate::cli::context::Context;
 use crate::cli::error::Result;
 use crate::cli::filter::Filters;
-use crate::cli::inspect::size_of;
-use crate::cli::objects::{confirm, users};
-use crate::engine::native::objects::{ANONYMOUS, mountpoint, remove_volume, volumes};
-use crate::state::records::VolumeRecord;
-use crate::ui::words;
+use crate::cli::prompt::confirm_removal;
 
 /// Flags of `volume prune`.
 #[derive(Debug, Args)]
@@ -19,7 +15,7 @@ pub(crate) struct Prune {
     /// Those with a name, too.
     #[arg(short, long)]
     all: bool,
-    /// Only those that fit: `label=KEY[=VALUE]`, `all=BOOL`.
+    /// Only those that fit: `label=KEY[=VALUE]`, `label!=…`, `all=BOOL`.
     #[arg(long, value_name = "FILTER")]
     filter: Vec<String>,
     /// Do not ask.
@@ -33,35 +29,18 @@ impl Prune {
         context.refuse_dry_run("volume prune")?;
         context.require_root()?;
         let filters = Filters::parse(&self.filter, &["label", "label!", "all"])?;
-        let all = self.all || filters.truth("all")? == Some(true);
-        let which = match all {
-            true => "all volumes",
-            false => "all volumes without a name",
+        let only = Only::of(&filters, Timestamp::now())?;
+        let (which, what) = match self.all || filters.truth("all")? == Some(true) {
+            true => (Volumes::All, "all volumes"),
+            false => (Volumes::Anonymous, "all volumes without a name"),
         };
-        confirm(
-            self.force,
-            &format!("WARNING! This will remove {which} that no container and no project uses."),
-            "volume prune",
-        )?;
-        let users = users(context)?;
-        let (mut removed, mut bytes) = (Vec::new(), 0);
-        for record in volumes(&context.paths)? {
-            let meant = (all || is_anonymous(&record)) && filters.labels(&record.labels);
-            if meant && !users.need_volume(&record.name) {
-                bytes += size_of(&mountpoint(&context.paths, &record.name));
-                remove_volume(&context.paths, &record.name)?;
-                removed.push(record.name);
-            }
-        }
-        let mut out = std::io::stdout().lock();
-        if !removed.is_empty() {
-            writeln!(out, "Deleted Volumes:\n{}\n", removed.join("\n"))?;
-        }
-        writeln!(out, "Total reclaimed space: {}", words::size(bytes))?;
-        Ok(())
+        let warning = format!("This will remove {what} that no container and no project uses.");
+        confirm_removal(self.force, &warning, "volume prune")?;
+        let mut cleaned = Cleaned::default();
+        let users = users_besides(context, &[])?;
+        let names = unused_volumes(context, &users, (which, &only))?;
+        let removed = remove_volumes(context, names, &mut cleaned);
+        cleaned.write(&mut std::io::stdout().lock())?;
+        removed
     }
-}
-
-fn is_anonymous(record: &VolumeRecord) -> bool {
-    record.labels.contains_key(ANONYMOUS)
 }

@@ -1,14 +1,11 @@
 //! `stack volume rm`.
 
-use std::io::Write as _;
-
 use clap::Args;
 
-use super::no_such_volume;
 use crate::cli::context::Context;
 use crate::cli::error::Result;
-use crate::cli::objects::{all_of, refuse_used, users};
-use crate::engine::native::objects::{remove_volume, volumes};
+use crate::cli::objects::{Kind, Missing, users};
+use crate::engine::native::objects::{remove_volume, volume};
 
 /// Flags of `volume rm`.
 #[derive(Debug, Args)]
@@ -24,28 +21,18 @@ pub(crate) struct Remove {
 impl Remove {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        context.refuse_dry_run("volume rm")?;
-        context.require_root()?;
-        let all = volumes(&context.paths)?;
         let users = users(context)?;
-        let mut out = std::io::stdout().lock();
-        let mut failures = Vec::new();
-        for name in &self.volumes {
-            if !all.iter().any(|record| record.name == *name) {
-                match self.force {
-                    true => writeln!(out, "{name}")?,
-                    false => failures.push(no_such_volume(name)),
-                }
-                continue;
+        let missing = match self.force {
+            true => Missing::Removed,
+            false => Missing::Fails,
+        };
+        Kind::Volume.remove(context, (&self.volumes, missing), |name| {
+            if volume(&context.paths, name)?.is_none() {
+                return Ok(false);
             }
-            let removed = refuse_used("volume", name, users.of_volume(name))
-                .and_then(|()| Ok(remove_volume(&context.paths, name)?));
-            match removed {
-                Ok(()) => writeln!(out, "{name}")?,
-                Err(error) => failures.push(error),
-            }
-        }
-        out.flush()?;
-        all_of(failures)
+            Kind::Volume.refuse_used(name, users.of_volume(name))?;
+            remove_volume(&context.paths, name)?;
+            Ok(true)
+        })
     }
 }

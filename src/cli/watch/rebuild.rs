@@ -121,6 +121,7 @@ pub(super) fn replacement(
         recreate: Recreate::All,
         dependencies: Vec::new(),
         recreate_dependencies: false,
+        agreed: Default::default(),
         renew_volumes: false,
         no_start: false,
         no_deps: false,

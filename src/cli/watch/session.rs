@@ -270,7 +270,7 @@ impl Session<'_> {
         if self.setup.how.prune {
             let rules = rebuild::superseded(self.setup.stack.name.as_str());
             // What cannot be removed now goes with the next build.
-            if let Err(error) = prune_images(self.context, &rules, &mut std::io::sink()) {
+            if let Err(error) = prune_images(self.context, &rules) {
                 tracing::debug!(error = error.summary(), "images are left");
             }
         }

@@ -28,6 +28,7 @@ fn up(text: &str) -> Up {
         recreate: Recreate::OutOfDate,
         dependencies: Vec::new(),
         recreate_dependencies: false,
+        agreed: Default::default(),
         renew_volumes: false,
         no_start: false,
         no_deps: false,

@@ -13,7 +13,7 @@ use crate::control::command::with_dependencies;
 use crate::control::found_ended::FoundEnded;
 use crate::control::turn;
 use crate::control::verdict::{Goal, Verdict, verdict};
-use crate::control::{Command, Event, OneOff};
+use crate::control::{Command, Event, OneOff, Progress, ProgressState, event};
 use crate::engine::{Applied, Engine, EngineError};
 use crate::plan::{
     DependencyState, Desired, ObservedContainer, Phase, Plan, RecordedFailure, readiness,
@@ -105,6 +105,7 @@ impl<E: Engine> Reconciler<E> {
             Command::Up(_) => Kind::ConvergeUp,
             Command::Edit(_) => Kind::Edit,
             Command::Down { services, .. } if services.is_empty() => Kind::Down,
+            Command::Down { .. } => Kind::PartDown,
             Command::Note { .. } => Kind::Note,
             Command::Run(_) => Kind::OneOff,
             Command::RemoveOneOff { .. } => Kind::Removal,
@@ -148,12 +149,12 @@ impl<E: Engine> Reconciler<E> {
     /// Says of a container that has ended what the commands that are underway say of such: it may have
     /// ended before they came, or since, by itself.
     pub(super) fn tell_found_ended(&mut self, record: &ContainerRecord) {
-        let said = self.commands.iter().filter_map(|command| {
+        let mut said = self.commands.iter().filter_map(|command| {
             let ended = command.ended?;
             let concerned = command.goal.concerns(&record.service) && ended.concerns(record);
             concerned.then_some(ended)
         });
-        if let Some(ended) = said.last() {
+        if let Some(ended) = said.next_back() {
             self.audience.found_ended(&record.name, ended);
         }
     }
@@ -354,9 +355,7 @@ impl<E: Engine> Reconciler<E> {
         if let Some(container) = self.observed.containers.get_mut(id)
             && container.record.one_off
         {
-            let mut record = (*container.record).clone();
-            record.auto_remove = true;
-            container.record = Arc::new(record);
+            Arc::make_mut(&mut container.record).auto_remove = true;
             if container.is_up()
                 && let Err(error) = self.engine.signal(container, nix::libc::SIGKILL)
             {
@@ -397,6 +396,9 @@ impl<E: Engine> Reconciler<E> {
                             &self.observed,
                         );
                     }
+                    if command.kind == Kind::PartDown && errors.is_empty() {
+                        self.tell_still_used(&command.events);
+                    }
                     if command.kind == Kind::Edit {
                         self.audience.announce(&Event::Reloaded);
                     }
@@ -407,6 +409,39 @@ impl<E: Engine> Reconciler<E> {
         }
         self.commands = left;
         Ok(())
+    }
+
+    /// Says of the networks and volumes that a `down` of some services has left that others use them.
+    fn tell_still_used(&self, events: &mpsc::UnboundedSender<Event>) {
+        let tell = |kind, name: &str| {
+            for state in [ProgressState::Removing, ProgressState::InUse] {
+                let progress = Progress {
+                    kind,
+                    name: name.to_owned(),
+                    state,
+                    detail: None,
+                };
+                let _ = events.send(Event::Progress(progress));
+            }
+        };
+        let own = |project: &str| project == self.project;
+        let networks = self.desired.networks.values().filter(|one| !one.external);
+        for network in networks {
+            let found = self.observed.networks.get(&network.name);
+            if found.is_some_and(|found| own(&found.project)) {
+                tell(event::Kind::Network, &network.name);
+            }
+        }
+        if self.desired.sweep.is_none_or(|sweep| !sweep.volumes) {
+            return;
+        }
+        let volumes = self.desired.volumes.values().filter(|one| !one.external);
+        for volume in volumes {
+            let found = self.observed.volumes.get(&volume.name);
+            if found.is_some_and(|found| own(&found.project)) {
+                tell(event::Kind::Volume, &volume.name);
+            }
+        }
     }
 
     /// The errors of a removal that is over.

@@ -483,7 +483,7 @@ impl Simulation {
                 self.network = Some(network.clone());
                 Ok(Applied::Network(NETWORK.to_owned(), network))
             }
-            Op::RemoveNetwork { name } => {
+            Op::RemoveNetwork { name, .. } => {
                 self.network = None;
                 Ok(Applied::NetworkGone(name.clone()))
             }

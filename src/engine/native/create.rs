@@ -82,6 +82,7 @@ impl Native {
         if command.is_empty() {
             return Err(EngineError::NoCommand(self.image_name(new.model)));
         }
+        check_sources(&new.model.volumes)?;
         let given = files::given(desired, new.model, &self.paths.container(&id))?;
         let mut model = new.model.clone();
         model.volumes.extend(given.mounts);
@@ -242,6 +243,19 @@ impl Native {
         };
         mounts.iter().map(record).collect()
     }
+}
+
+/// Refuses what will not be there to be mounted, before anything is made of it (Docker, too).
+fn check_sources(mounts: &[Mount]) -> Result<(), EngineError> {
+    let missing = mounts.iter().find_map(|mount| match &mount.source {
+        MountSource::Bind {
+            path,
+            create_host_path: false,
+            ..
+        } => (!path.exists()).then(|| path.clone()),
+        _ => None,
+    });
+    missing.map_or(Ok(()), |path| Err(EngineError::NoBindSource(path)))
 }
 
 /// The service's mounts, and a volume without a name for each path that the image declares and the

@@ -7,6 +7,9 @@ use indexmap::IndexMap;
 use crate::compose::model::{Condition, Service, ServiceName};
 use crate::plan::Desired;
 
+/// The label with the hash of what an object was made from.
+pub(super) const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+
 /// Labels of a network or volume.
 pub(super) fn of_object(project: &str, own: &IndexMap<String, String>) -> BTreeMap<String, String> {
     let mut labels: BTreeMap<String, String> = own

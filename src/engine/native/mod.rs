@@ -49,13 +49,14 @@ use crate::control::OneOff;
 use crate::image::{Image, ImageStore, Reference};
 use crate::net::dns::DnsServer;
 use crate::plan::{
-    AnonymousVolumes, Desired, Observed, ObservedContainer, ObservedNetwork, Op, Then, service_hash,
+    AnonymousVolumes, Desired, IfUsed, Observed, ObservedContainer, ObservedNetwork, Op, Then,
+    service_hash,
 };
 use crate::runtime::cgroup::Cgroup;
 use crate::runtime::protocol::{ProbeRequest, ProbeResult};
 use crate::runtime::sealed;
 use crate::state::journal::{Entry, note};
-use crate::state::records::{ContainerStatus, ProbeRecord};
+use crate::state::records::{ContainerRecord, ContainerStatus, ProbeRecord};
 use crate::state::{Paths, StateError, empty_gone, read_json, retire_dir, write_json};
 
 use self::create::{NewContainer, OneOffTraits};
@@ -287,14 +288,25 @@ impl Native {
     }
 
     /// Whether containers of other projects have addresses on a network.
-    fn has_foreign_guests(&self, network: &str) -> Result<bool, EngineError> {
+    fn foreign_guest(&self, network: &str) -> Result<Option<ContainerRecord>, EngineError> {
         for leased in leases::list(&self.paths, network)? {
             let guest = observe::container_record(&self.paths, &leased.lease.container)?;
-            if guest.is_some_and(|guest| guest.project != self.project) {
-                return Ok(true);
+            if let Some(guest) = guest.filter(|guest| guest.project != self.project) {
+                return Ok(Some(guest));
             }
         }
-        Ok(false)
+        Ok(None)
+    }
+
+    /// A container that has a volume, of whatever project.
+    fn user_of_volume(&self, volume: &str) -> Result<Option<ContainerRecord>, EngineError> {
+        for id in observe::objects(&self.paths.containers())? {
+            let record = observe::container_record(&self.paths, &id)?;
+            if let Some(user) = record.filter(|record| record.has_volume(volume)) {
+                return Ok(Some(user));
+            }
+        }
+        Ok(None)
     }
 
     fn remove_container(
@@ -558,26 +570,31 @@ impl Engine for Native {
                 made.await
                     .map(|network: ObservedNetwork| Applied::Network(name, network))
             }
-            (Op::RemoveNetwork { name }, _) => {
-                blocking(move || {
-                    if self.has_foreign_guests(&name)? {
-                        return Ok(Applied::NetworkLeft(name));
+            (Op::RemoveNetwork { name, if_used }, _) => {
+                blocking(move || match (self.foreign_guest(&name)?, if_used) {
+                    (None, _) => {
+                        network::remove(&self.paths, &name).map(|()| Applied::NetworkGone(name))
                     }
-                    network::remove(&self.paths, &name).map(|()| Applied::NetworkGone(name))
+                    (Some(_), IfUsed::Stays) => Ok(Applied::NetworkLeft(name)),
+                    (Some(guest), IfUsed::Fails) => Err(in_use(guest)),
                 })
                 .await
             }
             (Op::CreateVolume { key, name }, _) => {
                 blocking(move || {
                     let volume = desired.volumes.get(&key).ok_or(EngineError::CutShort)?;
-                    volume::create(&self.paths, &self.project, &key, volume)?;
-                    Ok(Applied::Volume(name, self.project.clone()))
+                    volume::create(&self.paths, &self.project, &key, volume)
+                        .map(|made| Applied::Volume(name, made))
                 })
                 .await
             }
-            (Op::RemoveVolume { name }, _) => {
-                blocking(move || {
-                    volume::remove(&self.paths, &name).map(|()| Applied::VolumeGone(name))
+            (Op::RemoveVolume { name, if_used }, _) => {
+                blocking(move || match (self.user_of_volume(&name)?, if_used) {
+                    (None, _) => {
+                        volume::remove(&self.paths, &name).map(|()| Applied::VolumeGone(name))
+                    }
+                    (Some(_), IfUsed::Stays) => Ok(Applied::VolumeLeft(name)),
+                    (Some(user), IfUsed::Fails) => Err(in_use(user)),
                 })
                 .await
             }
@@ -777,6 +794,14 @@ fn needs_settling(container: &ObservedContainer, paths: &Paths) -> bool {
         || settle::untold_end(container).is_some()
         || !container.status.endpoints.is_empty()
         || !container.status.ports.is_empty()
+}
+
+/// Why what was to go stays.
+fn in_use(user: ContainerRecord) -> EngineError {
+    EngineError::InUse {
+        container: user.name,
+        project: user.project,
+    }
 }
 
 /// Runs what touches disk or kernel on a thread of its own, so that both cores work and the loop

@@ -138,6 +138,7 @@ fn new_record(
     if !project.is_empty() {
         let key = key.as_str().to_owned();
         all.insert("com.docker.compose.network".to_owned(), key);
+        all.insert(labels::CONFIG_HASH.to_owned(), network_hash(network));
     }
     Ok(NetworkRecord {
         version: 1,

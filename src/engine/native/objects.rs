@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::observe::{objects, read_if_whole};
-use super::{network, new_id, volume};
+use super::volume::{make, remove};
+use super::{network, new_id};
 use crate::compose::model::{MountSource, Network, NetworkKey, Service, ServiceNetwork, Volume};
 use crate::engine::EngineError;
 use crate::plan::{Desired, Observed};
@@ -27,6 +28,11 @@ pub fn volumes(paths: &Paths) -> Result<Vec<VolumeRecord>, EngineError> {
         )?);
     }
     Ok(records)
+}
+
+/// One volume of the machine, by its name.
+pub fn volume(paths: &Paths, name: &str) -> Result<Option<VolumeRecord>, EngineError> {
+    Ok(read_if_whole(&paths.volume(name).join("volume.json"))?)
 }
 
 /// Where the files of a volume are.
@@ -80,7 +86,7 @@ pub fn create_volume(paths: &Paths, wanted: &Volume) -> Result<String, EngineErr
             name.to_owned()
         }
     };
-    volume::make(
+    make(
         paths,
         &VolumeRecord {
             version: 1,
@@ -88,6 +94,7 @@ pub fn create_volume(paths: &Paths, wanted: &Volume) -> Result<String, EngineErr
             project: String::new(),
             key: String::new(),
             created: Timestamp::now(),
+            config_hash: String::new(),
             options: wanted.driver_opts.clone(),
             labels,
         },
@@ -105,7 +112,7 @@ pub fn remove_network(paths: &Paths, name: &str) -> Result<(), EngineError> {
 
 /// Removes a volume and what is in it. That nobody uses it is for the caller to see to.
 pub fn remove_volume(paths: &Paths, name: &str) -> Result<(), EngineError> {
-    volume::remove(paths, name)
+    remove(paths, name)
 }
 
 /// Docker's rule for names; none of them leads out of a directory.
@@ -144,6 +151,8 @@ pub struct User {
     pub id: String,
     /// Its project.
     pub project: String,
+    /// Whether it was made by `run`.
+    pub one_off: bool,
     networks: BTreeSet<String>,
     volumes: BTreeSet<String>,
 }
@@ -158,6 +167,7 @@ impl Users {
                 name: record.name.clone(),
                 id: record.id.clone(),
                 project: record.project.clone(),
+                one_off: record.one_off,
                 networks: record
                     .networks
                     .iter()

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::volume::observed_volume;
 use crate::compose::model::ServiceName;
 use crate::engine::EngineError;
 use crate::plan::{Exit, Observed, ObservedContainer, ObservedNetwork, Phase};
@@ -118,7 +119,7 @@ pub(super) fn look_at_objects(paths: &Paths, observed: &mut Observed) -> Result<
     for name in objects(&paths.volumes())? {
         let path = paths.volume(&name).join("volume.json");
         if let Some(record) = read_if_whole::<VolumeRecord>(&path)? {
-            volumes.insert(name, record.project);
+            volumes.insert(name, observed_volume(&record));
         }
     }
     (observed.networks, observed.volumes) = (networks, volumes);

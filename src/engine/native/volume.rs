@@ -10,6 +10,7 @@ use super::labels;
 use super::settle::unfinished;
 use crate::compose::model::{Volume, VolumeKey};
 use crate::engine::EngineError;
+use crate::plan::{ObservedVolume, volume_hash};
 use crate::state::records::VolumeRecord;
 use crate::state::{Paths, StateError, read_json, remove_dir, write_json};
 
@@ -19,7 +20,7 @@ pub(super) fn create(
     project: &str,
     key: &VolumeKey,
     volume: &Volume,
-) -> Result<(), EngineError> {
+) -> Result<ObservedVolume, EngineError> {
     if let Some(driver) = &volume.driver
         && driver != "local"
     {
@@ -28,7 +29,9 @@ pub(super) fn create(
             volume.name
         )));
     }
+    let config_hash = volume_hash(volume);
     let mut all = labels::of_object(project, &volume.labels);
+    all.insert(labels::CONFIG_HASH.to_owned(), config_hash.clone());
     all.insert(
         "com.docker.compose.volume".to_owned(),
         key.as_str().to_owned(),
@@ -41,10 +44,23 @@ pub(super) fn create(
             project: project.to_owned(),
             key: key.as_str().to_owned(),
             created: Timestamp::now(),
+            config_hash,
             options: volume.driver_opts.clone(),
             labels: all,
         },
-    )
+    )?;
+    // It may have been there already, with another configuration.
+    let path = paths.volume(&volume.name).join("volume.json");
+    let record = read_json::<VolumeRecord>(&path)?.ok_or(EngineError::CutShort)?;
+    Ok(observed_volume(&record))
+}
+
+/// A volume as the plan sees it.
+pub(super) fn observed_volume(record: &VolumeRecord) -> ObservedVolume {
+    ObservedVolume {
+        config_hash: record.config_hash.clone(),
+        project: record.project.clone(),
+    }
 }
 
 /// Makes a volume without a name for a container; returns the one it was given.
@@ -60,6 +76,7 @@ pub(super) fn create_anonymous(paths: &Paths, project: &str) -> Result<String, E
             project: project.to_owned(),
             key: String::new(),
             created: Timestamp::now(),
+            config_hash: String::new(),
             options: BTreeMap::new(),
             labels,
         },

@@ -432,10 +432,7 @@ impl Client {
             .body(request.payload.open())
             .map_err(|_| self.protocol("it gives an address or a token that cannot be sent"))?;
         let answer = self.watch(connection.sender.send_request(message), request);
-        let unreachable = |source| RegistryError::Unreachable {
-            registry: endpoint.name(),
-            source,
-        };
+        let unreachable = |source| RegistryError::broken(endpoint.name(), source);
         let (head, body) = answer
             .await
             .map_err(unreachable)

@@ -222,7 +222,9 @@ impl Connections {
         let stream = timeout(PATIENCE, connector.connect(name, stream))
             .await
             .map_err(late)?;
-        Ok(Box::new(stream.map_err(wrong)?))
+        Ok(Box::new(stream.map_err(|error| {
+            RegistryError::insecure(endpoint.name(), error)
+        })?))
     }
 
     fn tls(&self, endpoint: &Endpoint) -> Result<Arc<rustls::ClientConfig>, RegistryError> {

@@ -42,6 +42,16 @@ pub enum RegistryError {
         /// Why.
         source: io::Error,
     },
+    /// It speaks only with those who show a certificate that it trusts.
+    #[error(
+        "the registry {registry} wants a certificate of yours that it trusts: put it and its key into /etc/docker/certs.d/{registry} as client.cert and client.key, or name them as `cert` and `key` in registries.json"
+    )]
+    ClientCertificate {
+        /// Host and port.
+        registry: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// There is no such image.
     #[error("the registry {} has no image `{reference}`: check the name and the tag, or log in if it is private", reference.registry())]
     NotFound {
@@ -233,6 +243,28 @@ fn argument(registry: &str) -> String {
 }
 
 impl RegistryError {
+    /// A connection that has broken off.
+    pub(super) fn broken(
+        registry: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    ) -> Self {
+        match refuses_us(&*source) {
+            true => Self::ClientCertificate { registry, source },
+            false => Self::Unreachable { registry, source },
+        }
+    }
+
+    /// A connection that could not be made secure.
+    pub(super) fn insecure(registry: String, source: io::Error) -> Self {
+        match refuses_us(&source) {
+            true => Self::ClientCertificate {
+                registry,
+                source: source.into(),
+            },
+            false => Self::Tls { registry, source },
+        }
+    }
+
     /// Whether it is worth trying again after a pause.
     pub(in crate::image) fn is_transient(&self) -> bool {
         match self {
@@ -255,4 +287,28 @@ impl RegistryError {
             _ => None,
         }
     }
+}
+
+/// Whether the other side has ended the connection because of our certificate, or for want of one: it
+/// says nothing of the kind about its own. With TLS 1.3 that comes only after the handshake.
+fn refuses_us(error: &(dyn std::error::Error + 'static)) -> bool {
+    use rustls::AlertDescription as Alert;
+    if let Some(rustls::Error::AlertReceived(alert)) = error.downcast_ref() {
+        return matches!(
+            alert,
+            Alert::CertificateRequired
+                | Alert::NoCertificate
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+        );
+    }
+    // What an input error holds is not its source.
+    let held = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    held.is_some_and(|held| refuses_us(held)) || error.source().is_some_and(refuses_us)
 }

@@ -124,6 +124,79 @@ async fn a_certificate_of_our_own_is_trusted_where_it_is_named_and_only_there() 
     assert!(!text.contains("me:no"), "{text}");
 }
 
+/// A configuration directory with what docker has in `certs.d/registry.test`; its variables.
+fn with_certificates(files: &[(&Path, &str)]) -> (tempfile::TempDir, Vec<(&'static str, String)>) {
+    let (dir, variables) = configured("{}");
+    let certs = dir.path().join("containers/certs.d/registry.test");
+    std::fs::create_dir_all(&certs).unwrap();
+    for (file, name) in files {
+        std::fs::copy(file, certs.join(name)).unwrap();
+    }
+    (dir, variables)
+}
+
+#[tokio::test]
+async fn a_registry_that_wants_to_know_who_asks_is_shown_our_certificate() {
+    let Some(registry) = Registry::start_with_mutual_tls() else {
+        return;
+    };
+    let (_root, source) = store();
+    let name = "registry.test/web:1".parse().unwrap();
+    let layer = Tar::new().file("a", "1").finish();
+    let made = import(&source, "registry.test/web:1", &layer, None);
+    let proxy = Server::tunnel(registry.address, None);
+    let proxy = ("HTTPS_PROXY", format!("http://{}", proxy.address), proxy);
+    let by_proxy = || (proxy.0, proxy.1.clone());
+
+    let (ca, (cert, key)) = (registry.authority(), registry.client());
+    let (_known_dir, mut known) = with_certificates(&[
+        (&ca, "ca.crt"),
+        (&cert, "client.cert"),
+        (&key, "client.key"),
+    ]);
+    known.push(by_proxy());
+    let (cert, key) = (cert.display(), key.display());
+    let named = format!(
+        r#"{{"registries": {{"registry.test": {{"ca": "{}", "cert": "{cert}", "key": "{key}"}}}}}}"#,
+        ca.display()
+    );
+    let (_named_dir, mut named) = configured(&named);
+    named.push(by_proxy());
+    let push_options = PushOptions {
+        registries: environment(&known),
+        ..Default::default()
+    };
+    push(&source, &name, &push_options, &no_progress)
+        .await
+        .unwrap();
+    for variables in [known, named] {
+        let (_root, target) = store();
+        let options = options(environment(&variables));
+        let image = pull(&target, &name, &options, &no_progress).await;
+        assert_eq!(image.unwrap().id, made.id);
+    }
+
+    let (_nobody_dir, mut nobody) = with_certificates(&[(&ca, "ca.crt")]);
+    nobody.push(by_proxy());
+    let (cert, key) = registry.stranger();
+    let (_stranger_dir, mut stranger) = with_certificates(&[
+        (&ca, "ca.crt"),
+        (&cert, "client.cert"),
+        (&key, "client.key"),
+    ]);
+    stranger.push(by_proxy());
+    for variables in [nobody, stranger] {
+        let (_root, target) = store();
+        let options = options(environment(&variables));
+        let error = pull(&target, &name, &options, &no_progress).await;
+        let text = whole(&error.unwrap_err());
+        assert!(
+            text.contains("wants a certificate of yours") && text.contains("certs.d"),
+            "{text}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_mirror_is_asked_first_and_the_registry_when_it_fails() {
     let Some(registry) = Registry::start(None) else {

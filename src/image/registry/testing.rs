@@ -297,19 +297,32 @@ pub(in crate::image) fn installed(programs: &[&str]) -> bool {
     missing.is_none()
 }
 
+/// How a registry is to be spoken to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tls {
+    Off,
+    On,
+    Mutual,
+}
+
 impl Registry {
     /// `None` where the programs are not installed.
     pub(in crate::image) fn start(login: Option<&'static str>) -> Option<Self> {
-        Self::start_with(login, None)
+        Self::start_with(login, Tls::Off)
     }
 
     /// With TLS, by a certificate for `registry.test` of an authority of its own (see
     /// [`Registry::authority`]).
     pub(in crate::image) fn start_with_tls() -> Option<Self> {
-        Self::start_with(None, Some(()))
+        Self::start_with(None, Tls::On)
     }
 
-    fn start_with(login: Option<&'static str>, tls: Option<()>) -> Option<Self> {
+    /// The same, for those only who show a certificate of its authority (see [`Registry::client`]).
+    pub(in crate::image) fn start_with_mutual_tls() -> Option<Self> {
+        Self::start_with(None, Tls::Mutual)
+    }
+
+    fn start_with(login: Option<&'static str>, tls: Tls) -> Option<Self> {
         if !installed(&["docker-registry", "skopeo", "openssl"]) {
             return None;
         }
@@ -324,11 +337,14 @@ impl Registry {
             "version: 0.1\nlog:\n  level: error\nstorage:\n  delete:\n    enabled: true\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
             dir.path().join("data").display()
         );
-        if tls.is_some() {
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        if tls != Tls::Off {
             make_certificates(dir.path());
-            let path = |name: &str| dir.path().join(name).display().to_string();
             let (cert, key) = (path("server.crt"), path("server.key"));
             config += &format!("  tls:\n    certificate: {cert}\n    key: {key}\n");
+        }
+        if tls == Tls::Mutual {
+            config += &format!("    clientcas: ['{}']\n", path("ca.crt"));
         }
         if login.is_some() {
             let path = password.display();
@@ -364,6 +380,18 @@ impl Registry {
     /// The certificate of the authority.
     pub(in crate::image) fn authority(&self) -> PathBuf {
         self.dir.path().join("ca.crt")
+    }
+
+    /// A certificate of the authority for whoever asks the registry, and its key.
+    pub(in crate::image) fn client(&self) -> (PathBuf, PathBuf) {
+        let path = |name| self.dir.path().join(name);
+        (path("client.crt"), path("client.key"))
+    }
+
+    /// The same, of somebody whom the authority does not know.
+    pub(in crate::image) fn stranger(&self) -> (PathBuf, PathBuf) {
+        let path = |name| self.dir.path().join(name);
+        (path("stranger.crt"), path("stranger.key"))
     }
 
     pub(in crate::image) fn name(&self, text: &str) -> Reference {
@@ -435,11 +463,12 @@ impl Registry {
     }
 }
 
-/// An authority and a certificate of it for `registry.test`.
+/// An authority, certificates of it for `registry.test` and for a client, and a client's of nobody's.
 fn make_certificates(dir: &Path) {
-    let openssl = |arguments: &[&str]| {
+    let openssl = |arguments: &str, subject: &str| {
         let output = Command::new("openssl")
-            .args(arguments)
+            .args(arguments.split_whitespace())
+            .args(["-subj", subject].iter().filter(|_| !subject.is_empty()))
             .current_dir(dir)
             .output()
             .unwrap();
@@ -449,51 +478,21 @@ fn make_certificates(dir: &Path) {
             String::from_utf8_lossy(&output.stderr)
         );
     };
-    let key = [
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-    ];
-    let ca = [
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.crt",
-        "-subj",
-        "/CN=test authority",
-        "-days",
-        "2",
-    ];
-    openssl(&[&["req", "-x509"][..], &key, &ca].concat());
-    let server = [
-        "-keyout",
-        "server.key",
-        "-out",
-        "server.csr",
-        "-subj",
-        "/CN=registry.test",
-    ];
-    openssl(&[&["req"][..], &key, &server].concat());
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    for (name, subject) in [("ca", "/CN=test authority"), ("stranger", "/CN=stranger")] {
+        let files = format!("-keyout {name}.key -out {name}.crt");
+        openssl(&format!("req -x509 {key} {files} -days 2"), subject);
+    }
     std::fs::write(dir.join("ext"), "subjectAltName=DNS:registry.test\n").unwrap();
-    openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        "server.csr",
-        "-CA",
-        "ca.crt",
-        "-CAkey",
-        "ca.key",
-        "-CAcreateserial",
-        "-days",
-        "2",
-        "-extfile",
-        "ext",
-        "-out",
-        "server.crt",
-    ]);
+    for (name, subject) in [("server", "/CN=registry.test"), ("client", "/CN=me")] {
+        let files = format!("-keyout {name}.key -out {name}.csr");
+        openssl(&format!("req {key} {files}"), subject);
+        let by = "-CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext";
+        openssl(
+            &format!("x509 -req -in {name}.csr {by} -out {name}.crt"),
+            "",
+        );
+    }
 }
 
 /// Makes an image in a store.

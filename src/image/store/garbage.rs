@@ -17,7 +17,7 @@ use super::index::name_of;
 use super::layers::LayerRecord;
 use super::partial::{is_partial, is_stale};
 use super::prune::{Candidate, PruneRules};
-use super::{ImageStore, Lock, Removed, Temporary, diff_ids};
+use super::{ImageStore, Lock, Removed, Temporary, diff_ids, labels_of};
 
 /// How long [`ImageStore::clean`] waits before it asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
@@ -105,6 +105,11 @@ impl ImageStore {
         Ok(removed)
     }
 
+    /// The images that the rules name.
+    pub fn doomed(&self, rules: &PruneRules, in_use: &InUse) -> Result<Vec<Digest>> {
+        Ok(rules.doomed(&self.candidates()?, &in_use.images))
+    }
+
     fn candidates(&self) -> Result<Vec<Candidate>> {
         let index = self.read_index()?;
         let mut seen = HashSet::new();
@@ -115,15 +120,13 @@ impl ImageStore {
             }
             // One that is damaged can still be taken away.
             let config = self.documents(descriptor).map(|(_, config)| config).ok();
-            let labels = config
-                .as_ref()
-                .and_then(|config| config.config().as_ref()?.labels().clone());
+            let labels = config.as_ref().map(labels_of);
             let created = config.and_then(|config| config.created().as_deref()?.parse().ok());
             found.push(Candidate {
                 id: self.id_or_digest(descriptor),
                 is_named: !index.names(&descriptor.digest).is_empty(),
                 created,
-                labels: labels.unwrap_or_default().into_iter().collect(),
+                labels: labels.unwrap_or_default(),
             });
         }
         Ok(found)
@@ -220,7 +223,7 @@ impl ImageStore {
 impl Cleaning<'_> {
     /// Takes away the images that the rules name, and whatever nobody needs.
     pub fn prune(&self, rules: &PruneRules, in_use: &InUse) -> Result<Removed> {
-        let doomed = rules.doomed(&self.store.candidates()?, &in_use.images);
+        let doomed = self.store.doomed(rules, in_use)?;
         let mut removed = self.store.forget(&doomed)?;
         removed.bytes = self.collect(in_use)?;
         Ok(removed)

@@ -25,7 +25,7 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -91,6 +91,8 @@ pub struct ImageSummary {
     pub size: u64,
     /// When it was made.
     pub created: Option<Timestamp>,
+    /// Labels of its configuration.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What a removal has freed.
@@ -287,6 +289,7 @@ impl ImageStore {
                 references: index.names(&descriptor.digest),
                 size: self.size_of(descriptor, &config)?,
                 created,
+                labels: labels_of(&config),
             });
         }
         list.sort_by(|a, b| b.created.cmp(&a.created).then(a.id.cmp(&b.id)));
@@ -458,6 +461,15 @@ impl ImageStore {
         index.set(target, descriptor);
         self.write_index(&index, Durability::Now)
     }
+}
+
+/// The labels of a configuration.
+pub(super) fn labels_of(config: &ImageConfiguration) -> BTreeMap<String, String> {
+    let labels = config
+        .config()
+        .as_ref()
+        .and_then(|run| run.labels().clone());
+    labels.unwrap_or_default().into_iter().collect()
 }
 
 /// The layers of an image, the bottom one first.

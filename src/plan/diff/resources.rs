@@ -7,7 +7,7 @@ use crate::compose::model::{
     MountSource, NetworkKey, Service, ServiceName, ServiceNetwork, VolumeKey,
 };
 use crate::plan::dependency::missing_external;
-use crate::plan::{After, Cause, Desired, ObservedContainer, Op, Problem, Run, Then};
+use crate::plan::{After, Cause, Desired, IfUsed, ObservedContainer, Op, Problem, Run, Then};
 
 impl<'a> Planner<'a> {
     pub(super) fn needed_networks(&mut self) {
@@ -32,6 +32,7 @@ impl<'a> Planner<'a> {
                 let stops = self.stop_everything_on(&network.name);
                 let remove = Op::RemoveNetwork {
                     name: network.name.clone(),
+                    if_used: IfUsed::Fails,
                 };
                 let cause = Cause::ConfigChanged(Vec::new());
                 let removed = self.plan.push(remove, cause.clone(), stops);
@@ -93,15 +94,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The models of all that is to run.
-    fn wanted(&self) -> impl Iterator<Item = &'a Service> + use<'a> {
+    /// The models of all that is to run and can: nothing is made for a service that misses something
+    /// which is not ours to make.
+    fn wanted(&self) -> Vec<&'a Service> {
         let desired: &'a Desired = self.desired;
-        desired
-            .services
-            .values()
-            .filter(|service| service.run != Run::Stopped && service.replicas > 0)
-            .map(|service| &service.service)
+        let services = desired.services.iter().filter(|(name, service)| {
+            service.run != Run::Stopped
+                && service.replicas > 0
+                && self.missing_resource(name, &service.service).is_none()
+        });
+        services
+            .map(|(_, service)| &service.service)
             .chain(&desired.one_offs)
+            .collect()
     }
 
     /// An external network or volume that is not there.

@@ -73,9 +73,12 @@ pub(super) fn stderr(text: &str, run: &Run) -> Vec<String> {
         .map(|text| line(text, run))
         .map(|text| text.trim().to_owned())
         .filter(|text| !text.is_empty() && !is_decoration(text))
-        .map(|text| match text.strip_prefix("error: ") {
-            Some(rest) => rest.to_owned(),
-            None => text,
+        .map(|text| {
+            // Before a message of ours, and before one of Docker's command line.
+            let rest = ["error: ", "Error: "]
+                .iter()
+                .find_map(|head| text.strip_prefix(head));
+            rest.map(str::to_owned).unwrap_or(text)
         })
         .collect();
     lines.sort();
