@@ -474,6 +474,18 @@ pub(crate) mod tests {
         })
     }
 
+    #[test]
+    fn records_begin_with_what_they_are_told_from_others_by() {
+        let record = container("web", 1, Phase::Created).record;
+        let text = serde_json::to_vec(&*record).unwrap();
+        let is_of_others = |project, services: &[ServiceName]| {
+            crate::engine::native::is_of_others(&text[..512], project, services)
+        };
+        assert!(is_of_others("other", &[]));
+        assert!(is_of_others("shop", &[ServiceName::new("db")]));
+        assert!(!is_of_others("shop", &[]));
+    }
+
     fn one(container: ObservedContainer, state: State) -> Listed {
         Listed { container, state }
     }

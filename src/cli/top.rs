@@ -61,12 +61,21 @@ fn rows(listed: &Listed, host: &Host) -> Result<Vec<Vec<String>>> {
         .collect();
     pids.sort_unstable();
     let rows = pids.into_iter().filter_map(|pid| {
-        let process = Process::read(pid)?;
+        let mut process = Process::read(pid)?;
+        if record.template.init && listed.container.pid() == Some(pid) {
+            process.command = init_command(&record.command);
+        }
         let mut row = vec![record.service.to_string(), record.number.to_string()];
         row.extend(process.cells(host));
         Some(row)
     });
     Ok(rows.collect())
+}
+
+/// What the built-in init would be called with: it is a part of this program that has kept the
+/// arguments of another part.
+fn init_command(program: &[String]) -> String {
+    format!("stack-init -- {}", program.join(" "))
 }
 
 /// What the cells of all processes are reckoned with.

@@ -176,9 +176,7 @@ impl Draft {
         if let Some(variant) = platform.variant {
             config.insert("variant".to_owned(), json!(variant));
         }
-        // Docker gives a container this path when an image has none; better in plain sight.
-        let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        config.insert("config".to_owned(), json!({ "Env": [path] }));
+        config.insert("config".to_owned(), json!({}));
         config.insert(
             "rootfs".to_owned(),
             json!({ "type": "layers", "diff_ids": [] }),

@@ -53,11 +53,11 @@ fn rm_asks_first_and_takes_one_offs_along() {
         .succeeds();
     assert_eq!(names(&stack).len(), 4);
     for answer in ["", "n\n", "maybe\n"] {
-        let rm = stack
+        stack
             .stack_with_input(&["rm"], answer.as_bytes())
-            .succeeds();
-        let rm = rm.stdout_contains("Going to remove");
-        assert!(!rm.stdout.contains("[y/N]"), "{}", rm.stdout);
+            .succeeds()
+            .stdout_contains("Going to remove")
+            .stdout_lacks("[y/N]");
         assert_eq!(names(&stack).len(), 4, "{answer:?}");
     }
     stack

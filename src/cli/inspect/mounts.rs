@@ -151,8 +151,8 @@ pub(super) fn mounts(record: &ContainerRecord) -> Vec<Value> {
         }
         value["Mode"] = json!(match short_source(record, mount, wanted) {
             Some(_) => mode(mount),
-            // The engine's own mark, of volumes that it is not asked for in the short form.
-            None if mount.kind == "volume" => "z",
+            // The engine's own mark, of volumes that it is asked for in the long form.
+            None if mount.kind == "volume" && wanted.is_some() => "z",
             None => "",
         });
         value["RW"] = json!(mount.writable);
@@ -275,7 +275,7 @@ mod tests {
         {"Type":"bind","Source":"/s","Destination":"/src","Mode":"ro","RW":false,"Propagation":"rprivate"}
         {"Type":"bind","Source":"/s","Destination":"/shared","Mode":"","RW":true,"Propagation":"rshared"}
         {"Type":"volume","Name":"0123","Source":"/s","Destination":"/anon","Driver":"local","Mode":"z","RW":true,"Propagation":""}
-        {"Type":"volume","Name":"4567","Source":"/s","Destination":"/of-image","Driver":"local","Mode":"z","RW":true,"Propagation":""}
+        {"Type":"volume","Name":"4567","Source":"/s","Destination":"/of-image","Driver":"local","Mode":"","RW":true,"Propagation":""}
         {"Type":"bind","Source":"/s","Destination":"/config","Mode":"","RW":false,"Propagation":"rprivate"}
         {"Type":"tmpfs","Source":"","Destination":"/long","Mode":"","RW":true,"Propagation":""}
         "#);

@@ -30,6 +30,8 @@ mod volumes_from;
 mod watch;
 
 pub(crate) use guest::{GuestEndpoint, GuestNetwork};
+#[cfg(test)]
+pub(crate) use observe::is_of_others;
 pub use observe::{networks, observe, observe_container, observe_services, projects};
 pub(crate) use root::{RootError, View, with_root};
 pub(crate) use steps::HOOK_LABEL;

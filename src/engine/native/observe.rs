@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::volume::observed_volume;
@@ -78,8 +78,8 @@ pub fn observe(paths: &Paths, project: Option<&str>) -> Result<Observed, EngineE
 
 /// The containers of some services of a project (none = all), and nothing else.
 ///
-/// Of the other containers only so much is read as says that they are others: who looks for one
-/// container among hundreds does not wait for all of them.
+/// Of the others only so much is read as says that they are others: who looks for one container among
+/// hundreds does not wait for all of them.
 pub fn observe_services(
     paths: &Paths,
     project: &str,
@@ -87,14 +87,14 @@ pub fn observe_services(
 ) -> Result<Observed, EngineError> {
     let mut observed = Observed::default();
     for id in objects(&paths.containers())? {
-        let path = paths.container(&id).join("container.json");
-        let Some(belongs) = read_if_whole::<Belongs>(&path)? else {
+        if first_bytes(&paths.container(&id).join("container.json"))
+            .as_deref()
+            .is_some_and(|record| is_of_others(record, project, services))
+        {
             continue;
-        };
-        let is_wanted = services.is_empty() || services.contains(&belongs.service);
-        if belongs.project == project
-            && is_wanted
-            && let Some(container) = observe_container(paths, &id, Some(project))?
+        }
+        if let Some(container) = observe_container(paths, &id, Some(project))?
+            && (services.is_empty() || services.contains(&container.record.service))
         {
             observed.containers.insert(id, container);
         }
@@ -102,11 +102,32 @@ pub fn observe_services(
     Ok(observed)
 }
 
-/// What a container's record says of whose it is.
-#[derive(Deserialize)]
-struct Belongs {
-    project: String,
-    service: ServiceName,
+/// The beginning of a file; `None` when it cannot be read.
+fn first_bytes(path: &Path) -> Option<Vec<u8>> {
+    const ENOUGH: u64 = 512;
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).ok()?;
+    file.take(ENOUGH).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Whether the beginning of a record says that the container is of another project or service.
+///
+/// Records begin with what identifies the container, in names that JSON leaves as they are. One that
+/// begins otherwise says nothing here and is to be read as a whole.
+pub(crate) fn is_of_others(record: &[u8], project: &str, services: &[ServiceName]) -> bool {
+    let text = String::from_utf8_lossy(record);
+    let found = text.split_once("\"project\":\"");
+    let Some((named, rest)) = found.and_then(|(_, rest)| rest.split_once("\",\"service\":\""))
+    else {
+        return false;
+    };
+    let Some((service, _)) = rest.split_once('"') else {
+        return false;
+    };
+    let is_plain = |name: &str| !name.contains(['"', '\\']);
+    let is_wanted = services.is_empty() || services.iter().any(|wanted| wanted.as_str() == service);
+    is_plain(named) && is_plain(service) && !(named == project && is_wanted)
 }
 
 /// Takes in all networks and volumes of the machine.
@@ -271,6 +292,38 @@ pub(super) fn names(paths: &Paths) -> Result<BTreeMap<String, String>, StateErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_of_others_are_known_by_their_beginning() {
+        let record = br#"{"version":1,"id":"0","name":"shop-web-1","project":"shop","service":"web","number":1,"im"#;
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .copied()
+                .map(ServiceName::new)
+                .collect::<Vec<_>>()
+        };
+        for (project, services, others) in [
+            ("shop", &[][..], false),
+            ("shop", &["web", "db"], false),
+            ("shop", &["db"], true),
+            ("sho", &[], true),
+            ("other", &["web"], true),
+        ] {
+            let found = is_of_others(record, project, &names(services));
+            assert_eq!(found, others, "{project} {services:?}");
+        }
+        // What is cut short or written in another way is no answer.
+        for record in [
+            &record[..60],
+            b"",
+            br#"{"service":"web","project":"shop"}"#,
+            br#"{"project": "shop", "service": "web"}"#,
+            br#"{"project":"a\"b","service":"web"}"#,
+        ] {
+            assert!(!is_of_others(record, "other", &[]), "{record:?}");
+        }
+    }
 
     #[test]
     fn a_process_is_known_by_pid_and_start_time() {

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 /// Fields whose names in JSON are others.
-const NAMES: [(&str, &str); 7] = [
+const NAMES: [(&str, &str); 8] = [
     ("ID", "Id"),
     ("ImageID", "ImageId"),
     ("ExecIDs", "ExecIds"),
@@ -12,6 +12,7 @@ const NAMES: [(&str, &str); 7] = [
     ("DNSOptions", "DnsOptions"),
     ("DNSSearch", "DnsSearch"),
     ("HostIP", "HostIp"),
+    ("NanoCPUs", "NanoCpus"),
 ];
 
 /// Lists of Docker's types.
