@@ -396,49 +396,30 @@ pub(crate) fn short_id(id: &str) -> &str {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
     use crate::compose::model::{Protocol, Published, Service};
-    use crate::state::records::{ContainerStatus, HealthRecord, HealthState};
+    use crate::plan::sample;
+    use crate::state::records::{ContainerStatus, HealthState};
 
     pub(crate) fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + second).unwrap()
     }
 
     pub(crate) fn container(service: &str, number: u32, phase: Phase) -> ObservedContainer {
+        let words = ["nginx", "-g", "daemon off;"];
         let record = ContainerRecord {
-            version: 1,
             id: format!("{number:0>64}"),
-            name: format!("shop-{service}-{number}"),
-            project: "shop".to_owned(),
-            service: ServiceName::new(service),
-            number,
-            one_off: false,
-            auto_remove: false,
             created: at(0),
-            config_hash: String::new(),
             image: "nginx:1".to_owned(),
             image_id: format!("sha256:{}", "a".repeat(64)),
             template: Service {
                 expose: vec!["9000".to_owned(), "80/tcp".to_owned()],
                 ..Service::default()
             },
-            labels: BTreeMap::new(),
-            anonymous_volumes: BTreeMap::new(),
-            mounts: Vec::new(),
-            command: vec![
-                "nginx".to_owned(),
-                "-g".to_owned(),
-                "daemon off;".to_owned(),
-            ],
-            health: None,
-            stop_signal: 15,
-            stop_grace: Duration::from_secs(10),
-            networks: Vec::new(),
-            exposed: Vec::new(),
+            command: words.map(str::to_owned).into(),
+            ..sample::record("shop", service, number)
         };
         ObservedContainer {
             record: Arc::new(record),
@@ -464,14 +445,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn exited(code: i32) -> Phase {
-        Phase::Exited(Exit {
-            code,
-            signal: None,
-            oom_killed: false,
-            error: None,
-            started_at: Some(at(0)),
-            finished_at: at(10),
-        })
+        Phase::Exited(sample::exit(code, (at(0), at(10))))
     }
 
     #[test]
@@ -495,14 +469,7 @@ pub(crate) mod tests {
         let with_health = |status| {
             let mut container = container("web", 1, running());
             let record = Arc::make_mut(&mut container.record);
-            record.health = Some(HealthRecord {
-                command: vec!["true".to_owned()],
-                interval: Duration::from_secs(30),
-                timeout: Duration::from_secs(30),
-                retries: 3,
-                start_period: Duration::ZERO,
-                start_interval: Duration::from_secs(5),
-            });
+            record.health = Some(sample::check(30, 3));
             container.status.health = Some(HealthState {
                 status,
                 failing_streak: 0,

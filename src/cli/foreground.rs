@@ -3,7 +3,8 @@
 //! # Theory of operation
 //!
 //! One loop listens to the answer of the command, to the supervisor's events, to the logs and to
-//! signals. It goes through three stages: *starting* until the command has been carried out,
+//! signals. It goes through these stages: *creating* where files are copied into containers before
+//! their programs start, *starting* until the command has been carried out,
 //! *running* while an attached container does, and *stopping* after Ctrl-C or an end that is to stop
 //! all. What runs is learnt from events and, so that none is missed, from a look at the machine after
 //! the start and whenever the supervisor has gone.
@@ -87,6 +88,7 @@ pub(crate) fn run(context: &Context, foreground: Foreground) -> Result<()> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    Creating,
     Starting,
     Running,
     Stopping(Reason),
@@ -184,7 +186,8 @@ impl<'a> Session<'a> {
 
     async fn run(&mut self) -> Result<()> {
         let mut signals = Interrupts::listen()?;
-        let mut answer = Some(self.client.command(&self.what.command).await?);
+        let first = self.first_command();
+        let mut answer = Some(self.client.command(&first).await?);
         let mut events: Option<Events> = None;
         loop {
             // The first time, nothing has been started yet; later, another supervisor may be there.
@@ -202,8 +205,13 @@ impl<'a> Session<'a> {
                     if let Some(done) =
                         show(&event, &mut self.progress, self.context.terminal.stderr)
                     {
-                        answer = None;
-                        self.carried_out(done)?;
+                        answer = match self.stage {
+                            Stage::Creating => Some(self.created(done).await?),
+                            _ => {
+                                self.carried_out(done)?;
+                                None
+                            }
+                        };
                     } else if events.is_none() {
                         self.container_event(&event)?;
                     }
@@ -256,7 +264,8 @@ impl<'a> Session<'a> {
     ) -> Result<Woken> {
         let frame = self.progress.frame();
         let look = (events.is_none() && answer.is_none()).then_some(LOOK_AGAIN);
-        let deadline = self.deadline.filter(|_| self.stage == Stage::Starting);
+        let begins = matches!(self.stage, Stage::Creating | Stage::Starting);
+        let deadline = self.deadline.filter(|_| begins);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         Ok(tokio::select! {
             biased;
@@ -506,7 +515,7 @@ impl<'a> Session<'a> {
 
     fn is_over(&self, answer_awaited: bool) -> bool {
         match self.stage {
-            Stage::Starting => false,
+            Stage::Creating | Stage::Starting => false,
             Stage::Running => self.running.is_empty() && !self.reloading && !self.watching.replaces,
             Stage::Stopping(_) => !answer_awaited,
         }

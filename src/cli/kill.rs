@@ -3,13 +3,13 @@
 use clap::Args;
 
 use super::choice;
+use super::containers::{Listed, listed};
 use super::context::Context;
 use super::drive::drive;
 use super::error::Result;
 use super::project::Project;
-use crate::control::Command;
+use crate::control::{Command, Kind, Progress, ProgressState};
 use crate::engine::native::observe_services;
-use crate::plan::ObservedContainer;
 use crate::ui::Terminal;
 
 /// Flags of `kill`.
@@ -37,8 +37,15 @@ impl Kill {
                 .env("COMPOSE_REMOVE_ORPHANS")
                 .is_some_and(|value| super::context::says_yes(&value));
         let observed = observe_services(&context.paths, &project.name, &services)?;
-        if !observed.containers.values().any(ObservedContainer::is_up) {
+        let listed = listed(&observed, project.desired()?);
+        let active = |listed: &&Listed| listed.state.is_active();
+        let wanted: Vec<&Listed> = listed.iter().filter(active).collect();
+        if wanted.is_empty() {
             Terminal::say("No container to kill");
+            return Ok(());
+        }
+        if context.global.dry_run {
+            rehearse(context, &wanted);
             return Ok(());
         }
         let command = Command::Kill {
@@ -47,5 +54,20 @@ impl Kill {
             remove_orphans,
         };
         drive(context, &project.name, &command, "kill")
+    }
+}
+
+/// Shows what it would do.
+fn rehearse(context: &Context, containers: &[&Listed]) {
+    let mut progress = context.progress("");
+    for listed in containers {
+        for state in [ProgressState::Killing, ProgressState::Killed] {
+            progress.rehearse(&Progress {
+                kind: Kind::Container,
+                name: listed.record().name.clone(),
+                state,
+                detail: None,
+            });
+        }
     }
 }

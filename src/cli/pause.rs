@@ -9,7 +9,7 @@ use super::containers::{self, cgroup};
 use super::context::Context;
 use super::error::{Error, Result};
 use super::project::Project;
-use crate::plan::Phase;
+use crate::plan::{ObservedContainer, Phase};
 use crate::state::journal::{Entry, note};
 
 /// Flags of `pause`.
@@ -29,8 +29,10 @@ pub(crate) struct Unpause {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum To {
+pub(super) enum To {
+    /// They stand still.
     Frozen,
+    /// They go on.
     Thawed,
 }
 
@@ -79,33 +81,35 @@ fn change(context: &Context, names: &[String], to: To) -> Result<()> {
             }
             continue;
         }
-        let result = match dry_run {
-            true => Ok(()),
-            false => cgroup(&container.record).and_then(|cgroup| match to {
-                To::Frozen => cgroup.freeze(),
-                To::Thawed => cgroup.thaw(),
-            }),
-        };
         let name = &container.record.name;
-        let told = |what| {
-            if !dry_run {
-                note(&context.paths, &Entry::of(&container.record, what));
-            }
+        let done = match dry_run {
+            true => Ok(()),
+            false => turn(context, &container, to),
         };
-        match (result, to) {
-            (Ok(()), To::Frozen) => {
-                told("pause");
-                progress.note(&format!("Container {name} Paused"));
-            }
-            (Ok(()), To::Thawed) => {
-                told("unpause");
-                progress.note(&format!("Container {name} Unpaused"));
-            }
-            (Err(error), _) => errors.push(format!("container {name}: {error}")),
+        match (done, to) {
+            (Ok(()), To::Frozen) => progress.note(&format!("Container {name} Paused")),
+            (Ok(()), To::Thawed) => progress.note(&format!("Container {name} Unpaused")),
+            (Err(error), _) => errors.push(error),
         }
     }
     match errors.is_empty() {
         true => Ok(()),
         false => Err(Error::several(errors)),
     }
+}
+
+/// Freezes the processes of a container, or lets them go on; why that cannot be done.
+pub(super) fn turn(context: &Context, container: &ObservedContainer, to: To) -> Result<(), String> {
+    let record = &container.record;
+    let result = cgroup(record).and_then(|cgroup| match to {
+        To::Frozen => cgroup.freeze(),
+        To::Thawed => cgroup.thaw(),
+    });
+    result.map_err(|error| format!("container {}: {error}", record.name))?;
+    let action = match to {
+        To::Frozen => "pause",
+        To::Thawed => "unpause",
+    };
+    note(&context.paths, &Entry::of(record, action));
+    Ok(())
 }

@@ -262,19 +262,8 @@ mod tests {
         assert_eq!(said(project(nothing, &[]), "anything"), unknown);
         let mut desired = Desired::new("shop");
         let gone = crate::plan::DesiredService {
-            service: crate::compose::model::Service::default(),
-            image_id: None,
-            hash: String::new(),
-            replicas: 1,
-            run: crate::plan::Run::Running,
-            since: jiff::Timestamp::UNIX_EPOCH,
-            restart_before: None,
-            recreate_before: None,
-            renew_before: None,
-            no_recreate: false,
-            timeout: None,
             orphan: true,
-            no_deps: false,
+            ..crate::plan::DesiredService::new(Default::default(), jiff::Timestamp::UNIX_EPOCH)
         };
         desired.services.insert(ServiceName::new("gone"), gone);
         assert_eq!(said(project(Some(desired), &["web"]), "gone"), "1");

@@ -253,21 +253,13 @@ impl Reload {
             }
         }
         let up = Up {
-            stack: selection.stack.clone(),
-            services: selection.services.clone(),
             image_ids,
             scale: scale(&shared.scale, &selection.stack)?,
             recreate: shared.recreate_for_edit(),
-            dependencies: Vec::new(),
-            recreate_dependencies: false,
-            agreed: Default::default(),
-            renew_volumes: false,
             no_start: traits.no_start,
             no_deps: traits.no_deps,
             all_resources: self.context.global.all_resources,
-            remove_orphans: false,
-            timeout: None,
-            wait: false,
+            ..Up::new(selection.stack.clone(), selection.services.clone())
         };
         let edit = Edit {
             up,

@@ -66,46 +66,19 @@ fn is_edited(stack: &Stack, desired: &Desired) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::source::MemorySource;
-    use crate::compose::{LoadOptions, load};
-    use crate::control::{Recreate, Up};
+    use crate::control::sample;
 
-    fn stack(text: &str) -> Stack {
-        let source = MemorySource::new().file("/shop/stack.yaml", text);
-        let options = LoadOptions {
-            working_dir: "/shop".into(),
-            ..LoadOptions::default()
-        };
-        load(&source, &options).unwrap().stack
-    }
-
-    fn brought_up(stack: &Stack) -> Desired {
-        let up = Up {
-            stack: stack.clone(),
-            services: stack.services.keys().cloned().collect(),
-            image_ids: Default::default(),
-            scale: Default::default(),
-            recreate: Recreate::OutOfDate,
-            dependencies: Vec::new(),
-            recreate_dependencies: false,
-            agreed: Default::default(),
-            renew_volumes: false,
-            no_start: false,
-            no_deps: false,
-            all_resources: false,
-            remove_orphans: false,
-            timeout: None,
-            wait: false,
-        };
+    fn brought_up(text: &str) -> Desired {
         let mut desired = Desired::new("shop");
-        Command::Up(Box::new(up)).apply(&mut desired, jiff::Timestamp::UNIX_EPOCH);
+        let up = Command::Up(Box::new(sample::up(text)));
+        up.apply(&mut desired, jiff::Timestamp::UNIX_EPOCH);
         desired
     }
 
     #[test]
     fn what_the_last_up_did_not_see_is_an_edit() {
         let first = "services: {web: {image: a}, db: {image: b}}";
-        let desired = brought_up(&stack(first));
+        let desired = brought_up(first);
         for (text, edited) in [
             (first, false),
             ("services: {db: {image: b}, web: {image: a}}", false),
@@ -120,7 +93,7 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(is_edited(&stack(text), &desired), edited, "{text}");
+            assert_eq!(is_edited(&sample::stack(text), &desired), edited, "{text}");
         }
     }
 }

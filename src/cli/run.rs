@@ -23,8 +23,7 @@ use super::up::{orphans, say_orphans};
 use crate::compose::Loaded;
 use crate::compose::model::{ServiceName, Stack};
 use crate::control::{
-    Client, Command, Event, Events, Kind, OneOff, Progress as Change, ProgressState, Recreate,
-    Removal, Up,
+    Client, Command, Event, Events, Kind, OneOff, Progress as Change, ProgressState, Removal, Up,
 };
 use crate::runtime::client::{Attached, ClientError, attach, signal};
 use crate::runtime::protocol::{AttachInput, AttachRequest};
@@ -277,21 +276,9 @@ impl Run {
         (services, image_ids): (Vec<ServiceName>, IndexMap<ServiceName, String>),
     ) -> Command {
         Command::Up(Box::new(Up {
-            stack: stack.clone(),
-            services,
             image_ids,
-            scale: IndexMap::new(),
-            recreate: Recreate::OutOfDate,
-            dependencies: Vec::new(),
-            recreate_dependencies: false,
-            agreed: Default::default(),
-            renew_volumes: false,
-            no_start: false,
-            no_deps: false,
-            all_resources: false,
             remove_orphans: self.remove_orphans,
-            timeout: None,
-            wait: false,
+            ..Up::new(stack.clone(), services)
         }))
     }
 

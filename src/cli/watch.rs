@@ -21,7 +21,7 @@ use crate::compose::model::{PullPolicy, Stack};
 use crate::ui::Terminal;
 
 pub(crate) use following::Following;
-pub(crate) use session::Said;
+pub(crate) use session::{Said, fill};
 pub(crate) use setup::{How, Setup};
 
 /// Flags of `watch`.

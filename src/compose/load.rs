@@ -301,8 +301,8 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
         volumes: IndexMap::new(),
         unused_networks: IndexMap::new(),
         unused_volumes: IndexMap::new(),
-        configs: file_objects(&tree, "configs", &lookup),
-        secrets: file_objects(&tree, "secrets", &lookup),
+        configs: file_objects(&tree, "configs", (&lookup, problems)),
+        secrets: file_objects(&tree, "secrets", (&lookup, problems)),
         models: named(&tree, "models")
             .map(|(key, node)| (key.clone(), typed::model(node)))
             .collect(),
@@ -562,13 +562,22 @@ fn noted<T>(part: Part, found: &mut Vec<Concern>, work: impl FnOnce(&mut Problem
     made
 }
 
+/// The values of variables.
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 fn file_objects(
     tree: &Node,
     kind: &str,
-    lookup: &dyn Fn(&str) -> Option<String>,
+    (lookup, problems): (Lookup<'_>, &mut Problems),
 ) -> IndexMap<String, FileObject> {
     named(tree, kind)
-        .map(|(key, node)| (key.clone(), typed::file_object(node, lookup)))
+        .map(|(key, node)| {
+            let at = format!("{kind}.{key}");
+            (
+                key.clone(),
+                typed::file_object((node, at), lookup, problems),
+            )
+        })
         .collect()
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Up;
 use crate::compose::model::{ServiceName, Stack};
-use crate::plan::{Desired, DesiredService, service_hash};
+use crate::plan::{Desired, DesiredService, contents, service_hash};
 
 /// An edit of a stack file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,7 +44,8 @@ impl Touched {
             match desired.services.get(name).filter(|old| !old.orphan) {
                 None => touched.added.push(name.clone()),
                 Some(old) => {
-                    if old.hash != service_hash(stack, model) {
+                    let contents = contents(stack, model);
+                    if old.hash != service_hash(stack, model) || old.contents != contents {
                         touched.changed.push(name.clone());
                     }
                     if old.service.build != model.build {
@@ -92,7 +93,9 @@ impl Edit {
             return;
         }
         let (before, updates) = (desired.services.clone(), desired.updates.clone());
+        let by_hand = desired.by_hand.clone();
         self.up.apply(desired, now);
+        desired.by_hand = by_hand;
         // What the edit takes out of the file goes; what was no part of it before is left alone.
         let was_orphan = |name: &ServiceName| before.get(name).is_some_and(|old| old.orphan);
         desired

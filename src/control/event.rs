@@ -134,6 +134,10 @@ pub enum ProgressState {
     Stopped,
     /// Being stopped and started.
     Restarting,
+    /// What changed in its configs and secrets is being put in place.
+    Reloading,
+    /// That is in place, and its program has been told.
+    Reloaded,
     /// Being removed.
     Removing,
     /// Removed.
@@ -175,6 +179,7 @@ impl ProgressState {
                 | Self::Waiting
                 | Self::Stopping
                 | Self::Restarting
+                | Self::Reloading
                 | Self::Removing
                 | Self::Killing
                 | Self::Pulling
@@ -210,6 +215,8 @@ impl std::fmt::Display for ProgressState {
             Self::Stopping => "Stopping",
             Self::Stopped => "Stopped",
             Self::Restarting => "Restarting",
+            Self::Reloading => "Reloading",
+            Self::Reloaded => "Reloaded",
             Self::Removing => "Removing",
             Self::Removed => "Removed",
             Self::Killing => "Killing",

@@ -20,6 +20,8 @@ mod progress;
 mod reconcile;
 mod rehearsal;
 #[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
 mod simulation;
 mod status;
 pub mod supervisor;
@@ -28,7 +30,7 @@ mod verdict;
 pub mod why;
 
 pub use client::{Client, ClientError, Events, supervisor_arguments};
-pub use command::{Command, OneOff, Recreate, Removal, Up, pre_stop};
+pub use command::{Act, Command, OneOff, Recreate, Removal, Single, Up, pre_stop};
 pub use edit::{Edit, Touched};
 pub use event::{Event, Kind, Progress, ProgressState};
 pub use rehearsal::{rehearse, rehearse_one_off};

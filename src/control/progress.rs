@@ -222,6 +222,7 @@ fn kind(op: &Op) -> Kind {
         Op::CreateContainer { .. }
         | Op::StartContainer { .. }
         | Op::StopContainer { .. }
+        | Op::RenewFiles { .. }
         | Op::RenameContainer { .. }
         | Op::RemoveContainer { .. } => Kind::Container,
     }
@@ -246,6 +247,7 @@ pub(super) fn before(step: &Step) -> Option<Progress> {
             ..
         } if !is_stop(step) => ProgressState::Restarting,
         Op::StopContainer { .. } => ProgressState::Stopping,
+        Op::RenewFiles { .. } => ProgressState::Reloading,
         Op::RenameContainer { .. } => return None,
         Op::RemoveNetwork { .. } | Op::RemoveVolume { .. } | Op::RemoveContainer { .. } => {
             ProgressState::Removing
@@ -270,6 +272,7 @@ pub(super) fn after(step: &Step) -> Option<Progress> {
             ..
         } if !is_stop(step) => return None,
         Op::StopContainer { .. } => ProgressState::Stopped,
+        Op::RenewFiles { .. } => ProgressState::Reloaded,
         Op::RenameContainer { .. } => return None,
         Op::RemoveNetwork { .. } | Op::RemoveVolume { .. } | Op::RemoveContainer { .. } => {
             ProgressState::Removed

@@ -9,6 +9,8 @@
 
 mod chronicle;
 mod commands;
+mod kills;
+mod one_offs;
 mod probes;
 mod turns;
 
@@ -78,6 +80,8 @@ struct Underway {
     waits: bool,
     /// The one-off container that is to go, for [`Kind::Removal`].
     one_off: Option<String>,
+    /// Containers that it has killed, by id: it is done when they have ended.
+    killed: Vec<String>,
     events: mpsc::UnboundedSender<Event>,
     /// What has failed since it was given, also what is over by now.
     errors: BTreeSet<String>,
@@ -390,12 +394,18 @@ impl<E: Engine> Reconciler<E> {
     /// Whether what the operation was to bring about is still to be: a command may have come meanwhile
     /// that takes the service away or stops it.
     fn is_wanted(&self, step: &Step) -> bool {
-        let (Op::CreateContainer { service, .. } | Op::StartContainer { service, .. }) = &step.op
-        else {
-            return true;
+        let run = match &step.op {
+            Op::StartContainer { id: Some(id), .. } | Op::RenewFiles { id, .. } => {
+                let found = self.observed.containers.get(id);
+                found.and_then(|found| self.desired.run_of(&found.record))
+            }
+            Op::CreateContainer { service, .. } | Op::StartContainer { service, .. } => {
+                let found = self.desired.services.get(service);
+                found.map(|found| found.run)
+            }
+            _ => return true,
         };
-        let found = self.desired.services.get(service);
-        self.desired.down.is_none() && found.is_some_and(|found| found.run != Run::Stopped)
+        self.desired.down.is_none() && run.is_some_and(|run| run != Run::Stopped)
     }
 
     /// Takes in what an operation has made of its subject.
@@ -405,9 +415,9 @@ impl<E: Engine> Reconciler<E> {
             _ => None,
         };
         if let Applied::ContainerGone(id) = &applied
-            && self.desired.removals.contains_key(id)
+            && self.desired.knows(id)
         {
-            Arc::make_mut(&mut self.desired).removals.remove(id);
+            Arc::make_mut(&mut self.desired).forget(id);
         }
         turn::done(applied, &mut self.observed);
         if let Some(container) = started {
@@ -421,6 +431,7 @@ impl<E: Engine> Reconciler<E> {
         let id = match &step.op {
             Op::StartContainer { id: Some(id), .. }
             | Op::StopContainer { id, .. }
+            | Op::RenewFiles { id, .. }
             | Op::RenameContainer { id, .. }
             | Op::RemoveContainer { id, .. } => id,
             _ => return,
@@ -598,6 +609,7 @@ fn failed_verb(op: &Op) -> &'static str {
         Op::CreateContainer { .. } => "cannot create container",
         Op::StartContainer { .. } => "cannot start container",
         Op::StopContainer { .. } => "cannot stop container",
+        Op::RenewFiles { .. } => "cannot renew the configs and secrets of container",
         Op::RenameContainer { .. } => "cannot rename container",
         Op::RemoveContainer { .. } => "cannot remove container",
     }

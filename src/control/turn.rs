@@ -12,7 +12,7 @@ use crate::plan::{
     Cause, Desired, Exit, Observed, ObservedContainer, ObservedVolume, Op, Phase, Plan,
     RecordedFailure, Run, Step, Then, failed_attempts, namespace_owners, policy_restarts, window,
 };
-use crate::state::records::{HealthState, HealthStatus};
+use crate::state::records::{HealthState, HealthStatus, Signalled};
 
 /// Operations that are being done: the name of the subject → the step.
 pub(super) type Busy = BTreeMap<String, Step>;
@@ -83,9 +83,9 @@ pub(super) fn begin(
             }
             Some(container.clone())
         }
-        Op::RenameContainer { id, .. } | Op::RemoveContainer { id, .. } => {
-            observed.containers.get(id).cloned()
-        }
+        Op::RenewFiles { id, .. }
+        | Op::RenameContainer { id, .. }
+        | Op::RemoveContainer { id, .. } => observed.containers.get(id).cloned(),
         _ => None,
     }
 }
@@ -190,13 +190,7 @@ pub(super) fn ended(
     let news = match &container.phase {
         Phase::Exited(exit) => {
             let record = &container.record;
-            let service = desired.services.get(&record.service);
-            let restarts = service.is_some_and(|service| {
-                let policy = &service.service.restart;
-                service.run == Run::Running
-                    && !record.one_off
-                    && policy_restarts(policy, exit, &container.status)
-            });
+            let restarts = is_restarted(&container, desired);
             if restarts {
                 // A command that failed in the run that is over says nothing of the next.
                 observed.failures.remove(&record.name);
@@ -210,6 +204,30 @@ pub(super) fn ended(
     };
     observed.containers.insert(id, container);
     news
+}
+
+/// Whether the restart policy of a container that has ended starts it again.
+pub(super) fn is_restarted(container: &ObservedContainer, desired: &Desired) -> bool {
+    let Phase::Exited(exit) = &container.phase else {
+        return false;
+    };
+    let record = &container.record;
+    let service = desired.services.get(&record.service);
+    let policy = service.map(|service| &service.service.restart);
+    !record.one_off
+        && desired.run_of(record) == Some(Run::Running)
+        && policy.is_some_and(|policy| policy_restarts(policy, exit, &container.status))
+}
+
+/// Notes that a person sends a signal to a container.
+pub(super) fn signalled(container: &mut ObservedContainer, signal: i32, now: Timestamp) {
+    use nix::libc::{SIGINT, SIGKILL, SIGQUIT, SIGTERM};
+    let own = container.record.stop_signal;
+    container.status.signalled = Some(Signalled {
+        signal,
+        at: now,
+        ends: [SIGKILL, SIGTERM, SIGINT, SIGQUIT, own].contains(&signal),
+    });
 }
 
 /// What a report of a container's health means.
@@ -244,7 +262,7 @@ pub(super) fn probed(
     let asked = desired
         .services
         .get(&container.record.service)
-        .filter(|service| service.run == Run::Running && !container.record.one_off)
+        .filter(|_| desired.run_of(&container.record) == Some(Run::Running))
         .map(|service| &service.service.x_stack.on_unhealthy);
     let is_new = container.status.reacted_at != container.status.unhealthy_at;
     let run = match asked {

@@ -13,6 +13,8 @@ use crate::state::records::HealthStatus;
 pub(super) struct Goal {
     /// The services that it is about; empty = all.
     pub(super) services: BTreeSet<ServiceName>,
+    /// The only container that it is about, by name; `None` = all of those services.
+    pub(super) container: Option<String>,
     /// When it was given.
     pub(super) at: Timestamp,
     /// Containers with a health check must be healthy too.
@@ -32,6 +34,11 @@ impl Goal {
     /// Whether a service is among those that the command is about.
     pub(super) fn concerns(&self, service: &ServiceName) -> bool {
         self.services.is_empty() || self.services.contains(service)
+    }
+
+    /// Whether a container is among those that the command is about.
+    fn concerns_container(&self, name: &str) -> bool {
+        self.container.as_ref().is_none_or(|only| only == name)
     }
 }
 
@@ -54,6 +61,7 @@ pub(super) fn verdict(
         let concerns = |service: ServiceName| goal.concerns(&service);
         // What the stack file has no more is in no command's list, and goes because of one.
         let ours = orphan || service_of(step, observed).is_none_or(concerns);
+        let ours = ours && goal.concerns_container(step.op.subject().1);
         let restart = matches!(step.cause, Cause::Restart { .. });
         if ours && !restart && (!dead[index] || busy.contains(step.op.subject().1)) {
             return Verdict::Underway;
@@ -67,7 +75,8 @@ pub(super) fn verdict(
     // What is being done to a container may make another step, which no plan has yet.
     let is_busy = observed.containers.values().any(|container| {
         let record = &container.record;
-        goal.concerns(&record.service) && busy.contains(&record.name)
+        let ours = goal.concerns(&record.service) && goal.concerns_container(&record.name);
+        ours && busy.contains(&record.name)
     });
     if is_busy {
         return Verdict::Underway;
@@ -140,6 +149,7 @@ pub(super) fn service_of(step: &Step, observed: &Observed) -> Option<ServiceName
             Some(service.clone())
         }
         Op::StopContainer { id, .. }
+        | Op::RenewFiles { id, .. }
         | Op::RenameContainer { id, .. }
         | Op::RemoveContainer { id, .. } => observed
             .containers

@@ -9,6 +9,7 @@ use crate::net;
 use crate::net::ipam::IpamError;
 use crate::net::pool::PoolError;
 use crate::net::proxy::PortError;
+use crate::runtime::cgroup::CgroupError;
 use crate::runtime::client::ClientError;
 use crate::runtime::spec::SpecError;
 use crate::state::StateError;
@@ -156,6 +157,24 @@ pub enum EngineError {
         container: String,
         /// Why.
         source: io::Error,
+    },
+    /// Processes could not be halted, or let go on.
+    #[error("cannot halt {container} while its files are renewed")]
+    Frozen {
+        /// The container.
+        container: String,
+        /// Why.
+        source: CgroupError,
+    },
+    /// New contents are in place, but the program was not told.
+    #[error("the new contents are in place in {container}, but {how} failed: {why}")]
+    NotTold {
+        /// The container.
+        container: String,
+        /// How it was to be told.
+        how: String,
+        /// Why it was not.
+        why: String,
     },
     /// A piece of work was lost because its thread ended.
     #[error("an operation was cut short")]

@@ -9,8 +9,8 @@
 //! | `condition: any` | however it ended | `max_attempts` failed attempts |
 //!
 //! A restart is an attempt. It has failed when the program ends again sooner than `window` after it
-//! was started; without a `window`, whenever it ends. What a command stops is never started again by
-//! a policy. The wait before an attempt is `delay`; without one 100 ms, doubled with each program in
+//! was started; without a `window`, whenever it ends. What a command stops, or a person's signal ends, is
+//! not started again by a policy. The wait before an attempt is `delay`; without one 100 ms, doubled with each program in
 //! a row that lived less than 10 s, a minute at the most: Docker's values.
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::Exit;
 
 /// Whether a restart policy starts a program again that ended by itself.
 pub fn policy_restarts(policy: &RestartPolicy, exit: &Exit, status: &ContainerStatus) -> bool {
-    if exit.error.is_some() {
+    if exit.error.is_some() || was_killed(exit, status) {
         return false;
     }
     let within = |most: Option<u32>, window: Option<Duration>| {
@@ -42,6 +42,22 @@ pub fn policy_restarts(policy: &RestartPolicy, exit: &Exit, status: &ContainerSt
             ..
         } => exit.code != 0 && within(*max_attempts, *window),
     }
+}
+
+/// A program ends within this time of a signal for it, unless that says otherwise.
+const REACTION: Duration = Duration::from_secs(1);
+
+/// Whether a program ended for a signal that a person sent it (`kill`): it stays so then, as in Docker,
+/// until it is started. One that acts on a signal otherwise (SIGHUP) and ends later has ended by itself.
+pub fn was_killed(exit: &Exit, status: &ContainerStatus) -> bool {
+    let Some(sent) = &status.signalled else {
+        return false;
+    };
+    let for_it = exit.signal == Some(sent.signal)
+        || exit.code == 128 + sent.signal
+        || exit.finished_at < sent.at + REACTION;
+    let ran = exit.started_at.is_some_and(|started| started < sent.at);
+    ran && (sent.ends || for_it)
 }
 
 /// Restarts that have failed, the run that ended with `exit` among them when it was one.
@@ -191,5 +207,37 @@ mod tests {
             window: None,
         };
         assert_eq!(restart_delay(&fixed, 7), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_a_person_s_signal_ended_is_not_started_again() {
+        let sent = |signal, second: i64, ends| ContainerStatus {
+            signalled: Some(crate::state::records::Signalled {
+                signal,
+                at: Timestamp::from_second(1000 + second).unwrap(),
+                ends,
+            }),
+            ..ContainerStatus::default()
+        };
+        let by_signal = |signal| Exit {
+            signal: Some(signal),
+            ..exit(128 + signal, 20)
+        };
+        // It ran from second 0 to second 20.
+        let table = [
+            (sent(9, 19, true), by_signal(9), false),
+            // It took its time, or does something else first.
+            (sent(15, 3, true), exit(0, 20), false),
+            // It was for the run before.
+            (sent(9, -1, true), by_signal(9), true),
+            // Handled, and not the reason for its end.
+            (sent(1, 3, false), exit(1, 20), true),
+            (sent(1, 3, false), by_signal(1), false),
+            (sent(10, 20, false), exit(9, 20), false),
+        ];
+        for (status, exit, expected) in table {
+            let found = policy_restarts(&RestartPolicy::Always, &exit, &status);
+            assert_eq!(found, expected, "{:?} {exit}", status.signalled);
+        }
     }
 }

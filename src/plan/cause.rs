@@ -18,6 +18,8 @@ pub enum Cause {
     NotRunning(Exit),
     /// Its configuration is another one now; these parts changed.
     ConfigChanged(Vec<String>),
+    /// Configs or secrets that it was given have another content; these.
+    ContentChanged(Vec<String>),
     /// Its image is another one now.
     ImageChanged,
     /// The command asked for a new one.
@@ -70,6 +72,8 @@ pub enum Cause {
     DependencyUnhealthy(ServiceName),
     /// The service whose namespaces it shares has a new container.
     NamespaceOwnerRestarted(ServiceName),
+    /// The service whose namespaces or volumes it shares has a new container.
+    OwnerReplaced(ServiceName),
     /// A network it is on is made anew.
     NetworkChanged(String),
     /// A volume it has is made anew.
@@ -93,6 +97,9 @@ impl fmt::Display for Cause {
             }
             Self::ConfigChanged(parts) => {
                 write!(f, "its configuration changed: {}", parts.join(", "))
+            }
+            Self::ContentChanged(files) => {
+                write!(f, "it has another content now: {}", files.join(", "))
             }
             Self::ImageChanged => f.write_str("its image changed"),
             Self::ForceRecreate => f.write_str("a new one was asked for"),
@@ -138,6 +145,12 @@ impl fmt::Display for Cause {
                 write!(
                     f,
                     "{service}, whose namespaces it shares, was started again"
+                )
+            }
+            Self::OwnerReplaced(service) => {
+                write!(
+                    f,
+                    "{service}, whose namespaces or volumes it shares, is replaced"
                 )
             }
             Self::NetworkChanged(network) => write!(f, "network {network} is made anew"),

@@ -4,7 +4,7 @@ use crate::compose::model::{Condition, MountSource, Service, ServiceName, Servic
 use crate::state::records::HealthStatus;
 
 use super::backoff::policy_restarts;
-use super::replicas::replicas;
+use super::replicas::{Slot, replicas};
 use super::{Desired, DesiredService, Exit, Observed, ObservedContainer, Phase, Plan, Run};
 
 /// Whether a dependency is as its dependents want it.
@@ -57,7 +57,15 @@ fn service_state(
     let Some(dependency) = desired.services.get(name) else {
         return DependencyState::Failed(format!("service {name} has not been brought up"));
     };
-    let slots = replicas(name, dependency, observed).slots;
+    let mut slots = replicas((name, dependency), desired, observed).slots;
+    // For what a person has stopped alone the others of its service stand in.
+    let stands = |slot: &Slot<'_>| match slot.current {
+        Some(container) => desired.asked(dependency, &container.record).run != Run::Stopped,
+        None => true,
+    };
+    if slots.iter().any(stands) {
+        slots.retain(stands);
+    }
     if slots.is_empty() {
         return match dependency.run {
             Run::Stopped => DependencyState::Failed(format!("service {name} is stopped")),
@@ -76,7 +84,10 @@ fn service_state(
         let state = match (failure, slot.current) {
             // It may run all the same: what was to follow its start failed.
             (Some(failure), _) => DependencyState::Failed(failure.message.clone()),
-            (None, Some(container)) => replica_state(container, dependency, condition),
+            (None, Some(container)) => {
+                let asked = desired.asked(dependency, &container.record);
+                replica_state(container, &asked, condition)
+            }
             (None, None) => DependencyState::Pending,
         };
         match state {
@@ -96,7 +107,11 @@ pub(super) fn owner_state(
 ) -> DependencyState {
     let service = desired.services.get(name);
     let stays = |container: &&ObservedContainer| {
-        container.is_up() && !service.is_some_and(|service| is_to_restart(container, service))
+        let asked = service.map(|service| desired.asked(service, &container.record));
+        let goes = |asked: &DesiredService| is_to_restart(container, asked);
+        container.is_up()
+            && !desired.is_held(&container.record)
+            && !asked.is_some_and(|asked| goes(&asked))
     };
     if observed.of_service(name).find(stays).is_some() {
         return DependencyState::Met;
@@ -104,25 +119,27 @@ pub(super) fn owner_state(
     let Some(service) = service else {
         return DependencyState::Failed(format!("service {name} has not been brought up"));
     };
-    if service.run != Run::Running || service.replicas == 0 {
-        return DependencyState::Failed(format!("service {name} is stopped"));
-    }
-    let will_run = replicas(name, service, observed)
-        .slots
-        .iter()
-        .any(|slot| match slot.current {
-            Some(container) => match &container.phase {
-                Phase::Exited(exit) => starts_again(container, exit, service),
-                _ => true,
-            },
-            None => {
-                let name = replica_name(desired, name, slot.number);
-                let failure = observed.failures.get(&name);
-                failure.is_none_or(|failure| failure.at < service.since)
-            }
-        });
+    let slots = replicas((name, service), desired, observed).slots;
+    let will_run = slots.iter().any(|slot| match slot.current {
+        Some(container) => {
+            let asked = desired.asked(service, &container.record);
+            asked.run == Run::Running
+                && match &container.phase {
+                    Phase::Exited(exit) => starts_again(container, exit, &asked),
+                    _ => true,
+                }
+        }
+        None => {
+            let name = replica_name(desired, name, slot.number);
+            let failure = observed.failures.get(&name);
+            service.run == Run::Running && failure.is_none_or(|failure| failure.at < service.since)
+        }
+    });
     match will_run {
         true => DependencyState::Pending,
+        false if service.run != Run::Running || service.replicas == 0 => {
+            DependencyState::Failed(format!("service {name} is stopped"))
+        }
         false => DependencyState::Failed(format!("service {name} does not run")),
     }
 }

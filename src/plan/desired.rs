@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::compose::model::{
-    FileObject, FileSource, Hook, MountSource, Network, NetworkKey, Separator, Service,
-    ServiceName, ServiceNetwork, Stack, Volume, VolumeKey,
+    FileObject, Hook, MountSource, Network, NetworkKey, Separator, Service, ServiceName,
+    ServiceNetwork, Stack, Volume, VolumeKey,
 };
 
+use super::contents::{digest, reload_of};
 use super::rolling::Update;
+use super::{ByHand, Content};
 
 /// What one project is to look like: kept on disk, so that a supervisor that dies is followed by
 /// one that knows what this one knew.
@@ -64,7 +66,10 @@ pub struct Desired {
     pub sweep: Option<Sweep>,
     /// The project is to go away.
     pub down: Option<Down>,
-    /// Ids of ended containers that are to be removed, and whether their volumes without a name go too.
+    /// What was asked of single containers, by id.
+    #[serde(default)]
+    pub by_hand: BTreeMap<String, ByHand>,
+    /// Ids of containers that are to be removed, and whether their volumes without a name go too.
     #[serde(default)]
     pub removals: BTreeMap<String, bool>,
     /// Updates of services that are not complete.
@@ -85,6 +90,9 @@ pub struct DesiredService {
     pub image_id: Option<String>,
     /// Hash of its configuration: containers with another one are replaced.
     pub hash: String,
+    /// What its containers are given that is put in place when it has another content.
+    #[serde(default)]
+    pub contents: BTreeMap<String, Content>,
     /// Number of containers.
     pub replicas: u32,
     /// Whether they are to run.
@@ -135,6 +143,28 @@ pub struct Down {
     pub timeout: Option<Duration>,
 }
 
+impl DesiredService {
+    /// One container of this, to run since now.
+    pub fn new(service: Service, since: Timestamp) -> Self {
+        Self {
+            service,
+            image_id: None,
+            hash: String::new(),
+            contents: BTreeMap::new(),
+            replicas: 1,
+            run: Run::Running,
+            since,
+            restart_before: None,
+            recreate_before: None,
+            renew_before: None,
+            no_recreate: false,
+            timeout: None,
+            orphan: false,
+            no_deps: false,
+        }
+    }
+}
+
 impl Desired {
     /// A project with nothing in it yet.
     pub fn new(project: &str) -> Self {
@@ -156,6 +186,7 @@ impl Desired {
             agreed: BTreeMap::new(),
             sweep: None,
             down: None,
+            by_hand: BTreeMap::new(),
             removals: BTreeMap::new(),
             updates: IndexMap::new(),
             one_offs: Vec::new(),
@@ -214,14 +245,11 @@ pub fn service_hash(stack: &Stack, service: &Service) -> String {
     let mut hasher = Sha256::new_with_prefix(service.hash_input.as_bytes());
     for (objects, uses) in uses {
         for object in uses.iter().filter_map(|given| objects.get(&given.source)) {
-            let content = match &object.source {
-                FileSource::File(_) => object.content_hash.as_deref(),
-                FileSource::Environment { value, .. } => value.as_deref(),
-                FileSource::Content(text) => Some(text.as_str()),
-                FileSource::External => None,
-            };
-            let digest = content.map(|content| Sha256::digest(content.as_bytes()));
-            hasher.update(digest.unwrap_or_default());
+            match reload_of(service, object) {
+                // It is put in place; but a container is made in another way for that.
+                Some(_) => hasher.update("reload"),
+                None => hasher.update(digest(object)),
+            }
         }
     }
     for name in chosen_names(stack, service) {
@@ -287,7 +315,7 @@ pub fn network_hash(network: &Network) -> String {
     hex(&Sha256::digest(text.as_bytes()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes
         .iter()

@@ -9,7 +9,7 @@ mod slots;
 mod sweep;
 mod volumes;
 
-pub use moves::namespace_owners;
+pub use moves::{follows, namespace_owners};
 pub(super) use slots::Subject;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +20,10 @@ use jiff::Timestamp;
 use crate::compose::model::ServiceName;
 
 use super::desired::network_hash;
-use super::replicas::{Replicas, replicas};
+use super::replicas::{Replicas, Slot, owners, replicas};
 use super::{
-    After, AnonymousVolumes, Cause, Desired, Observed, ObservedContainer, Op, Phase, Plan, Problem,
-    Run, Then, down,
+    After, AnonymousVolumes, Cause, Desired, DesiredService, Observed, ObservedContainer, Op,
+    Phase, Plan, Problem, Run, Step, Then, down,
 };
 
 /// Compares what is to be with what is.
@@ -135,63 +135,75 @@ impl<'a> Planner<'a> {
     fn stops(&mut self, order: &[ServiceName]) {
         for container in self.observed.containers.values() {
             let record = &container.record;
-            if self.is_removed(container) {
+            if self.desired.is_removed(container) {
                 self.removal(container);
             } else if record.one_off {
-                if let Some(cause) = self.one_off_end(container) {
-                    self.remove(container, &cause, AnonymousVolumes::Removed, Vec::new());
-                }
+                self.one_off(container);
             } else if !self.desired.services.contains_key(&record.service) {
                 self.stop_and_remove(container, &Cause::Orphan, None);
             }
         }
         let mut stops: BTreeMap<&ServiceName, Vec<usize>> = BTreeMap::new();
         for name in order.iter().rev() {
-            let desired = &self.desired.services[name];
-            if desired.run == Run::Stopped {
-                let after = dependents(name, self.desired)
-                    .filter_map(|dependent| stops.get(dependent))
-                    .flatten()
-                    .map(|step| After::Step(*step))
-                    .collect::<Vec<_>>();
-                for container in self
-                    .observed
-                    .of_service(name)
-                    .filter(|container| container.is_up())
-                {
-                    let then = (Then::StayDown, Cause::StopRequested);
-                    let step = self.stop_once(container, desired.timeout, then, after.clone());
-                    stops.entry(name).or_default().push(step);
+            let (all, observed) = (self.desired, self.observed);
+            let desired = &all.services[name];
+            let after = dependents(name, all)
+                .filter_map(|dependent| stops.get(dependent))
+                .flatten()
+                .map(|step| After::Step(*step))
+                .collect::<Vec<_>>();
+            for container in observed.of_service(name) {
+                let asked = all.asked(desired, &container.record);
+                if asked.run != Run::Stopped || !container.is_up() || all.is_removed(container) {
+                    continue;
                 }
-            } else {
-                let surplus = replicas(name, desired, self.observed).surplus;
-                for container in surplus {
-                    if self.is_removed(container) {
-                        continue;
-                    }
-                    self.stop_and_remove(
-                        container,
-                        &Cause::ScaledDown {
-                            to: desired.replicas,
-                        },
-                        desired.timeout,
-                    );
+                let then = (Then::StayDown, Cause::StopRequested);
+                // Who stops one container asks nothing of those that depend on it.
+                let after = match all.is_held(&container.record) {
+                    true => Vec::new(),
+                    false => after.clone(),
+                };
+                let step = self.stop_once(container, asked.timeout, then, after);
+                stops.entry(name).or_default().push(step);
+            }
+            if desired.run != Run::Stopped {
+                let cause = Cause::ScaledDown {
+                    to: desired.replicas,
+                };
+                for container in replicas((name, desired), all, observed).surplus {
+                    self.stop_and_remove(container, &cause, desired.timeout);
                 }
             }
         }
     }
 
-    /// Whether a command asked for this container to go. One that runs again by now is left alone.
-    fn is_removed(&self, container: &ObservedContainer) -> bool {
-        !container.is_up() && self.desired.removals.contains_key(&container.record.id)
-    }
-
-    fn removal(&mut self, container: &ObservedContainer) {
-        let volumes = match self.desired.removals.get(&container.record.id) {
+    /// A container that a command asked to go.
+    fn removal(&mut self, container: &'a ObservedContainer) {
+        let record = &container.record;
+        let volumes = match self.desired.removals.get(&record.id) {
             Some(true) => AnonymousVolumes::Removed,
             _ => AnonymousVolumes::Kept,
         };
-        self.remove(container, &Cause::RemoveRequested, volumes, Vec::new());
+        let mut after = Vec::new();
+        if container.is_up() {
+            let own = self.desired.by_hand.get(&record.id);
+            let timeout = own.and_then(|own| own.timeout);
+            let then = (Then::StayDown, Cause::RemoveRequested);
+            let stop = self.stop_once(container, timeout, then, Vec::new());
+            after.push(After::Step(stop));
+        }
+        self.remove(container, &Cause::RemoveRequested, volumes, after);
+    }
+
+    fn one_off(&mut self, container: &'a ObservedContainer) {
+        if let Some(cause) = self.one_off_end(container) {
+            self.remove(container, &cause, AnonymousVolumes::Removed, Vec::new());
+        } else if container.is_up() && self.desired.is_held(&container.record) {
+            let own = self.desired.by_hand.get(&container.record.id);
+            let timeout = own.and_then(|own| own.timeout);
+            let then = (Then::StayDown, Cause::StopRequested);
+            self.stop_once(container, timeout, then, Vec::new());
+        }
     }
 
     /// Why a one-off container goes, when it does.
@@ -211,15 +223,52 @@ impl<'a> Planner<'a> {
 
     fn service(&mut self, name: &ServiceName) {
         let desired = &self.desired.services[name];
-        if desired.run == Run::Stopped || desired.replicas == 0 {
+        if !self.desired.is_wanted(name, desired) {
             return;
         }
         if let Some(problem) = self.missing_resource(name, &desired.service) {
             self.plan.problems.push(problem);
             return;
         }
-        let Replicas { slots, .. } = replicas(name, desired, self.observed);
+        let Replicas { mut slots, .. } = replicas((name, desired), self.desired, self.observed);
+        let runs = |slot: &Slot<'a>| match slot.current {
+            Some(current) => self.desired.asked(desired, &current.record).run != Run::Stopped,
+            None => desired.run != Run::Stopped,
+        };
+        slots.retain(runs);
+        self.replace_with_owners(desired, &mut slots);
         self.replace(name, desired, &slots);
+    }
+
+    /// What shares something of containers that this plan replaces is replaced with them.
+    fn replace_with_owners(&self, desired: &DesiredService, slots: &mut [Slot<'a>]) {
+        // One after the other: when the last one has been made, what shares something is older than it.
+        let waits = |step: &Step| matches!(step.after.first(), Some(After::Earlier { .. }));
+        let is_replaced = |owner: &&ServiceName| {
+            self.plan.steps.iter().any(|step| match &step.op {
+                Op::CreateContainer {
+                    service,
+                    replaces: Some(_),
+                    ..
+                } => service == *owner && !waits(step),
+                _ => false,
+            })
+        };
+        let owner = owners(&desired.service).into_iter().find(is_replaced);
+        let Some(owner) = owner.filter(|_| !desired.no_recreate && !desired.orphan) else {
+            return;
+        };
+        for slot in slots {
+            if let Some(current) = slot.current.take() {
+                let cause = Cause::OwnerReplaced(owner.clone());
+                slot.outdated.insert(0, (current, cause));
+            }
+        }
+    }
+
+    /// Whether the plan stops a container already.
+    pub(super) fn has_stop(&self, container: &ObservedContainer) -> bool {
+        self.stopped.contains_key(container.record.id.as_str())
     }
 
     /// A stop; the one that the plan has already, when another part of it needs the same.

@@ -23,6 +23,13 @@ impl fmt::Display for Op {
                 ..
             } => write!(f, "stop container {name} to start it again"),
             Self::StopContainer { name, .. } => write!(f, "stop container {name}"),
+            Self::RenewFiles {
+                name, files, then, ..
+            } => {
+                let then: Vec<String> = then.iter().map(ToString::to_string).collect();
+                let (files, then) = (files.join(", "), then.join(", "));
+                write!(f, "renew {files} of container {name} and {then}")
+            }
             Self::RenameContainer { name, to, .. } => write!(f, "rename container {name} to {to}"),
             Self::RemoveContainer { name, .. } => write!(f, "remove container {name}"),
         }

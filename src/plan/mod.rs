@@ -8,8 +8,10 @@
 //! the next plan smaller, until nothing is left.
 
 mod backoff;
+mod by_hand;
 mod cause;
 mod changed;
+mod contents;
 mod dependency;
 mod desired;
 mod diff;
@@ -20,17 +22,21 @@ mod replace;
 mod replicas;
 mod rolling;
 #[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
 mod tests;
 
-pub use backoff::{failed_attempts, policy_restarts, policy_text, window};
+pub use backoff::{failed_attempts, policy_restarts, policy_text, was_killed, window};
+pub use by_hand::ByHand;
 pub use cause::Cause;
+pub use contents::{Content, contents, reload_of};
 pub(crate) use dependency::dependency_state;
 pub use dependency::{DependencyState, readiness};
 pub use desired::{
     Desired, DesiredService, Down, Run, Sweep, config_hash, container_name, network_hash,
     service_hash, volume_hash,
 };
-pub use diff::{namespace_owners, plan};
+pub use diff::{follows, namespace_owners, plan};
 pub use observed::{
     Exit, Observed, ObservedContainer, ObservedNetwork, ObservedVolume, Phase, RecordedFailure,
 };
@@ -40,7 +46,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::compose::model::{Condition, NetworkKey, ServiceName, VolumeKey};
+use crate::compose::model::{Condition, NetworkKey, Reload, ServiceName, VolumeKey};
 
 /// A directed acyclic graph of steps.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -164,6 +170,18 @@ pub enum Op {
         /// What follows.
         then: Then,
     },
+    /// Put the contents that its configs and secrets have by now in place in a container that runs, and
+    /// tell its program.
+    RenewFiles {
+        /// Its id.
+        id: String,
+        /// Its name.
+        name: String,
+        /// Which, as `config NAME` or `secret NAME`.
+        files: Vec<String>,
+        /// How its program is told.
+        then: Vec<Reload>,
+    },
     /// Give a container the name of the one that it has taken the place of.
     RenameContainer {
         /// Its id.
@@ -239,6 +257,7 @@ impl Op {
             Self::CreateContainer { name, .. }
             | Self::StartContainer { name, .. }
             | Self::StopContainer { name, .. }
+            | Self::RenewFiles { name, .. }
             | Self::RenameContainer { name, .. }
             | Self::RemoveContainer { name, .. } => ("container", name),
         }

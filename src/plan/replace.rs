@@ -1,9 +1,13 @@
 //! The steps that bring the replicas of one service to what they are to be.
 
-use crate::compose::model::{MountSource, Service, ServiceName, UpdateOrder, VolumesSource};
+use std::borrow::Cow;
+
+use crate::compose::model::{
+    MountSource, Service, ServiceName, UpdateOrder, VolumesFrom, VolumesSource,
+};
 
 use super::diff::{Planner, Subject};
-use super::replicas::Slot;
+use super::replicas::{Slot, owners};
 use super::rolling::{Progress, Rolling};
 use super::{
     After, AnonymousVolumes, Cause, DesiredService, Observed, Op, Problem, Run, Then, Turn,
@@ -56,7 +60,8 @@ impl<'a> Planner<'a> {
         self.tell_update(name, desired, &rolling);
         let progress = |slot: &Slot<'a>| {
             let failure = self.failure_to_make(name, desired, slot.number);
-            rolling.progress(slot, (desired, failure), self.now)
+            let asked = self.asked(desired, slot);
+            rolling.progress(slot, (&asked, failure), self.now)
         };
         let replicas: Vec<(u32, Progress)> = slots
             .iter()
@@ -140,9 +145,10 @@ impl<'a> Planner<'a> {
         let container = self
             .desired
             .container_name(name, &desired.service, slot.number);
+        let asked = self.asked(desired, slot);
         let mut work = Work {
             name,
-            desired,
+            desired: &asked,
             slot,
             container,
             before: Vec::new(),
@@ -172,6 +178,14 @@ impl<'a> Planner<'a> {
                     false => self.stop_first(&work, Then::GiveWay),
                 }
             }
+        }
+    }
+
+    /// What is asked of a replica: of its container alone, where there is one.
+    fn asked<'d>(&self, desired: &'d DesiredService, slot: &Slot<'_>) -> Cow<'d, DesiredService> {
+        match slot.current {
+            Some(current) => self.desired.asked(desired, &current.record),
+            None => Cow::Borrowed(desired),
         }
     }
 
@@ -243,8 +257,11 @@ impl<'a> Planner<'a> {
                     before.extend(stops);
                 }
                 let then = (then, because.clone());
-                let step = self.stop_once(old, work.desired.timeout, then, before);
-                before = vec![After::Step(step)];
+                // One that is stopped for another reason, too, waits for that only.
+                let known = self.has_stop(old);
+                let step = self.stop_once(old, work.desired.timeout, then, before.clone());
+                before.retain(|_| known);
+                before.push(After::Step(step));
             }
             let step = self.remove(old, &because, AnonymousVolumes::Inherited, before);
             removed.push(After::Step(step));
@@ -297,17 +314,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The making of those whose mounts are taken over: what they have mounted is known then.
-    fn owners_of_volumes(&self, service: &Service) -> Vec<After> {
+    /// The making of those whose mounts are taken over, or whose namespaces are shared: what they have
+    /// mounted is known then, and what shares it is the younger one.
+    fn making_of_owners(&self, service: &Service) -> Vec<After> {
+        let owners = owners(service);
         let is_owner = |op: &Op| match op {
             Op::CreateContainer {
                 service: made,
                 name,
                 ..
-            } => service.volumes_from.iter().any(|from| match &from.source {
-                VolumesSource::Service(owner) => owner == made,
-                VolumesSource::Container(owner) => owner == name,
-            }),
+            } => {
+                let mounts = |from: &VolumesFrom| matches!(&from.source, VolumesSource::Container(owner) if owner == name);
+                owners.contains(&made) || service.volumes_from.iter().any(mounts)
+            }
             _ => false,
         };
         let steps = self.plan.steps.iter().enumerate();
@@ -344,7 +363,7 @@ impl<'a> Planner<'a> {
             });
             after.push(After::Step(fetched));
         }
-        after.extend(self.owners_of_volumes(&work.desired.service));
+        after.extend(self.making_of_owners(&work.desired.service));
         after.extend(self.renewed_volumes_of(&work.desired.service));
         let op = Op::CreateContainer {
             service: work.name.clone(),

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::super::{Desired, Exit, Observed, ObservedContainer, Op, Phase, Step, Update, plan};
+use super::super::{
+    Desired, Exit, Observed, ObservedContainer, Op, Phase, Step, Update, plan, sample,
+};
 use super::{UpdateState, default_rollback};
 use crate::compose::model::{FailureAction, Service, ServiceName, UpdateConfig, UpdateOrder};
-use crate::state::records::{
-    ContainerRecord, ContainerStatus, HealthRecord, HealthState, HealthStatus,
-};
+use crate::state::records::{ContainerRecord, ContainerStatus, HealthState, HealthStatus};
 
 const RUNS: u64 = 400;
 
@@ -210,41 +210,15 @@ impl Machine {
         let desired = &self.desired.services[&name()];
         let id = format!("{:064}", self.made);
         let record = ContainerRecord {
-            version: 1,
             id: id.clone(),
             name: container.to_owned(),
-            project: "sim".to_owned(),
-            service: name(),
-            number,
-            one_off: false,
-            auto_remove: false,
             created: self.now,
             config_hash: desired.hash.clone(),
-            image: String::new(),
-            image_id: "image".to_owned(),
             template: desired.service.clone(),
-            labels: BTreeMap::new(),
-            anonymous_volumes: BTreeMap::new(),
-            mounts: Vec::new(),
-            command: Vec::new(),
-            exposed: Vec::new(),
-            health: Some(HealthRecord {
-                command: Vec::new(),
-                interval: Duration::from_secs(1),
-                timeout: Duration::from_secs(1),
-                retries: 1,
-                start_period: Duration::ZERO,
-                start_interval: Duration::from_secs(1),
-            }),
-            stop_signal: 15,
-            stop_grace: Duration::from_secs(1),
-            networks: Vec::new(),
+            health: Some(sample::check(1, 1)),
+            ..sample::record("sim", "s", number)
         };
-        let container = ObservedContainer {
-            record: Arc::new(record),
-            status: ContainerStatus::default(),
-            phase: Phase::Created,
-        };
+        let container = sample::container(record, Phase::Created);
         self.observed.containers.insert(id, container);
     }
 

@@ -203,19 +203,9 @@ pub(super) fn desired(hash: &str, since: i64) -> DesiredService {
     let mut service = Service::default();
     service.deploy.update = Some(default_rollback());
     DesiredService {
-        service,
-        image_id: None,
         hash: hash.to_owned(),
         replicas: 2,
-        run: super::super::Run::Running,
-        since: at(since),
-        restart_before: None,
-        recreate_before: None,
-        renew_before: None,
-        no_recreate: false,
-        timeout: None,
-        orphan: false,
-        no_deps: false,
+        ..DesiredService::new(service, at(since))
     }
 }
 

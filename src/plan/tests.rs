@@ -1,6 +1,5 @@
 //! The plan as a table: states in, steps and causes out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +12,10 @@ use crate::compose::model::{
     Attachment, Dependency, Mount, MountSource, Network, RestartPolicy, Service, ServiceNetwork,
     Volume, VolumesFrom, VolumesSource,
 };
-use crate::state::records::{
-    ContainerRecord, ContainerStatus, HealthRecord, HealthState, HealthStatus, NetworkRequest,
-};
+use crate::state::records::{ContainerRecord, HealthState, HealthStatus, NetworkRequest};
 
+mod by_hand;
+mod contents;
 mod moves;
 mod objects;
 
@@ -47,23 +46,14 @@ impl World {
 
     /// A service of the model, brought up at second 50.
     fn service(mut self, text: &str, change: impl FnOnce(&mut DesiredService)) -> Self {
+        let model = Service {
+            image: Some("busybox".to_owned()),
+            ..Service::default()
+        };
         let mut service = DesiredService {
-            service: Service {
-                image: Some("busybox".to_owned()),
-                ..Service::default()
-            },
             image_id: Some("sha256:1".to_owned()),
             hash: "h1".to_owned(),
-            replicas: 1,
-            run: Run::Running,
-            since: at(50),
-            restart_before: None,
-            recreate_before: None,
-            renew_before: None,
-            no_recreate: false,
-            timeout: None,
-            orphan: false,
-            no_deps: false,
+            ..DesiredService::new(model, at(50))
         };
         change(&mut service);
         self.observed
@@ -87,37 +77,19 @@ impl World {
             .get(service)
             .map(|desired| desired.service.clone());
         let record = ContainerRecord {
-            version: 1,
-            id: id.clone(),
-            name: format!("shop-{service}-{number}"),
-            project: "shop".to_owned(),
-            service: name(service),
-            number,
-            one_off: false,
-            auto_remove: false,
+            id,
             created: at(10),
             config_hash: "h1".to_owned(),
             image: "busybox".to_owned(),
             image_id: "sha256:1".to_owned(),
             template: template.unwrap_or_default(),
-            labels: BTreeMap::new(),
-            anonymous_volumes: BTreeMap::new(),
-            mounts: Vec::new(),
-            command: vec!["true".to_owned()],
-            health: None,
-            stop_signal: 15,
-            stop_grace: Duration::from_secs(10),
-            networks: Vec::new(),
-            exposed: Vec::new(),
+            ..sample::record("shop", service, number)
         };
-        let mut container = ObservedContainer {
-            record: Arc::new(record),
-            status: ContainerStatus::default(),
-            phase: Phase::Running {
-                pid: 1,
-                started_at: at(20),
-            },
+        let phase = Phase::Running {
+            pid: 1,
+            started_at: at(20),
         };
+        let mut container = sample::container(record, phase);
         change(&mut container);
         self.observed
             .containers
@@ -152,28 +124,14 @@ fn depends_on(target: &str, condition: Condition) -> impl FnOnce(&mut DesiredSer
 
 fn exited(code: i32, finished: i64) -> impl FnOnce(&mut ObservedContainer) {
     move |container| {
-        container.phase = Phase::Exited(Exit {
-            code,
-            signal: None,
-            oom_killed: false,
-            error: None,
-            started_at: Some(at(20)),
-            finished_at: at(finished),
-        });
+        container.phase = Phase::Exited(sample::exit(code, (at(20), at(finished))));
     }
 }
 
 fn healthy(status: HealthStatus) -> impl FnOnce(&mut ObservedContainer) {
     move |container| {
         change_record(container, |record| {
-            record.health = Some(HealthRecord {
-                command: vec!["true".to_owned()],
-                interval: Duration::from_secs(30),
-                timeout: Duration::from_secs(30),
-                retries: 3,
-                start_period: Duration::ZERO,
-                start_interval: Duration::from_secs(5),
-            });
+            record.health = Some(sample::check(30, 3));
         });
         container.status.health = Some(HealthState {
             status,

@@ -155,10 +155,28 @@ pub struct ContainerStatus {
     pub endpoints: Vec<EndpointRecord>,
     /// Its published ports while it runs.
     pub ports: Vec<PortRecord>,
+    /// The signal that a person sent it last.
+    pub signalled: Option<Signalled>,
+    /// The configs and secrets that it was given to keep up to date while it runs: name → hash of the
+    /// content.
+    pub contents: BTreeMap<String, String>,
+    /// Its processes stand still for a moment, while these are renewed.
+    pub renewing: bool,
     /// The end that was last written into the journal.
     pub told_end: Option<Timestamp>,
     /// The addresses of its last run: it gets them again when they are free.
     pub last_addresses: Vec<IpAddr>,
+}
+
+/// A signal that a person sent (`kill`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signalled {
+    /// Its number.
+    pub signal: i32,
+    /// When.
+    pub at: Timestamp,
+    /// It asks the program to end.
+    pub ends: bool,
 }
 
 /// Health of a container.

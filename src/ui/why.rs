@@ -145,7 +145,14 @@ impl Container {
         let then = match (self.next_start, self.starts_again) {
             (Some(due), _) => format!(" It is started again {}.", in_time(due, now)),
             (None, true) => " It is about to be started again.".to_owned(),
+            (None, false) if self.by_hand == Some("stopped") => {
+                " It was stopped alone, and stays so until it or its service is started.".to_owned()
+            }
             (None, false) if self.policy.is_empty() => String::new(),
+            (None, false) if self.by_hand == Some("killed") => format!(
+                " It was killed: `restart: {}` does not start it again then.",
+                self.policy
+            ),
             (None, false) => format!(" `restart: {}` leaves it as it is.", self.policy),
         };
         let words = exit.words.trim_end_matches('.');

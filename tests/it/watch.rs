@@ -624,6 +624,75 @@ services:
 }
 
 #[test]
+fn the_ignore_file_is_read_again_when_it_changes() {
+    let stack = stack!(
+        "
+services:
+  app:
+    build: ./src
+    init: true
+    command: sleep infinity
+    develop: {watch: [{action: sync, path: ./src, target: /src}]}
+"
+    );
+    stack
+        .file("src/Dockerfile", "FROM busybox\nRUN mkdir /src\n")
+        .file("src/.dockerignore", "gen\n");
+    let watching = watch(&stack);
+    stack.file("src/gen/one", "1").file("src/out/one", "1");
+    watching.until_file("app", "/src/out/one", "1");
+    assert!(is_missing(&stack, "app", "/src/gen"));
+    stack.file("src/.dockerignore", "out\n");
+    // What is written before the new rules hold is not lost, by the rules of one or the other.
+    eventually("the new rules", || {
+        stack.file("src/gen/two", format!("{}", fastrand::u32(..)));
+        (!is_missing(&stack, "app", "/src/gen/two")).then_some(())
+    });
+    stack.file("src/out/two", "2");
+    watching.flush("app", ("src/flush", "/src/flush"));
+    assert!(is_missing(&stack, "app", "/src/out/two"));
+    // One that cannot be understood is told, and what held holds.
+    stack.file("src/.dockerignore", "[\n");
+    watching.until("Watch enabled");
+    watching.flush("app", ("src/flush", "/src/flush"));
+    assert!(is_missing(&stack, "app", "/src/out/two"));
+    fs::remove_file(stack.dir().join("src/.dockerignore")).unwrap();
+    eventually("no rules", || {
+        stack.file("src/out/three", format!("{}", fastrand::u32(..)));
+        (!is_missing(&stack, "app", "/src/out/three")).then_some(())
+    });
+}
+
+#[test]
+fn what_is_copied_first_is_there_when_the_program_starts() {
+    let stack = stack!(
+        "
+services:
+  app:
+    image: busybox
+    user: '1000'
+    init: true
+    command: sh -c 'cat /src/deep/file; exec sleep 1000'
+    develop: {watch: [{action: sync, path: ./src, target: /src, initial_sync: true}]}
+"
+    );
+    stack.file("src/deep/file", "from the sources\n");
+    let watching = start(&stack, &["up", "--watch", "--force-recreate"]);
+    watching.until("app-1  | from the sources\n");
+    let text = watching.printed();
+    assert_eq!(text.matches("app-1  |").count(), 1, "{text}");
+    watching.until_says("app", "stat -c %u /src/deep/file", "1000");
+    let id = stack.container("app").id;
+    watching.interrupt().fails_with(130);
+    // One that has ended gets what is new, too.
+    stack.file("src/deep/file", "later\n");
+    let watching = start(&stack, &["up", "--watch"]);
+    watching.until("app-1  | later\n");
+    assert_eq!(stack.container("app").id, id);
+    watching.interrupt().fails_with(130);
+}
+
+#[test]
 fn up_watches_too_and_shows_it_among_the_output() {
     let stack = stack!(
         "

@@ -116,19 +116,8 @@ mod tests {
     fn desired(run: Run) -> Desired {
         let mut desired = Desired::new("shop");
         let service = DesiredService {
-            service: Default::default(),
-            image_id: None,
-            hash: String::new(),
-            replicas: 1,
             run,
-            since: jiff::Timestamp::UNIX_EPOCH,
-            restart_before: None,
-            recreate_before: None,
-            renew_before: None,
-            no_recreate: false,
-            timeout: None,
-            orphan: false,
-            no_deps: false,
+            ..DesiredService::new(Default::default(), jiff::Timestamp::UNIX_EPOCH)
         };
         desired.services.insert(ServiceName::new("web"), service);
         desired

@@ -1,8 +1,11 @@
 //! `stack container`: single containers of any project, by name or id.
 
 mod act;
+mod freeze;
+mod inside;
 mod inspect;
 mod list;
+mod one;
 
 use clap::Subcommand;
 
@@ -18,9 +21,9 @@ pub(crate) enum Container {
     /// Show all that is known of containers, as JSON.
     Inspect(inspect::Inspect),
     /// Show the output of a container.
-    Logs(act::Logs),
+    Logs(inside::Logs),
     /// Run a program in a container that runs.
-    Exec(act::Exec),
+    Exec(inside::Exec),
     /// Start containers.
     Start(act::Start),
     /// Stop containers.
@@ -29,6 +32,10 @@ pub(crate) enum Container {
     Restart(act::Stop),
     /// Send a signal to containers.
     Kill(act::Kill),
+    /// Freeze the processes of containers.
+    Pause(freeze::Freeze),
+    /// Let the processes of containers go on.
+    Unpause(freeze::Freeze),
     /// Remove containers.
     #[command(visible_alias = "remove")]
     Rm(act::Remove),
@@ -46,6 +53,8 @@ impl Container {
             Self::Stop(stop) => stop.stop(context),
             Self::Restart(stop) => stop.restart(context),
             Self::Kill(kill) => kill.run(context),
+            Self::Pause(freeze) => freeze.pause(context),
+            Self::Unpause(freeze) => freeze.unpause(context),
             Self::Rm(remove) => remove.run(context),
         }
     }

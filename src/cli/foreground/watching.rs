@@ -2,10 +2,11 @@
 
 use std::io::Write as _;
 
-use super::Session;
+use super::{Session, Stage};
 use crate::cli::drive::{show, warn};
 use crate::cli::error::Result;
-use crate::cli::watch::{Following, Said, Setup};
+use crate::cli::watch::{Following, Said, Setup, fill};
+use crate::control::{Command, Events, Recreate, Up};
 use crate::ui::Terminal;
 
 /// What is watched during a session, and whether it is.
@@ -47,6 +48,44 @@ impl<'a> Watching<'a> {
 }
 
 impl Session<'_> {
+    /// What is asked for first: containers are only made where files are to be in them before their
+    /// programs start.
+    pub(super) fn first_command(&mut self) -> Command {
+        let setup = self.watching.setup.as_ref();
+        let fills = self.what.watch_at_once && setup.is_some_and(Setup::has_initial);
+        match &self.what.command {
+            Command::Up(up) if fills => {
+                self.stage = Stage::Creating;
+                let up = Up {
+                    no_start: true,
+                    wait: false,
+                    ..(**up).clone()
+                };
+                Command::Up(Box::new(up))
+            }
+            command => command.clone(),
+        }
+    }
+
+    /// The containers are made: what is copied when watching begins goes into them, and they are started.
+    pub(super) async fn created(&mut self, done: Result<()>) -> Result<Events> {
+        done?;
+        if let Some(setup) = &self.watching.setup {
+            for said in fill(self.context, setup).await? {
+                self.watch_said(Ok(said))?;
+            }
+        }
+        if let Command::Up(up) = &mut self.what.command {
+            // They are new ones by now.
+            up.recreate_dependencies = false;
+            if up.recreate == Recreate::All {
+                up.recreate = Recreate::OutOfDate;
+            }
+        }
+        self.stage = Stage::Starting;
+        Ok(self.client.command(&self.what.command).await?)
+    }
+
     /// Begins to watch files, or ends it; whether it could. Without a service that is configured for
     /// it nothing happens.
     pub(super) fn switch_watch(&mut self) -> Result<bool> {

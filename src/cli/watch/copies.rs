@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use oci_spec::runtime::{Spec, User};
 
+use super::session::Said;
+use crate::cli::error::{Error, Result};
 use crate::compose::model::ServiceName;
-use crate::engine::native::observe;
+use crate::engine::native::{View, observe, user_of, with_root};
 use crate::plan::ObservedContainer;
 use crate::runtime::bundle::{Bundle, RuntimeState, ShimConfig};
 use crate::state::records::ContainerRecord;
@@ -50,6 +52,30 @@ pub(super) struct Missing {
     pub(super) because: Vec<SyncError>,
     /// How many could not be copied.
     pub(super) count: usize,
+}
+
+impl Missing {
+    /// What there is to say of it.
+    pub(super) fn said(self) -> Vec<Said> {
+        let Self {
+            container,
+            because,
+            count,
+        } = self;
+        let more = count - because.len();
+        let mut said: Vec<Said> = because
+            .into_iter()
+            .map(|error| {
+                let text = format!("container {container} lacks a change");
+                Said::Problem(Error::new(text).because(error))
+            })
+            .collect();
+        if more > 0 {
+            let text = format!("container {container} lacks {more} other changes");
+            said.push(Said::Warning(text));
+        }
+        said
+    }
 }
 
 /// A container that runs.
@@ -107,6 +133,27 @@ impl Copies {
         missing
     }
 
+    /// Copies files into the containers of a service that are made and do not run, so that their programs
+    /// find them; says where that was not possible.
+    pub(super) fn fill(&self, service: &ServiceName, mappings: &[Mapping]) -> Result<Vec<Missing>> {
+        let observed = observe(&self.paths, Some(&self.project))?;
+        let mut missing = Vec::new();
+        for container in observed.of_service(service).filter(|c| !c.is_up()) {
+            let record = &container.record;
+            let user = user_of(&self.paths, record)?;
+            let found = with_root(&self.paths, (container, View::Whole), |root| -> Result<_> {
+                let inside = Inside::of(root, user.as_deref(), &User::default());
+                Ok(Self::apply(
+                    &record.name,
+                    inside,
+                    (mappings, Unchanged::LeftAlone),
+                ))
+            });
+            missing.extend(found?);
+        }
+        Ok(missing)
+    }
+
     fn running(&mut self, service: &ServiceName, look: Look) -> Vec<Arc<Up>> {
         if look == Look::Known
             && let Some(found) = self.found.get(service)
@@ -143,12 +190,21 @@ impl Copies {
     }
 
     fn into_container(up: &Up, mappings: &[Mapping], unchanged: Unchanged) -> Option<Missing> {
+        let inside = Inside::open(&up.run, up.user.as_deref(), &up.numbers);
+        Self::apply(&up.record.name, inside, (mappings, unchanged))
+    }
+
+    fn apply(
+        container: &str,
+        inside: std::result::Result<Inside, SyncError>,
+        (mappings, unchanged): (&[Mapping], Unchanged),
+    ) -> Option<Missing> {
         let mut missing = Missing {
-            container: up.record.name.clone(),
+            container: container.to_owned(),
             because: Vec::new(),
             count: 0,
         };
-        let mut inside = match Inside::open(&up.run, up.user.as_deref(), &up.numbers) {
+        let mut inside = match inside {
             Ok(inside) => inside,
             // It gets all of it when it starts again.
             Err(SyncError::Ended) => return None,

@@ -33,6 +33,9 @@ const LARGE: usize = 1000;
 /// Time between two attempts to reach a supervisor.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// A watcher has told of what it has seen after this time.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
 /// What a watch has to tell.
 #[derive(Debug)]
 pub(crate) enum Said {
@@ -61,12 +64,8 @@ pub(crate) async fn follow(
     said: UnboundedSender<Said>,
 ) -> Result<()> {
     let project = setup.stack.name.to_string();
-    let watch = Watch::Trees(
-        setup.paths.clone(),
-        Box::new(OfRules(Arc::clone(&setup.rules))),
-    );
-    let started = blocking(move || Watcher::start(watch)).await?;
-    let watcher = started.map_err(|error| Error::new("cannot watch files").because(error))?;
+    let watcher = watch(trees(&setup)).await?;
+    let ignore_files = watch(Watch::Files(setup.ignore_files.clone())).await?;
     let copies = Copies::new(&context.paths, &project);
     let mut session = Session {
         context,
@@ -76,8 +75,38 @@ pub(crate) async fn follow(
         setup,
         said,
     };
+    for (service, mappings) in session.setup.initial() {
+        session.copy(&service, mappings, Look::Again).await?;
+    }
     session.line("Watch enabled");
-    session.run(watcher).await
+    session.run(watcher, ignore_files).await
+}
+
+/// Copies what is copied when watching begins into containers that have been made and not been started:
+/// their programs find it (Docker Compose's order). What there is to tell of it.
+pub(crate) async fn fill(context: &Context, setup: &Setup) -> Result<Vec<Said>> {
+    let copies = Copies::new(&context.paths, setup.stack.name.as_str());
+    let initial = setup.initial();
+    blocking(move || {
+        let mut said = Vec::new();
+        for (service, mappings) in initial {
+            let missing = copies.fill(&service, &mappings)?;
+            said.extend(missing.into_iter().flat_map(Missing::said));
+        }
+        Ok(said)
+    })
+    .await?
+}
+
+/// What the rules are about.
+fn trees(setup: &Setup) -> Watch {
+    let interest = OfRules(Arc::clone(&setup.rules));
+    Watch::Trees(setup.paths.clone(), Box::new(interest))
+}
+
+async fn watch(watch: Watch) -> Result<Watcher> {
+    let started = blocking(move || Watcher::start(watch)).await?;
+    started.map_err(|error| Error::new("cannot watch files").because(error))
 }
 
 struct Session<'a> {
@@ -92,10 +121,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    async fn run(&mut self, mut watcher: Watcher) -> Result<()> {
-        for (service, mappings) in self.setup.initial() {
-            self.copy(&service, mappings, Look::Again).await?;
-        }
+    async fn run(&mut self, mut watcher: Watcher, mut ignore_files: Watcher) -> Result<()> {
         let mut events = None;
         loop {
             if events.is_none() {
@@ -115,6 +141,9 @@ impl Session<'_> {
                         self.say(Said::Warning(text));
                     }
                 },
+                told = ignore_files.next() => if let Told::Changes(_) = told {
+                    watcher = self.read_again(watcher).await?;
+                },
                 event = next_of(&mut events) => match event {
                     Ok(Some(Event::Started { service, .. })) => {
                         self.catch_up(&[service]).await?;
@@ -125,6 +154,24 @@ impl Session<'_> {
                 () = pause(look) => {}
             }
         }
+    }
+
+    /// What is left out is another thing now: the watcher that goes by it from now on.
+    async fn read_again(&mut self, mut old: Watcher) -> Result<Watcher> {
+        let mut setup = self.setup.clone();
+        if let Err(error) = setup.read_again() {
+            self.say(Said::Problem(error));
+            return Ok(old);
+        }
+        let new = watch(trees(&setup)).await?;
+        // What changed before the new one looked is still told by the old one, in a moment.
+        while let Ok(told) = tokio::time::timeout(LAST_WORD, old.next()).await {
+            if let Told::Changes(changes) = told {
+                self.changed(&changes).await?;
+            }
+        }
+        self.setup = setup;
+        Ok(new)
     }
 
     fn say(&self, said: Said) {
@@ -221,27 +268,9 @@ impl Session<'_> {
         })
         .await?;
         self.copies = Some(copies);
-        missing
-            .into_iter()
-            .for_each(|missing| self.missing(missing));
+        let said = missing.into_iter().flat_map(Missing::said);
+        said.for_each(|said| self.say(said));
         Ok(())
-    }
-
-    fn missing(&self, missing: Missing) {
-        let Missing {
-            container,
-            because,
-            count,
-        } = missing;
-        let more = count - because.len();
-        for error in because {
-            let text = format!("container {container} lacks a change");
-            self.say(Said::Problem(Error::new(text).because(error)));
-        }
-        if more > 0 {
-            let text = format!("container {container} lacks {more} other changes");
-            self.say(Said::Warning(text));
-        }
     }
 
     async fn rebuild(&mut self, services: &BTreeSet<ServiceName>) -> Result<()> {

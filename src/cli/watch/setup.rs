@@ -34,6 +34,9 @@ pub(crate) struct Setup {
     pub(super) stack: Stack,
     pub(super) rules: Arc<[Rule]>,
     pub(super) paths: Vec<PathBuf>,
+    /// The files that say what of the build contexts is left out; they need not exist.
+    pub(super) ignore_files: Vec<PathBuf>,
+    services: Vec<ServiceName>,
     pub(super) how: How,
 }
 
@@ -73,18 +76,44 @@ impl Setup {
     fn read(selection: Selection, how: How, told: &mut Vec<String>) -> Result<Self> {
         let mut stack = selection.stack;
         name_built(&mut stack);
-        let mut rules = Vec::new();
-        for name in &selection.services {
-            if let Some(service) = stack.services.get(name) {
-                rules.extend(rules_of((name, service), how, told)?);
+        let mut setup = Self {
+            stack,
+            rules: Arc::new([]),
+            paths: Vec::new(),
+            ignore_files: Vec::new(),
+            services: selection.services,
+            how,
+        };
+        setup.read_rules(told)?;
+        Ok(setup)
+    }
+
+    /// Reads what the rules say by now: their ignore files may be other ones. When they cannot be
+    /// followed they stay as they were.
+    pub(super) fn read_again(&mut self) -> Result<()> {
+        // What there is to be told has been told when watching began.
+        self.read_rules(&mut Vec::new())
+    }
+
+    fn read_rules(&mut self, told: &mut Vec<String>) -> Result<()> {
+        let (mut rules, mut ignore_files) = (Vec::new(), Vec::new());
+        for name in &self.services {
+            if let Some(service) = self.stack.services.get(name) {
+                rules.extend(rules_of((name, service), self.how, told)?);
+                let build = service.build.as_ref().filter(|_| !service.watch.is_empty());
+                ignore_files.extend(build.into_iter().flat_map(ignore_files_of));
             }
         }
-        Ok(Self {
-            paths: rules.iter().map(|rule| rule.path.clone()).collect(),
-            rules: rules.into(),
-            stack,
-            how,
-        })
+        self.paths = rules.iter().map(|rule| rule.path.clone()).collect();
+        self.rules = rules.into();
+        self.ignore_files = ignore_files;
+        Ok(())
+    }
+
+    /// Whether anything is copied before it has changed.
+    pub(crate) fn has_initial(&self) -> bool {
+        let mut rules = self.rules.iter();
+        rules.any(|rule| rule.initial_sync && rule.copies())
     }
 
     /// What is copied before anything has changed.
@@ -159,17 +188,26 @@ fn can_rebuild(name: &ServiceName, service: &Service, how: How) -> Result<()> {
     }
 }
 
-/// The ignore file of a build: the Dockerfile's own, else that of its context.
-fn build_files(name: &ServiceName, build: &Build) -> Result<Option<BuildFiles>> {
+/// The files that may say what a build leaves out: the Dockerfile's own, and that of its context, which
+/// counts without the first.
+fn ignore_files_of(build: &Build) -> Vec<PathBuf> {
     let BuildContext::Directory(directory) = &build.context else {
-        return Ok(None);
+        return Vec::new();
     };
     let dockerfile = match &build.dockerfile {
         Dockerfile::File(file) => file.clone(),
         Dockerfile::Inline(_) => "Dockerfile".to_owned(),
     };
-    for file in file_names(&dockerfile) {
-        let path = directory.join(file);
+    let names = file_names(&dockerfile).into_iter();
+    names.map(|file| directory.join(file)).collect()
+}
+
+/// What the ignore file of a build says.
+fn build_files(name: &ServiceName, build: &Build) -> Result<Option<BuildFiles>> {
+    let BuildContext::Directory(directory) = &build.context else {
+        return Ok(None);
+    };
+    for path in ignore_files_of(build) {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,

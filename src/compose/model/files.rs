@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::Reload;
+
 /// A config or a secret of the stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileObject {
@@ -25,6 +27,10 @@ pub struct FileObject {
     /// looks at the file, since the loader does not.
     #[serde(default)]
     pub content_hash: Option<String>,
+    /// How programs that are given it are told that it has another content; `None`: as their services
+    /// say.
+    #[serde(default)]
+    pub reload: Option<Reload>,
 }
 
 /// Where the content of a config or a secret comes from.

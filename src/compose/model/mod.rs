@@ -26,7 +26,7 @@ pub use mounts::{Mount, MountSource, Volume, VolumesFrom, VolumesSource};
 pub use network::{Attachment, Network, ServiceNetwork, Subnet};
 pub use outside::{CredentialSpec, ExternalLink, Link, Model, ModelUse, Provider};
 pub use separator::Separator;
-pub use x_stack::{Follow, OnUnhealthy, Ready, ReadyProbe, XStack};
+pub use x_stack::{Follow, OnUnhealthy, Ready, ReadyProbe, Reload, XStack};
 
 use std::collections::BTreeMap;
 use std::fmt;

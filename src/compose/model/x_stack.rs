@@ -19,6 +19,34 @@ pub struct XStack {
     pub on_unhealthy: OnUnhealthy,
     /// What restarts the service besides commands: dependency → events.
     pub follow: IndexMap<ServiceName, BTreeSet<Follow>>,
+    /// How its programs are told that a config or secret has another content; `None`: containers are
+    /// replaced.
+    pub reload: Option<Reload>,
+}
+
+/// How a program is told that a config or a secret it was given has another content.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reload {
+    /// By this signal, given by its number.
+    Signal(i32),
+    /// By a program that runs in the container.
+    Exec(Vec<String>),
+    /// By being stopped and started.
+    Restart,
+}
+
+impl std::fmt::Display for Reload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Signal(number) => match nix::sys::signal::Signal::try_from(*number) {
+                Ok(signal) => write!(f, "send {signal}"),
+                Err(_) => write!(f, "send signal {number}"),
+            },
+            Self::Exec(words) => write!(f, "run `{}`", words.join(" ")),
+            Self::Restart => f.write_str("restart it"),
+        }
+    }
 }
 
 /// A health check that the supervisor makes itself. Durations that are `None` take the defaults of

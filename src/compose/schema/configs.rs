@@ -1,5 +1,6 @@
 //! `configs`, `secrets`, and their uses in services.
 
+use super::x_stack::FILE_X_STACK;
 use super::{Keys, Shape, UNIQUE_LABELS, f};
 use Shape::*;
 
@@ -45,6 +46,7 @@ pub(super) static SECRET: Keys = Keys::of(&[
         Text,
         "Driver that fills the secret in as a template.",
     ),
+    f("x-stack", Keys(&FILE_X_STACK), "Keys of this program."),
 ]);
 
 pub(super) static CONFIG: Keys = Keys::of(&[
@@ -67,4 +69,5 @@ pub(super) static CONFIG: Keys = Keys::of(&[
         Text,
         "Driver that fills the content in as a template.",
     ),
+    f("x-stack", Keys(&FILE_X_STACK), "Keys of this program."),
 ]);

@@ -26,6 +26,30 @@ pub(super) static X_STACK: Keys = Keys::of(&[
         NamesOrList(&Optional(&Unique(&Word(&EVENTS))), ListItem::Nothing),
         "Dependencies that restart this service when they are `replaced`, `restarted` or `unhealthy`.",
     ),
+    f(
+        "reload",
+        Shorthand("action", &RELOAD),
+        "How programs are told of another content of a config or secret, instead of being replaced.",
+    ),
+])
+.others(Others::None);
+
+/// `x-stack` of a config or a secret.
+pub(super) static FILE_X_STACK: Keys = Keys::of(&[f(
+    "reload",
+    Shorthand("action", &RELOAD),
+    "How programs that have it are told of another content, instead of being replaced.",
+)])
+.others(Others::None);
+
+static RELOAD: Keys = Keys::of(&[
+    f(
+        "action",
+        Word(&["restart"]),
+        "`restart`: the container is stopped and started.",
+    ),
+    f("signal", TextOrInt, "Signal that is sent, such as `HUP`."),
+    f("exec", Words, "Program that runs in the container."),
 ])
 .others(Others::None);
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use super::Reader;
+use super::x_stack::reload;
+use crate::compose::diagnostic::Problems;
 use crate::compose::model::{FileObject, FileSource, FileUse};
 use crate::compose::tree::Node;
 
@@ -37,13 +39,12 @@ pub(super) fn uses(reader: &Reader<'_>, key: &str, directory: &str) -> Vec<FileU
 
 /// A config or a secret. One without a source is kept elsewhere.
 pub(in crate::compose) fn object(
-    node: &Node,
+    (node, at): (&Node, String),
     lookup: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Problems,
 ) -> FileObject {
-    let reader = Reader {
-        node,
-        at: String::new(),
-    };
+    let reader = Reader { node, at };
+    let own = reader.inner("x-stack");
     let source = if reader.flag("external") {
         FileSource::External
     } else if let Some(path) = reader.text("file") {
@@ -66,6 +67,7 @@ pub(in crate::compose) fn object(
         driver: reader.text("driver"),
         driver_opts: reader.pairs("driver_opts").collect(),
         content_hash: None,
+        reload: own.and_then(|own| reload(&own, problems)),
         template_driver: reader.text("template_driver"),
     }
 }

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::Reader;
 use crate::compose::diagnostic::Problems;
 use crate::compose::model::{
-    Follow, OnUnhealthy, Ready, ReadyProbe, Service, ServiceName, ServiceNetwork, XStack,
+    Follow, OnUnhealthy, Ready, ReadyProbe, Reload, Service, ServiceName, ServiceNetwork, XStack,
 };
 
 /// What `x-stack` says; `service` is what the rest of the service says.
@@ -21,7 +21,60 @@ pub(super) fn x_stack(reader: &Reader<'_>, service: &Service, problems: &mut Pro
             .and_then(|ready| self::ready(&ready, service, problems)),
         on_unhealthy: on_unhealthy(&own, problems),
         follow: follow(&own, service, problems),
+        reload: reload(&own, problems),
     }
+}
+
+/// `reload` of an `x-stack`.
+pub(super) fn reload(own: &Reader<'_>, problems: &mut Problems) -> Option<Reload> {
+    let reader = own.inner("reload")?;
+    let keys = ["action", "signal", "exec"].map(|key| reader.node.get(key));
+    let given = keys.into_iter().flatten().count();
+    if given != 1 {
+        problems
+            .error(
+                reader.node.span,
+                format!("`{}` says {given} ways to tell a program", reader.at),
+            )
+            .help(
+                "write `reload: restart`, `reload: {signal: HUP}` or `reload: {exec: [PROGRAM]}`",
+            );
+        return None;
+    }
+    if let Some(signal) = reader.text("signal") {
+        let number = signal_number(&signal);
+        if number.is_none() {
+            let span = reader.node.get("signal").map(|node| node.span);
+            problems
+                .error(
+                    span,
+                    format!("`{}.signal`: `{signal}` is no signal", reader.at),
+                )
+                .help("give a name as `HUP` or a number from 1 to 64");
+        }
+        return number.map(Reload::Signal);
+    }
+    match reader.node.get("exec") {
+        None => Some(Reload::Restart),
+        Some(exec) => {
+            let words = reader.texts("exec");
+            if words.is_empty() {
+                problems.error(exec.span, format!("`{}.exec` runs nothing", reader.at));
+                return None;
+            }
+            Some(Reload::Exec(words))
+        }
+    }
+}
+
+fn signal_number(text: &str) -> Option<i32> {
+    if let Ok(number) = text.parse() {
+        return (1..=64).contains(&number).then_some(number);
+    }
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let signal: nix::sys::signal::Signal = format!("SIG{name}").parse().ok()?;
+    Some(signal as i32)
 }
 
 fn ready(reader: &Reader<'_>, service: &Service, problems: &mut Problems) -> Option<Ready> {

@@ -1,9 +1,6 @@
-use indexmap::IndexMap;
-
 use super::*;
-use crate::compose::source::MemorySource;
-use crate::compose::{LoadOptions, load};
-use crate::control::{Command, Recreate};
+use crate::control::Command;
+use crate::control::sample::up;
 
 fn name(text: &str) -> ServiceName {
     ServiceName::new(text)
@@ -11,32 +8,6 @@ fn name(text: &str) -> ServiceName {
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
-}
-
-fn up(text: &str) -> Up {
-    let source = MemorySource::new().file("/shop/stack.yaml", text);
-    let options = LoadOptions {
-        working_dir: "/shop".into(),
-        ..LoadOptions::default()
-    };
-    let stack = load(&source, &options).unwrap().stack;
-    Up {
-        services: stack.services.keys().cloned().collect(),
-        stack,
-        image_ids: IndexMap::new(),
-        scale: IndexMap::new(),
-        recreate: Recreate::OutOfDate,
-        dependencies: Vec::new(),
-        recreate_dependencies: false,
-        agreed: Default::default(),
-        renew_volumes: false,
-        no_start: false,
-        no_deps: false,
-        all_resources: false,
-        remove_orphans: false,
-        timeout: None,
-        wait: false,
-    }
 }
 
 /// What is desired after an `up` at second 1 and these commands.
@@ -192,4 +163,34 @@ services:
     assert_eq!(names(&touched.removed), "gone");
     assert_eq!(names(&touched.all()), "new changed built gone");
     assert_eq!(touched.all().len(), 4);
+}
+
+#[test]
+fn another_content_of_what_is_put_in_place_is_an_edit_that_replaces_nothing() {
+    let text = |content: &str, own: &str| {
+        format!(
+            "services:
+  web: {{image: a, configs: [c]}}
+  job: {{image: b}}
+configs:
+  c: {{content: {content}{own}}}
+"
+        )
+    };
+    let hashes = |own: &str| {
+        let of = |content| {
+            let desired = after(&text(content, own), &[]);
+            let web = desired.services["web"].clone();
+            (web.hash.clone(), web.content_hashes())
+        };
+        let (first, second) = (of("one"), of("two"));
+        (first.0 == second.0, first.1 == second.1)
+    };
+    // Whether the service's hash stays, and whether that of the contents does.
+    assert_eq!(hashes(""), (false, true));
+    assert_eq!(hashes(", x-stack: {reload: {signal: HUP}}"), (true, false));
+    let own = ", x-stack: {reload: restart}";
+    let up = up(&text("two", own));
+    let touched = Touched::find(&after(&text("one", own), &[]), &up.stack, &up.services);
+    assert_eq!(touched.changed, [name("web")]);
 }

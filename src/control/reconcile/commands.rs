@@ -4,20 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::{Kind, Reconciler, Report, Underway, desired_path};
+use super::{Kind, Reconciler, Underway, desired_path};
 use crate::compose::model::ServiceName;
 use crate::control::chronicle::What;
 use crate::control::command::with_dependencies;
 use crate::control::found_ended::FoundEnded;
 use crate::control::turn;
 use crate::control::verdict::{Goal, Verdict, verdict};
-use crate::control::{Command, Event, OneOff, Progress, ProgressState, event};
-use crate::engine::{Applied, Engine, EngineError};
-use crate::plan::{
-    DependencyState, Desired, ObservedContainer, Phase, Plan, RecordedFailure, readiness,
-};
+use crate::control::{Act, Command, Event, Progress, ProgressState, Single, event};
+use crate::engine::{Engine, EngineError};
+use crate::plan::{Desired, Plan};
 use crate::state::records::ContainerRecord;
 use crate::state::{StateError, remove_dir, write_json};
 
@@ -42,6 +40,21 @@ impl Underway {
         let over: Vec<String> = over.filter(|error| !errors.contains(error)).collect();
         errors.extend(over);
         errors
+    }
+}
+
+impl Kind {
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::Up(_) => Self::ConvergeUp,
+            Command::Edit(_) => Self::Edit,
+            Command::Down { services, .. } if services.is_empty() => Self::Down,
+            Command::Down { .. } => Self::PartDown,
+            Command::Note { .. } => Self::Note,
+            Command::Run(_) => Self::OneOff,
+            Command::RemoveOneOff { .. } => Self::Removal,
+            _ => Self::Converge,
+        }
     }
 }
 
@@ -84,33 +97,8 @@ impl<E: Engine> Reconciler<E> {
         // One without a service only removes what the stack file has no more.
         let of_up = matches!(&command, Command::Up(up) if !up.services.is_empty());
         self.audience.join(events.clone(), of_up);
-        let services = match &command {
-            Command::Start { services, .. } => with_dependencies(&self.desired, services),
-            other => other.services().to_vec(),
-        };
-        let goal = Goal {
-            services: match &command {
-                // Those that follow are restarted for it, too.
-                Command::Restart { .. } => self.restarted(now),
-                _ => services.into_iter().collect(),
-            },
-            at: now,
-            healthy: match &command {
-                Command::Up(up) => up.wait,
-                Command::Start { wait, .. } => *wait,
-                _ => false,
-            },
-        };
-        let kind = match &command {
-            Command::Up(_) => Kind::ConvergeUp,
-            Command::Edit(_) => Kind::Edit,
-            Command::Down { services, .. } if services.is_empty() => Kind::Down,
-            Command::Down { .. } => Kind::PartDown,
-            Command::Note { .. } => Kind::Note,
-            Command::Run(_) => Kind::OneOff,
-            Command::RemoveOneOff { .. } => Kind::Removal,
-            _ => Kind::Converge,
-        };
+        let goal = self.goal(&command, now);
+        let kind = Kind::of(&command);
         let one_off = match &command {
             Command::RemoveOneOff { id } => Some(id.clone()),
             _ => None,
@@ -120,12 +108,18 @@ impl<E: Engine> Reconciler<E> {
             command,
             Command::Up(_) | Command::Edit(_) | Command::Start { .. }
         );
+        let mut killed = Vec::new();
         match command {
             Command::Kill {
                 signal,
                 remove_orphans,
                 ..
-            } => self.kill(&goal, signal, remove_orphans),
+            } => killed = self.kill(&goal, signal, remove_orphans),
+            Command::Single(Single {
+                id,
+                act: Act::Kill { signal },
+                ..
+            }) => killed = self.kill_one(&id, signal),
             Command::Run(one_off) => self.wait_one_off(*one_off, events.clone()),
             Command::RemoveOneOff { id } => self.remove_one_off(&id),
             _ => {}
@@ -135,6 +129,7 @@ impl<E: Engine> Reconciler<E> {
             kind,
             waits,
             one_off,
+            killed,
             events: events.clone(),
             errors: BTreeSet::new(),
             warned: BTreeSet::new(),
@@ -144,6 +139,31 @@ impl<E: Engine> Reconciler<E> {
             self.tell_all_found_ended();
         }
         Ok(())
+    }
+
+    /// What a command that was given now waits for.
+    fn goal(&self, command: &Command, now: Timestamp) -> Goal {
+        Goal {
+            services: match command {
+                // Those that follow are restarted for it, too.
+                Command::Restart { .. } => self.restarted(now),
+                Command::Start { services, .. } => {
+                    let services = with_dependencies(&self.desired, services);
+                    services.into_iter().collect()
+                }
+                other => other.services().iter().cloned().collect(),
+            },
+            container: match command {
+                Command::Single(single) => Some(single.name.clone()),
+                _ => None,
+            },
+            at: now,
+            healthy: match command {
+                Command::Up(up) => up.wait,
+                Command::Start { wait, .. } => *wait,
+                _ => false,
+            },
+        }
     }
 
     /// Says of a container that has ended what the commands that are underway say of such: it may have
@@ -201,169 +221,6 @@ impl<E: Engine> Reconciler<E> {
         Ok(())
     }
 
-    /// Signals what runs, one-off containers too. What the stack file has no more is left out unless
-    /// it is named or `orphans` are wanted.
-    pub(super) fn kill(&mut self, goal: &Goal, signal: i32, orphans: bool) {
-        for container in self.observed.containers.values() {
-            let service = self.desired.services.get(&container.record.service);
-            let spared = service.is_some_and(|service| service.orphan)
-                && goal.services.is_empty()
-                && !orphans;
-            if container.is_up() && !spared && goal.concerns(&container.record.service) {
-                self.audience.killing(&container.record.name);
-                match self.engine.signal(container, signal) {
-                    Ok(()) => self.audience.killed(&container.record.name),
-                    Err(error) => {
-                        let failure = RecordedFailure {
-                            at: Timestamp::now(),
-                            message: error.story(),
-                        };
-                        self.observed
-                            .failures
-                            .insert(container.record.name.clone(), failure);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Notes a one-off container: what it needs becomes part of the plan.
-    pub(super) fn wait_one_off(
-        &mut self,
-        mut one_off: OneOff,
-        events: mpsc::UnboundedSender<Event>,
-    ) {
-        if one_off.no_deps
-            && let Some(model) = one_off.stack.services.get_mut(&one_off.service)
-        {
-            model.depends_on.clear();
-        }
-        self.waiting.push((one_off, events));
-        self.want_one_offs();
-    }
-
-    pub(super) fn want_one_offs(&mut self) {
-        let models = self
-            .waiting
-            .iter()
-            .filter_map(|(one_off, _)| one_off.model());
-        let models: Vec<_> = models.cloned().collect();
-        if models != self.desired.one_offs {
-            Arc::make_mut(&mut self.desired).one_offs = models;
-        }
-    }
-
-    /// Starts the one-off containers that have all they need; ends the wait of those that never will.
-    pub(super) fn begin_one_offs(&mut self, plan: &Plan) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        for (one_off, events) in std::mem::take(&mut self.waiting) {
-            let state = match one_off.model() {
-                Some(model) => readiness(model, plan, (&self.desired, &self.observed)),
-                None => DependencyState::Met,
-            };
-            match state {
-                _ if events.is_closed() => {}
-                DependencyState::Met => self.run_one_off(one_off, events),
-                DependencyState::Pending => self.waiting.push((one_off, events)),
-                DependencyState::Failed(reason) => {
-                    self.end_one_off(&events, vec![reason]);
-                }
-            }
-        }
-        self.want_one_offs();
-    }
-
-    pub(super) fn run_one_off(&mut self, one_off: OneOff, events: mpsc::UnboundedSender<Event>) {
-        let (made, container) = oneshot::channel::<ObservedContainer>();
-        let starting =
-            Arc::clone(&self.engine).run_one_off(one_off, Arc::clone(&self.desired), made);
-        let early = events.clone();
-        self.tasks.spawn(async move {
-            match container.await {
-                Ok(container) => Report::Made(early, container),
-                Err(_) => Report::Nothing,
-            }
-        });
-        self.tasks
-            .spawn(async move { Report::OneOff(events, starting.await) });
-    }
-
-    pub(super) fn one_off_made(
-        &mut self,
-        events: &mpsc::UnboundedSender<Event>,
-        container: ObservedContainer,
-    ) {
-        let _ = events.send(Event::OneOff {
-            id: container.record.id.clone(),
-            name: container.record.name.clone(),
-        });
-        self.observed
-            .containers
-            .entry(container.record.id.clone())
-            .or_insert(container);
-    }
-
-    pub(super) fn one_off_started(
-        &mut self,
-        events: &mpsc::UnboundedSender<Event>,
-        result: Result<Applied, EngineError>,
-    ) {
-        let mut errors = Vec::new();
-        match result {
-            Ok(Applied::Container(container)) => {
-                self.observed
-                    .containers
-                    .insert(container.record.id.clone(), (*container).clone());
-                self.look_after(*container);
-            }
-            Ok(_) => {}
-            Err(error) => {
-                errors.push(error.story());
-                let made: Vec<String> = self
-                    .observed
-                    .containers
-                    .values()
-                    .filter(|container| {
-                        container.record.one_off && container.phase == Phase::Created
-                    })
-                    .map(|container| container.record.id.clone())
-                    .collect();
-                for id in made {
-                    if let Ok(Some(container)) = self.engine.look(&id) {
-                        self.observed.containers.insert(id, container);
-                    }
-                }
-            }
-        }
-        self.end_one_off(events, errors);
-    }
-
-    pub(super) fn end_one_off(
-        &mut self,
-        events: &mpsc::UnboundedSender<Event>,
-        errors: Vec<String>,
-    ) {
-        let _ = events.send(Event::Done { errors });
-        self.commands
-            .retain(|command| !command.events.same_channel(events));
-        self.audience.leave(events);
-    }
-
-    pub(super) fn remove_one_off(&mut self, id: &str) {
-        if let Some(container) = self.observed.containers.get_mut(id)
-            && container.record.one_off
-        {
-            Arc::make_mut(&mut container.record).auto_remove = true;
-            if container.is_up()
-                && let Err(error) = self.engine.signal(container, nix::libc::SIGKILL)
-            {
-                tracing::warn!(error = error.story(), "cannot end a one-off container");
-            }
-        }
-    }
-
     /// Answers the commands that have been carried out.
     pub(super) async fn finish_commands(&mut self, plan: &Plan) -> Result<(), EngineError> {
         let busy: BTreeSet<String> = self.busy.keys().cloned().collect();
@@ -375,6 +232,7 @@ impl<E: Engine> Reconciler<E> {
                 Kind::OneOff => None,
                 Kind::Removal => self.removal(command.one_off.as_deref()),
                 Kind::Down if !self.busy.is_empty() => None,
+                _ if self.is_killing(&command.killed) => None,
                 _ => match verdict(&command.goal, plan, (&self.desired, &self.observed), &busy) {
                     Verdict::Underway => None,
                     Verdict::Done(errors) => Some(command.errors_with(errors)),
@@ -442,15 +300,6 @@ impl<E: Engine> Reconciler<E> {
                 tell(event::Kind::Volume, &volume.name);
             }
         }
-    }
-
-    /// The errors of a removal that is over.
-    pub(super) fn removal(&self, id: Option<&str>) -> Option<Vec<String>> {
-        let Some(container) = id.and_then(|id| self.observed.containers.get(id)) else {
-            return Some(Vec::new());
-        };
-        let failure = self.observed.failures.get(&container.record.name)?;
-        Some(vec![failure.message.clone()])
     }
 
     /// The project is gone: so is what was written about it.

@@ -17,8 +17,12 @@ impl Simulation {
                 ..
             } => {
                 let known = self.observed.containers.get(id);
-                if known.is_none_or(|container| container.is_up()) {
+                let Some(known) = known.filter(|container| !container.is_up()) else {
                     return Err(format!("{op}: it is up, or not there"));
+                };
+                let by_policy = matches!(step.cause, Cause::Restart { .. });
+                if self.desired.is_held(&known.record) || by_policy && was_killed(known) {
+                    return Err(format!("{op}: a person has ended it"));
                 }
                 self.check_replicas(service, (step, plan))?;
                 self.check_edges(service, (step, plan))?;
@@ -98,8 +102,22 @@ impl Simulation {
         }
     }
 
+    /// At rest, what was asked of single containers is so.
+    pub(super) fn check_by_hand(&self) -> Result<(), Failure> {
+        for (id, own) in &self.desired.by_hand {
+            let container = self.containers.get(id);
+            match container.filter(|_| own.run == Run::Stopped) {
+                Some(container) if container.is_up() => {
+                    return Err(format!("{} runs", container.record.name));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// No dependent starts before its edges are open. A restart policy waits for nobody, but for the
-    /// owner of its namespaces.
+    /// owner of its namespaces; nor does a person who starts one container.
     fn check_edges(
         &self,
         service: &ServiceName,
@@ -111,7 +129,11 @@ impl Simulation {
             })
         };
         let model = &self.desired.services[service].service;
-        let by_policy = matches!(step.cause, Cause::Restart { .. });
+        let alone = match &step.op {
+            Op::StartContainer { id: Some(id), .. } => self.desired.by_hand.contains_key(id),
+            _ => false,
+        };
+        let by_policy = alone || matches!(step.cause, Cause::Restart { .. });
         for (dependency, edge) in &model.depends_on {
             let wanted = self.desired.services[dependency].replicas;
             // What is out of date is on its way out, whatever became of it.
@@ -119,9 +141,9 @@ impl Simulation {
             let is_current = |container: &&ObservedContainer| {
                 let record = &container.record;
                 let before = other.recreate_before;
-                let current = record.config_hash == other.hash || other.run != Run::Running;
                 // One that is not to run is not replaced, either.
-                let stays = other.run != Run::Running;
+                let stays = other.run != Run::Running || self.desired.is_held(record);
+                let current = record.config_hash == other.hash || stays;
                 let young = before.is_none_or(|before| record.created >= before);
                 current && !goes(container) && (stays || young)
             };
@@ -133,7 +155,12 @@ impl Simulation {
             if wanted > 0 && containers.peek().is_none() && !by_policy {
                 return Err(format!("{}: {dependency} is not there", step.op));
             }
-            for container in containers {
+            let mut stand: Vec<_> = containers.collect();
+            // For what a person has stopped the others stand in.
+            if stand.iter().any(|one| !self.desired.is_held(&one.record)) {
+                stand.retain(|one| !self.desired.is_held(&one.record));
+            }
+            for container in stand {
                 let open = match edge.condition {
                     _ if by_policy || wanted == 0 => true,
                     Condition::ServiceHealthy => container.health() == Some(HealthStatus::Healthy),
@@ -261,5 +288,13 @@ impl Simulation {
             true => Ok(()),
             false => Err("orphans, or things that the loop does not know".to_owned()),
         }
+    }
+}
+
+/// Whether a person's signal ended it.
+fn was_killed(container: &ObservedContainer) -> bool {
+    match &container.phase {
+        Phase::Exited(exit) => crate::plan::was_killed(exit, &container.status),
+        _ => false,
     }
 }

@@ -28,6 +28,10 @@ pub(super) enum Event {
     Stop(Number),
     Start(Number),
     Restart(Number),
+    /// One container of a service: the one with this index.
+    Single(Number, u8, Hand),
+    /// A signal to all containers of a service, of which their programs end.
+    Kill(Number),
     /// Programs of all these services end at once.
     Crash(Vec<Number>, i32),
     Health(Number, bool),
@@ -37,6 +41,16 @@ pub(super) enum Event {
     KillSupervisor,
     /// Time goes by, in milliseconds.
     Wait(u64),
+}
+
+/// What a person does to one container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hand {
+    Stop,
+    Start,
+    Restart,
+    Kill,
+    Remove,
 }
 
 /// What a service says in the file.
@@ -112,7 +126,7 @@ fn shape(random: &mut Rng, number: Number) -> Shape {
 
 fn event(random: &mut Rng, services: u8, shapes: &mut [Shape]) -> Event {
     let one = random.u8(..services);
-    match random.u8(..20) {
+    match random.u8(..26) {
         0..=3 => {
             let mut changed = Vec::new();
             for number in 0..services {
@@ -143,6 +157,12 @@ fn event(random: &mut Rng, services: u8, shapes: &mut [Shape]) -> Event {
         }
         15 | 16 => Event::Health(one, random.bool()),
         17 => Event::FailOperation,
+        18 => Event::Kill(one),
+        19..=23 => {
+            use Hand::{Kill, Remove, Restart, Start, Stop};
+            let hand = [Stop, Stop, Start, Restart, Kill, Remove][random.usize(..6)];
+            Event::Single(one, random.u8(..3), hand)
+        }
         _ => Event::KillSupervisor,
     }
 }

@@ -8,17 +8,17 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use super::Failure;
-use super::history::{Event, Number, Shape};
+use super::history::{Event, Hand, Number, Shape};
 use crate::compose::model::{
     Attachment, Condition, Dependency, FailureAction, Follow, Network, NetworkKey, OnUnhealthy,
     RestartPolicy, Service, ServiceName, ServiceNetwork, UpdateConfig, UpdateOrder,
 };
-use crate::control::Command;
 use crate::control::turn::{self, Busy};
+use crate::control::{Act, Command, Single};
 use crate::engine::Applied;
 use crate::plan::{
     Desired, DesiredService, Exit, Observed, ObservedContainer, ObservedNetwork, Op, Outcome,
-    Phase, Plan, RecordedFailure, Run, Step, Then, Update, network_hash, plan,
+    Phase, Plan, RecordedFailure, Run, Step, Then, Update, network_hash, plan, sample,
 };
 use crate::state::records::{
     ContainerRecord, ContainerStatus, HealthRecord, HealthState, HealthStatus, NetworkRequest,
@@ -103,6 +103,11 @@ impl Simulation {
             Event::Health(service, well) => self.turn_health(*service, *well),
             Event::FailOperation => self.fail_next = true,
             Event::KillSupervisor => self.kill_supervisor(),
+            Event::Kill(service) => {
+                let service = name(*service);
+                self.kill(|container| container.record.service == service);
+            }
+            Event::Single(service, index, hand) => self.single(*service, *index, *hand),
             command => self.command(command),
         }
         self.turn().map(drop)
@@ -161,6 +166,64 @@ impl Simulation {
         }
     }
 
+    /// Something is done to one container.
+    fn single(&mut self, number: Number, index: u8, hand: Hand) {
+        let replicas = self.containers.values().filter(|container| {
+            container.record.service == name(number)
+                && self
+                    .desired
+                    .services
+                    .contains_key(&container.record.service)
+        });
+        let replicas: Vec<_> = replicas.collect();
+        let Some(one) = replicas.get(usize::from(index) % replicas.len().max(1)) else {
+            return;
+        };
+        let (record, left) = (Arc::clone(&one.record), replicas.len() as u32 - 1);
+        let act = match hand {
+            Hand::Stop => Act::Stop { timeout: None },
+            Hand::Start => Act::Start,
+            Hand::Restart => Act::Restart { timeout: None },
+            Hand::Remove => Act::Remove {
+                left: Some(left),
+                force: true,
+                volumes: false,
+            },
+            Hand::Kill => return self.kill(|container| container.record.id == record.id),
+        };
+        self.now += Duration::from_millis(1);
+        let single = Single {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            service: record.service.clone(),
+            act,
+        };
+        Command::Single(single).apply(&mut self.desired, self.now);
+        self.mark(number);
+        self.drop_edges();
+        turn::asked(&self.busy, &mut self.observed);
+    }
+
+    /// SIGKILL from a person: noted before it is sent.
+    fn kill(&mut self, concerned: impl Fn(&ObservedContainer) -> bool) {
+        self.now += Duration::from_millis(1);
+        let now = self.now;
+        for (id, container) in &mut self.containers {
+            let known = self.observed.containers.get_mut(id);
+            let Some(known) = known.filter(|known| concerned(known) && known.is_up()) else {
+                continue;
+            };
+            turn::signalled(known, 9, now);
+            container.status = known.status.clone();
+            self.moved.push(container.record.service.clone());
+            if container.is_up() {
+                self.now += Duration::from_millis(1);
+                end(container, 137, self.now);
+                self.ends.push(id.clone());
+            }
+        }
+    }
+
     fn change(&mut self, number: Number, change: impl FnOnce(&mut DesiredService)) {
         if let Some(old) = self.desired.services.get(&name(number)).cloned() {
             let mut service = old.clone();
@@ -178,6 +241,7 @@ impl Simulation {
 
     /// `up` of the whole stack: what runs and has not changed is not touched.
     fn up(&mut self, shapes: &[(Number, Shape)]) {
+        self.desired.ask_all(|_| true);
         for (number, shape) in shapes {
             self.mark(*number);
             let service = DesiredService {
@@ -217,6 +281,7 @@ impl Simulation {
 
     /// Takes a service over and begins its update, as `up` does.
     fn update(&mut self, name: &ServiceName, new: DesiredService, old: Option<&DesiredService>) {
+        self.desired.ask_all(|other| other == name);
         let updates = &mut self.desired.updates;
         let known = updates.shift_remove(name);
         if let Some(update) = Update::begin(&new, old, known) {
@@ -226,21 +291,7 @@ impl Simulation {
     }
 
     fn fresh(&self) -> DesiredService {
-        DesiredService {
-            service: Service::default(),
-            image_id: None,
-            hash: String::new(),
-            replicas: 1,
-            run: Run::Running,
-            since: self.now,
-            restart_before: None,
-            recreate_before: None,
-            renew_before: None,
-            no_recreate: false,
-            timeout: None,
-            orphan: false,
-            no_deps: false,
-        }
+        DesiredService::new(Service::default(), self.now)
     }
 
     /// Edges to services that are not there: a file with them would not be loaded.
@@ -327,6 +378,7 @@ impl Simulation {
             let plan = self.turn()?;
             let next = self.next(&plan);
             if next.is_none() && plan.is_empty() && self.desired.updates.is_empty() {
+                self.check_by_hand()?;
                 self.moved.clear();
                 self.network_moved = false;
             }
@@ -473,6 +525,7 @@ impl Simulation {
             }
             Op::RemoveContainer { id, .. } => {
                 self.containers.remove(id);
+                self.desired.forget(id);
                 Ok(Applied::ContainerGone(id.clone()))
             }
             Op::CreateNetwork { .. } => {
@@ -528,34 +581,17 @@ impl Simulation {
         let on_network = matches!(desired.service.network, ServiceNetwork::Networks(_));
         let labels = replaces.map(|old| ("com.docker.compose.replace".to_owned(), old));
         let record = ContainerRecord {
-            version: 1,
             id: format!("{:06}", self.made),
             name: name.to_owned(),
-            project: "sim".to_owned(),
-            service: service.clone(),
-            number,
-            one_off: false,
-            auto_remove: false,
             created: self.now,
             config_hash: desired.hash.clone(),
-            image: String::new(),
-            image_id: "image".to_owned(),
             template: desired.service.clone(),
-            exposed: Vec::new(),
             labels: labels.into_iter().collect(),
-            anonymous_volumes: BTreeMap::new(),
-            mounts: Vec::new(),
-            command: Vec::new(),
             health: desired.service.healthcheck.as_ref().map(|_| check()),
-            stop_signal: 15,
-            stop_grace: Duration::from_secs(1),
             networks: on_network.then(request).into_iter().collect(),
+            ..sample::record("sim", service.as_str(), number)
         };
-        let container = ObservedContainer {
-            record: Arc::new(record),
-            status: ContainerStatus::default(),
-            phase: Phase::Created,
-        };
+        let container = sample::container(record, Phase::Created);
         let id = container.record.id.clone();
         self.containers.insert(id, container.clone());
         Ok(Applied::Container(Box::new(container)))
@@ -684,28 +720,13 @@ fn request() -> NetworkRequest {
 }
 
 fn check() -> HealthRecord {
-    let second = Duration::from_secs(1);
-    HealthRecord {
-        command: Vec::new(),
-        interval: second,
-        timeout: second,
-        retries: 1,
-        start_period: Duration::ZERO,
-        start_interval: second,
-    }
+    sample::check(1, 1)
 }
 
 fn end(container: &mut ObservedContainer, code: i32, now: Timestamp) {
     if let Some(started_at) = container.started_at().filter(|_| container.is_up()) {
         container.status.health = None;
-        container.phase = Phase::Exited(Exit {
-            code,
-            signal: None,
-            oom_killed: false,
-            error: None,
-            started_at: Some(started_at),
-            finished_at: now,
-        });
+        container.phase = Phase::Exited(sample::exit(code, (started_at, now)));
     }
 }
 

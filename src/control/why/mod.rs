@@ -8,7 +8,7 @@ use super::chronicle::{Entry, What};
 use crate::compose::model::{Condition, ServiceName};
 use crate::plan::{
     After, Cause, Desired, DesiredService, Exit, Observed, ObservedContainer, Op, Phase, Plan, Run,
-    Step, policy_restarts,
+    Step, was_killed,
 };
 use crate::state::records::HealthStatus;
 
@@ -61,6 +61,8 @@ pub struct Container {
     pub next_start: Option<Timestamp>,
     /// Its restart policy starts it again.
     pub starts_again: bool,
+    /// What a person did to it alone: `stopped` or `started`, or `killed` with whichever others.
+    pub by_hand: Option<&'static str>,
     /// Its restart policy, as a stack file has it.
     pub policy: String,
     /// The last lines of its output.
@@ -122,7 +124,7 @@ pub fn why(
     let wanted = desired.services.get(service);
     let mut containers: Vec<Container> = observed
         .of_service(service)
-        .map(|observed| container(observed, wanted, (plan, log(observed))))
+        .map(|observed| container(observed, (desired, wanted), (plan, log(observed))))
         .collect();
     containers.sort_by_key(|container| container.number);
     let steps = plan.steps.iter().enumerate();
@@ -182,6 +184,7 @@ fn concerns(step: &Step, service: &ServiceName, observed: &Observed) -> bool {
             other == service
         }
         Op::StopContainer { id, .. }
+        | Op::RenewFiles { id, .. }
         | Op::RenameContainer { id, .. }
         | Op::RemoveContainer { id, .. } => observed
             .containers
@@ -262,7 +265,7 @@ pub(crate) fn said(output: &str) -> String {
 
 fn container(
     container: &ObservedContainer,
-    wanted: Option<&DesiredService>,
+    (desired, wanted): (&Desired, Option<&DesiredService>),
     (plan, log): (&Plan, Vec<String>),
 ) -> Container {
     let record = &container.record;
@@ -274,12 +277,13 @@ fn container(
         |step| matches!(&step.op, Op::StartContainer { id: Some(id), .. } if *id == record.id),
     );
     let policy = wanted.map(|wanted| &wanted.service.restart);
-    let starts_again = exit.is_some_and(|exit| {
-        wanted.is_some_and(|wanted| {
-            wanted.run == Run::Running
-                && policy_restarts(&wanted.service.restart, exit, &container.status)
-        })
-    });
+    let killed = exit.is_some_and(|exit| was_killed(exit, &container.status));
+    let by_hand = match desired.by_hand.get(&record.id).map(|own| own.run) {
+        Some(Run::Stopped) => Some("stopped"),
+        _ if killed => Some("killed"),
+        Some(_) => Some("started"),
+        None => None,
+    };
     Container {
         name: record.name.clone(),
         id: record.id.clone(),
@@ -295,7 +299,8 @@ fn container(
         health: health(container),
         restarts: container.status.restart_count,
         next_start: start.and_then(|step| step.not_before),
-        starts_again,
+        starts_again: super::turn::is_restarted(container, desired),
+        by_hand,
         policy: policy.map_or_else(String::new, crate::plan::policy_text),
         log,
     }

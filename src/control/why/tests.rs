@@ -1,6 +1,5 @@
 //! Explanations, as people read them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +8,8 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::compose::model::{Dependency, RestartPolicy, Service};
-use crate::plan::plan;
-use crate::state::records::{
-    ContainerRecord, ContainerStatus, HealthRecord, HealthState, ProbeRecord,
-};
+use crate::plan::{plan, sample};
+use crate::state::records::{ContainerRecord, HealthState, ProbeRecord};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -20,19 +17,8 @@ fn at(second: i64) -> Timestamp {
 
 fn wanted(change: impl FnOnce(&mut DesiredService)) -> DesiredService {
     let mut service = DesiredService {
-        service: Service::default(),
-        image_id: None,
         hash: "h".to_owned(),
-        replicas: 1,
-        run: Run::Running,
-        since: at(50),
-        restart_before: None,
-        recreate_before: None,
-        renew_before: None,
-        no_recreate: false,
-        timeout: None,
-        orphan: false,
-        no_deps: false,
+        ..DesiredService::new(Service::default(), at(50))
     };
     change(&mut service);
     service
@@ -40,44 +26,20 @@ fn wanted(change: impl FnOnce(&mut DesiredService)) -> DesiredService {
 
 fn made(service: &str, phase: Phase) -> ObservedContainer {
     let record = ContainerRecord {
-        version: 1,
         id: format!("id-{service}"),
-        name: format!("shop-{service}-1"),
-        project: "shop".to_owned(),
-        service: ServiceName::new(service),
-        number: 1,
-        one_off: false,
-        auto_remove: false,
         created: at(50),
         config_hash: "h".to_owned(),
-        image: String::new(),
         image_id: "i".to_owned(),
-        template: Service::default(),
-        exposed: Vec::new(),
-        labels: BTreeMap::new(),
-        anonymous_volumes: BTreeMap::new(),
-        mounts: Vec::new(),
-        command: Vec::new(),
-        health: None,
-        stop_signal: 15,
-        stop_grace: Duration::from_secs(1),
-        networks: Vec::new(),
+        ..sample::record("shop", service, 1)
     };
-    ObservedContainer {
-        record: Arc::new(record),
-        status: ContainerStatus::default(),
-        phase,
-    }
+    sample::container(record, phase)
 }
 
 fn ended(code: i32, signal: Option<i32>, oom_killed: bool) -> Phase {
     Phase::Exited(Exit {
-        code,
         signal,
         oom_killed,
-        error: None,
-        started_at: Some(at(60)),
-        finished_at: at(99),
+        ..sample::exit(code, (at(60), at(99)))
     })
 }
 
@@ -179,14 +141,7 @@ fn a_service_that_waits_says_for_what_and_how_that_is() {
         },
     );
     let mut record = (*db.record).clone();
-    record.health = Some(HealthRecord {
-        command: Vec::new(),
-        interval: Duration::from_secs(1),
-        timeout: Duration::from_secs(1),
-        retries: 3,
-        start_period: Duration::ZERO,
-        start_interval: Duration::from_secs(1),
-    });
+    record.health = Some(sample::check(1, 3));
     db.record = Arc::new(record);
     db.status.health = Some(HealthState {
         status: HealthStatus::Starting,

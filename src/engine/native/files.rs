@@ -2,16 +2,17 @@
 //!
 //! One that is a file of the host is mounted as it is, with its owner and permissions: an edit in place
 //! is seen at once. One that is text, or a variable, is written below the container's own directory,
-//! with the owner and permissions that the service asks for, and goes with the container.
+//! with the owner and permissions that the service asks for, and goes with the container. So is a copy
+//! of a file of the host whose content is put in place while the program runs (`x-stack.reload`).
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use crate::compose::model::{FileObject, FileSource, FileUse, Mount, MountSource, Service};
 use crate::engine::EngineError;
-use crate::plan::Desired;
+use crate::plan::{Desired, reload_of};
 use crate::state::StateError;
 
 /// Below the container's directory.
@@ -22,10 +23,12 @@ const DIRECTORY: &str = "files";
 pub(super) struct GivenFile {
     /// Its name below the container's directory.
     name: String,
-    content: String,
+    content: Vec<u8>,
     uid: u32,
     gid: u32,
     mode: u32,
+    /// Its content is put in place when it is another one.
+    renewed: bool,
 }
 
 /// What a container is given: how it is mounted, and what has to be written for it.
@@ -54,7 +57,8 @@ pub(super) fn given(
                     wanted.source
                 )));
             };
-            given.add((kind, object, wanted), dir)?;
+            let renewed = reload_of(service, object).is_some();
+            given.add((kind, object, wanted), (dir, renewed))?;
         }
     }
     Ok(given)
@@ -64,7 +68,7 @@ impl Given {
     fn add(
         &mut self,
         (kind, object, wanted): (&str, &FileObject, &FileUse),
-        dir: &Path,
+        (dir, renewed): (&Path, bool),
     ) -> Result<(), EngineError> {
         let key = &wanted.source;
         let content = match &object.source {
@@ -74,6 +78,9 @@ impl Given {
                     return Err(EngineError::Value(format!(
                         "the file {path} of the {kind} `{key}` does not exist; create it, or correct its path"
                     )));
+                }
+                if renewed {
+                    return self.copy(wanted, (path, dir));
                 }
                 self.mount(wanted, path.clone());
                 return Ok(());
@@ -101,16 +108,43 @@ impl Given {
                 ))
             }),
         };
-        let name = format!("{DIRECTORY}/{}", self.files.len());
-        self.mount(wanted, dir.join(&name));
-        self.files.push(GivenFile {
-            name,
-            content: content.clone(),
+        let file = GivenFile {
+            name: self.next_name(),
+            content: content.clone().into_bytes(),
             uid: id(&wanted.uid, "uid")?,
             gid: id(&wanted.gid, "gid")?,
             mode: wanted.mode.unwrap_or(0o444) & 0o7777,
-        });
+            renewed,
+        };
+        self.give(wanted, dir, file);
         Ok(())
+    }
+
+    /// A copy of a file of the host, with the owner and permissions that the file has.
+    fn copy(&mut self, wanted: &FileUse, (path, dir): (&Path, &Path)) -> Result<(), EngineError> {
+        let failed = |error| StateError::io("read", path, error);
+        let content = fs::read(path).map_err(failed)?;
+        let metadata = fs::metadata(path).map_err(failed)?;
+        let file = GivenFile {
+            name: self.next_name(),
+            content,
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            mode: metadata.mode() & 0o7777,
+            renewed: true,
+        };
+        self.give(wanted, dir, file);
+        Ok(())
+    }
+
+    /// One name for each use, whatever the object is: it is found again when its content is renewed.
+    fn next_name(&self) -> String {
+        format!("{DIRECTORY}/{}", self.mounts.len())
+    }
+
+    fn give(&mut self, wanted: &FileUse, dir: &Path, file: GivenFile) {
+        self.mount(wanted, dir.join(&file.name));
+        self.files.push(file);
     }
 
     fn mount(&mut self, wanted: &FileUse, path: PathBuf) {
@@ -146,7 +180,26 @@ pub(super) fn write(files: &[GivenFile], dir: &Path) -> Result<(), StateError> {
             .create_new(true)
             .mode(0o600)
             .open(&path)
-            .and_then(|mut open| open.write_all(file.content.as_bytes()))
+            .and_then(|mut open| open.write_all(&file.content))
+            .and_then(|()| chown(&path, Some(file.uid), Some(file.gid)))
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)))
+            .map_err(|error| StateError::io("write", &path, error))?;
+    }
+    Ok(())
+}
+
+/// Writes the contents that are put in place, into the files that are there: their mounts stay.
+pub(super) fn renew(files: &[GivenFile], dir: &Path) -> Result<(), StateError> {
+    for file in files.iter().filter(|file| file.renewed) {
+        let path = dir.join(&file.name);
+        let length = file.content.len() as u64;
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|mut open| {
+                open.write_all(&file.content)
+                    .and_then(|()| open.set_len(length))
+            })
             .and_then(|()| chown(&path, Some(file.uid), Some(file.gid)))
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(file.mode)))
             .map_err(|error| StateError::io("write", &path, error))?;
@@ -171,6 +224,7 @@ mod tests {
             driver_opts: BTreeMap::new(),
             template_driver: None,
             content_hash: None,
+            reload: None,
         }
     }
 
@@ -208,7 +262,7 @@ mod tests {
         assert!(text.mounts[0].read_only);
         let file = &text.files[0];
         assert_eq!((file.uid, file.gid, file.mode), (7, 0, 0o400));
-        assert_eq!(file.content, "hello");
+        assert_eq!(file.content, b"hello");
     }
 
     #[test]

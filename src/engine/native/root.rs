@@ -11,7 +11,7 @@ use oci_spec::runtime::{Mount, MountBuilder, Spec};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountPropagationFlags;
 
-use super::observe;
+use super::{observe, template};
 use crate::engine::EngineError;
 use crate::image::ImageStore;
 use crate::plan::ObservedContainer;
@@ -80,6 +80,17 @@ pub(crate) fn with_root<T: Send, E: From<RootError> + Send>(
             work(&root)
         }),
     }
+}
+
+/// The user whom a container's program is started as, in the words of its service or image.
+pub(crate) fn user_of(
+    paths: &Paths,
+    record: &ContainerRecord,
+) -> Result<Option<String>, RootError> {
+    let gone = || RootError::NoImage(record.name.clone());
+    let id = record.image_id.parse().map_err(|_| gone())?;
+    let image = ImageStore::open(paths.root())?.get_by_id(&id)?;
+    Ok(template::user(&record.template, &image.ok_or_else(gone)?))
 }
 
 /// The root of a program that runs.

@@ -1,13 +1,14 @@
 //! Stopping: a signal, patience as long as it makes sense, then SIGKILL.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::pidfd::PidFd;
 use super::{Native, observe};
-use crate::engine::EngineError;
-use crate::plan::ObservedContainer;
+use crate::engine::{Applied, Engine as _, EngineError};
+use crate::plan::{Desired, ObservedContainer, Then};
 use crate::runtime::bundle::{Bundle, RuntimeState};
 use crate::runtime::cgroup::Cgroup;
 use crate::runtime::signal::stop_signal_reaches;
@@ -17,7 +18,7 @@ use crate::state::records::ContainerRecord;
 
 /// What a stop begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StopStep {
+enum StopStep {
     /// It has gone already.
     Gone,
     /// The signal was sent: wait this long for the end.
@@ -37,8 +38,81 @@ fn decide(reaches: bool, grace: Duration) -> StopStep {
 }
 
 impl Native {
+    /// Stops a container: what comes before, the signal, patience.
+    pub(super) async fn stop(
+        self: &Arc<Self>,
+        container: ObservedContainer,
+        (timeout, then): (Option<Duration>, Then),
+        desired: &Desired,
+    ) -> Result<Applied, EngineError> {
+        let ended = self.wait_ended(&container.record.id);
+        tokio::pin!(ended);
+        if then == Then::GiveWay {
+            let patience = timeout.unwrap_or(container.record.stop_grace);
+            tokio::select! {
+                () = self.drain(&container, patience) => {}
+                () = &mut ended => {}
+            }
+        } else {
+            self.lead_elsewhere(&container);
+        }
+        if container.is_up()
+            && let Err(error) = self.pre_stop(&container, desired).await
+        {
+            self.come_back(&container);
+            return Err(error);
+        }
+        if then == Then::StartAgain {
+            let mut status = observe::container_status(&self.paths, &container.record.id)?;
+            status.interrupted = true;
+            self.save_status(&container.record.id, &status)?;
+        }
+        let step = self.begin_stop(&container, timeout)?;
+        let in_time = match step {
+            StopStep::Wait(grace) => tokio::time::timeout(grace, &mut ended).await.is_ok(),
+            StopStep::Gone | StopStep::Killed => false,
+        };
+        if !in_time {
+            if matches!(step, StopStep::Wait(_)) {
+                self.send_signal(&container.record, nix::libc::SIGKILL)?;
+                self.note_signal(&container.record, nix::libc::SIGKILL);
+            }
+            ended.await;
+        }
+        let found = observe::observe_container(&self.paths, &container.record.id, None)?;
+        let found = match found {
+            Some(found) if found.is_up() => self.settle(&found.record)?,
+            Some(found) => found,
+            None => return Ok(Applied::ContainerGone(container.record.id.clone())),
+        };
+        if step != StopStep::Gone {
+            note(&self.paths, &Entry::of(&found.record, "stop"));
+        }
+        Ok(Applied::Container(Box::new(found)))
+    }
+
+    /// A container stops at once: where others are behind its ports, they get what is new.
+    fn lead_elsewhere(&self, container: &ObservedContainer) {
+        if let Err(error) = self.ports.leave(&container.record.id) {
+            let container = &container.record.name;
+            tracing::warn!(container, %error, "cannot lead its ports elsewhere");
+        }
+    }
+
+    /// A container that was to stop does not: it is behind its ports and names again.
+    fn come_back(&self, container: &ObservedContainer) {
+        let record = &container.record;
+        if let Some(live) = self.live().get_mut(&record.id) {
+            live.leaving = false;
+        }
+        self.refresh_names();
+        if let Err(error) = self.ports.running(&record.id, container.health()) {
+            tracing::warn!(container = record.name, %error, "cannot lead its ports back");
+        }
+    }
+
     /// Sends the stop signal, or SIGKILL where the signal would be lost.
-    pub(super) fn begin_stop(
+    fn begin_stop(
         &self,
         container: &ObservedContainer,
         timeout: Option<Duration>,
@@ -97,7 +171,7 @@ impl Native {
     }
 
     /// A frozen process does not act on signals.
-    fn thaw(&self, record: &ContainerRecord) {
+    pub(super) fn thaw(&self, record: &ContainerRecord) {
         if let Ok(cgroup) = Cgroup::open(&observe::cgroup_path(record))
             && cgroup.is_frozen().unwrap_or(false)
             && let Err(error) = cgroup.thaw()

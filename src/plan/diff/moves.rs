@@ -4,12 +4,14 @@
 //! The rules, in the order in which they are looked at:
 //!
 //! 1. a command asked for a restart (`restart`, and those that depend on it with `restart: true`);
-//! 2. its health check says so (`x-stack.on_unhealthy: restart`);
-//! 3. it shares a namespace of a service whose program was started later than its own: it would
+//! 2. a config or secret that it was given has another content, and that is how it is told
+//!    (`x-stack.reload: restart`);
+//! 3. its health check says so (`x-stack.on_unhealthy: restart`);
+//! 4. it shares a namespace of a service whose program was started later than its own: it would
 //!    live on in a namespace that nobody else is in;
-//! 4. a dependency that it follows has a new container, which took the place of another
+//! 5. a dependency that it follows has a new container, which took the place of another
 //!    (`restart: true`, or `x-stack.follow: [replaced]`);
-//! 5. a dependency that it follows was started again (`x-stack.follow: [restarted]`) or turned
+//! 6. a dependency that it follows was started again (`x-stack.follow: [restarted]`) or turned
 //!    unhealthy (`[unhealthy]`) while it ran.
 //!
 //! Each compares a time with the start of the container, so that a restart answers it for good.
@@ -17,7 +19,7 @@
 use jiff::Timestamp;
 
 use super::Planner;
-use crate::compose::model::{Follow, OnUnhealthy, Service, ServiceName, ServiceNetwork};
+use crate::compose::model::{Follow, OnUnhealthy, Reload, Service, ServiceName, ServiceNetwork};
 use crate::plan::backoff::restart_delay;
 use crate::plan::{Cause, DesiredService, ObservedContainer, Update};
 use crate::state::records::HealthStatus;
@@ -46,7 +48,8 @@ impl Planner<'_> {
         if self.is_on_changed_network(current) {
             return None; // Stopped already, with the network.
         }
-        self.unhealthy_move(desired, current)
+        self.content_move(desired, current)
+            .or_else(|| self.unhealthy_move(desired, current))
             .or_else(|| self.owner_move(desired, started))
             .or_else(|| self.dependency_move(desired, started))
     }
@@ -56,6 +59,16 @@ impl Planner<'_> {
         networks
             .iter()
             .any(|request| self.changed_networks.contains(&request.network))
+    }
+
+    /// Files whose programs are told by a restart: what is started finds the new contents.
+    fn content_move(&self, desired: &DesiredService, current: &ObservedContainer) -> Option<Move> {
+        let renewed = desired.renewed(current);
+        let restarts = renewed
+            .iter()
+            .any(|(_, reload)| **reload == Reload::Restart);
+        let names = renewed.iter().map(|(name, _)| (*name).clone()).collect();
+        restarts.then(|| Move::now(Cause::ContentChanged(names)))
     }
 
     fn unhealthy_move(
@@ -103,7 +116,7 @@ impl Planner<'_> {
     fn dependency_move(&self, desired: &DesiredService, started: Timestamp) -> Option<Move> {
         desired.service.depends_on.keys().find_map(|name| {
             let follows = |what| follows(&desired.service, name, what);
-            let cause = if follows(Follow::Replaced) && self.was_moved(name, started) {
+            let cause = if follows(Follow::Replaced) && self.was_replaced(name, started) {
                 Cause::DependencyRestarted(name.clone())
             } else if follows(Follow::Restarted) && self.started_again(name, started) {
                 Cause::DependencyStartedAgain(name.clone())
@@ -116,25 +129,18 @@ impl Planner<'_> {
         })
     }
 
-    /// Whether a service was restarted by a command, or one of its containers took the place of
-    /// another, later than this. More replicas of it are no reason to restart anybody.
-    fn was_moved(&self, name: &ServiceName, started: Timestamp) -> bool {
+    /// Whether one of a service's containers took the place of another later than this. More replicas
+    /// of it are no reason to restart anybody; whom a `restart` takes along is the command's matter.
+    fn was_replaced(&self, name: &ServiceName, started: Timestamp) -> bool {
         // Once, when the last replica has been replaced, and not for each.
         let updates = self.desired.updates.get(name);
         let underway = updates.is_some_and(Update::is_underway);
-        let replaced = !underway
+        !underway
             && self.observed.of_service(name).any(|container| {
                 container.record.took_a_place()
                     && container.record.created > started
                     && container.started_at().is_some()
-            });
-        let restarted = self
-            .desired
-            .services
-            .get(name)
-            .and_then(|dependency| dependency.restart_before)
-            .is_some_and(|before| before > started);
-        replaced || restarted
+            })
     }
 
     fn turned_unhealthy(&self, name: &ServiceName, started: Timestamp) -> bool {
@@ -155,7 +161,7 @@ impl Move {
 }
 
 /// Whether a service follows a dependency when this happens to it.
-pub(super) fn follows(service: &Service, dependency: &ServiceName, what: Follow) -> bool {
+pub fn follows(service: &Service, dependency: &ServiceName, what: Follow) -> bool {
     let edge = service.depends_on.get(dependency);
     let by_compose = what == Follow::Replaced && edge.is_some_and(|edge| edge.restart);
     let own = service.x_stack.follow.get(dependency);

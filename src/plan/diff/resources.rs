@@ -7,7 +7,7 @@ use crate::compose::model::{
     MountSource, NetworkKey, Service, ServiceName, ServiceNetwork, VolumeKey,
 };
 use crate::plan::dependency::missing_external;
-use crate::plan::{After, Cause, Desired, IfUsed, ObservedContainer, Op, Problem, Run, Then};
+use crate::plan::{After, Cause, Desired, IfUsed, ObservedContainer, Op, Problem, Then};
 
 impl<'a> Planner<'a> {
     pub(super) fn needed_networks(&mut self) {
@@ -99,8 +99,7 @@ impl<'a> Planner<'a> {
     fn wanted(&self) -> Vec<&'a Service> {
         let desired: &'a Desired = self.desired;
         let services = desired.services.iter().filter(|(name, service)| {
-            service.run != Run::Stopped
-                && service.replicas > 0
+            desired.is_wanted(name, service)
                 && self.missing_resource(name, &service.service).is_none()
         });
         services

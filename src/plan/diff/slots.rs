@@ -1,8 +1,10 @@
 //! The containers of a service: started, kept running, started again.
 
+use std::collections::BTreeSet;
+
 use super::Planner;
 use super::moves::{Move, follows, namespace_owners};
-use crate::compose::model::{Condition, Follow, MountSource, ServiceName, ServiceNetwork};
+use crate::compose::model::{Condition, Follow, MountSource, Reload, ServiceName, ServiceNetwork};
 use crate::plan::backoff::{policy_restarts, policy_text, restart_delay};
 use crate::plan::dependency::{dependency_state, optional, owner_state};
 use crate::plan::replicas::replicas;
@@ -27,7 +29,7 @@ impl<'a> Planner<'a> {
             if desired.run != Run::Running || !waits || !follows {
                 continue;
             }
-            for slot in replicas(follower, desired, observed).slots {
+            for slot in replicas((follower, desired), all, observed).slots {
                 let outdated = slot.outdated.into_iter().map(|(old, _)| old);
                 for container in slot.current.into_iter().chain(outdated) {
                     if container.is_up() {
@@ -55,12 +57,30 @@ impl<'a> Planner<'a> {
             return self.start(name, desired, subject, (cause, after));
         }
         let Some(Move { cause, not_before }) = self.move_of(desired, current) else {
-            return;
+            return self.renew_files(desired, current);
         };
         let then = (Then::StartAgain, cause.clone());
         let stopped = self.stop_once(current, desired.timeout, then, Vec::new());
         self.plan.steps[stopped].not_before = not_before;
         self.start(name, desired, subject, (cause, vec![After::Step(stopped)]));
+    }
+
+    /// Puts contents in place that are other ones now. What does not run gets them when it is started,
+    /// and what is paused when it goes on.
+    fn renew_files(&mut self, desired: &DesiredService, current: &ObservedContainer) {
+        let renewed = desired.renewed(current);
+        if renewed.is_empty() || !matches!(current.phase, Phase::Running { .. }) {
+            return;
+        }
+        let files: Vec<String> = renewed.iter().map(|(name, _)| (*name).clone()).collect();
+        let then: BTreeSet<&Reload> = renewed.iter().map(|(_, reload)| *reload).collect();
+        let op = Op::RenewFiles {
+            id: current.record.id.clone(),
+            name: current.record.name.clone(),
+            files: files.clone(),
+            then: then.into_iter().cloned().collect(),
+        };
+        self.plan.push(op, Cause::ContentChanged(files), Vec::new());
     }
 
     /// A container that is up to date and not up.

@@ -159,3 +159,80 @@ fn what_shares_a_namespace_waits_for_its_owner_even_when_its_policy_starts_it_ag
     // The owner has run all the time: trying again would fail again.
     assert_snapshot!(world(too_soon, |container| started(20)(container)), @"  ! app: container shop-app-1 could not be started: nobody to share with");
 }
+
+#[test]
+fn what_shares_something_of_a_container_is_replaced_with_it() {
+    let app = |change: fn(&mut DesiredService)| {
+        move |service: &mut DesiredService| {
+            depends_on("vpn", Condition::ServiceStarted)(service);
+            change(service);
+        }
+    };
+    let network: fn(&mut DesiredService) = |service| {
+        service.service.depends_on[0].restart = true;
+        service.service.network = ServiceNetwork::Service(name("vpn"));
+    };
+    let hosts: fn(&mut DesiredService) = |service| {
+        service.service.uts = Some("service:vpn".to_owned());
+    };
+    let volumes: fn(&mut DesiredService) = |service| {
+        service.service.volumes_from.push(VolumesFrom {
+            source: VolumesSource::Service(name("vpn")),
+            read_only: false,
+        });
+    };
+    let world = |change, hash: &'static str| {
+        World::new()
+            .service("vpn", move |service| service.hash = hash.to_owned())
+            .service("app", app(change))
+            .container("app", 1, unchanged)
+    };
+    let replaced = |change| world(change, "h2").container("vpn", 1, unchanged).plan();
+    assert_snapshot!(replaced(network), @r"
+      1. create container shop-vpn-1: it takes the place of the old one: its configuration changed
+      2. stop container shop-app-1 to start it again: vpn, which it follows, is replaced [after 1]
+      3. stop container shop-vpn-1: a new one takes its place: its configuration changed [after 1, 2]
+      4. remove container shop-vpn-1: a new one takes its place: its configuration changed [after 3]
+      5. start container shop-vpn-1: it takes the place of the old one: its configuration changed [after 1, 4]
+      6. create container shop-app-1: it takes the place of the old one: vpn, whose namespaces or volumes it shares, is replaced [after 1]
+      7. remove container shop-app-1: a new one takes its place: vpn, whose namespaces or volumes it shares, is replaced [after 6, 2]
+      8. start container shop-app-1: it takes the place of the old one: vpn, whose namespaces or volumes it shares, is replaced [after 6, 7, vpn started]
+    ");
+    assert_snapshot!(replaced(volumes), @r"
+      1. create container shop-vpn-1: it takes the place of the old one: its configuration changed
+      2. stop container shop-vpn-1: a new one takes its place: its configuration changed [after 1]
+      3. remove container shop-vpn-1: a new one takes its place: its configuration changed [after 2]
+      4. start container shop-vpn-1: it takes the place of the old one: its configuration changed [after 1, 3]
+      5. create container shop-app-1: it takes the place of the old one: vpn, whose namespaces or volumes it shares, is replaced [after 1]
+      6. stop container shop-app-1: a new one takes its place: vpn, whose namespaces or volumes it shares, is replaced [after 5]
+      7. remove container shop-app-1: a new one takes its place: vpn, whose namespaces or volumes it shares, is replaced [after 6]
+      8. start container shop-app-1: it takes the place of the old one: vpn, whose namespaces or volumes it shares, is replaced [after 5, 7, vpn started]
+    ");
+    assert!(!replaced(hosts).contains("shop-app-1"));
+    // It was made anew while nobody looked.
+    let younger = |container: &mut ObservedContainer| {
+        change_record(container, |record| record.created = at(60));
+        started(60)(container);
+    };
+    let before = |change| world(change, "h1").container("vpn", 1, younger).plan();
+    assert!(before(network).contains("create container shop-app-1"));
+    assert!(before(volumes).contains("create container shop-app-1"));
+    // One more of it is no reason, nor is its restart.
+    let more = world(volumes, "h1").container("vpn", 1, unchanged);
+    assert_eq!(
+        more.container("vpn", 2, younger)
+            .plan()
+            .matches("app")
+            .count(),
+        0
+    );
+    let kept = world(
+        |service| {
+            service.service.network = ServiceNetwork::Service(name("vpn"));
+            service.no_recreate = true;
+        },
+        "h1",
+    );
+    let kept = kept.container("vpn", 1, younger).plan();
+    assert!(!kept.contains("create"), "{kept}");
+}

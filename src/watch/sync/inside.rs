@@ -49,6 +49,13 @@ impl Inside {
         Self::at(Root::new(root), user, numbers)
     }
 
+    /// The files of a container whose root is open, whether it runs or not.
+    pub(crate) fn of(root: &Root, user: Option<&str>, numbers: &User) -> Result<Self, SyncError> {
+        let fd = root.fd().try_clone_to_owned();
+        let root = Root::new(fd.map_err(|_| SyncError::Ended)?);
+        Self::at(root, user, numbers)
+    }
+
     pub(super) fn at(root: Root, user: Option<&str>, numbers: &User) -> Result<Self, SyncError> {
         let wanted = Wanted {
             user,

@@ -17,23 +17,13 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn wanted(depends_on: IndexMap<ServiceName, Dependency>) -> DesiredService {
+    let model = Service {
+        depends_on,
+        ..Service::default()
+    };
     DesiredService {
-        service: Service {
-            depends_on,
-            ..Service::default()
-        },
-        image_id: None,
         hash: "h".to_owned(),
-        replicas: 1,
-        run: Run::Running,
-        since: at(50),
-        restart_before: None,
-        recreate_before: None,
-        renew_before: None,
-        no_recreate: false,
-        timeout: None,
-        orphan: false,
-        no_deps: false,
+        ..DesiredService::new(model, at(50))
     }
 }
 
@@ -106,6 +96,7 @@ fn ended(code: i32) -> Phase {
 fn goal() -> Goal {
     Goal {
         services: Default::default(),
+        container: None,
         at: at(50),
         healthy: true,
     }
