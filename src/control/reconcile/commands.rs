@@ -11,6 +11,7 @@ use crate::compose::model::ServiceName;
 use crate::control::chronicle::What;
 use crate::control::command::with_dependencies;
 use crate::control::found_ended::FoundEnded;
+use crate::control::progress::{Dependencies, Scene};
 use crate::control::turn;
 use crate::control::verdict::{Goal, Verdict, verdict};
 use crate::control::{Command, Event, OneOff, Progress, ProgressState, event};
@@ -116,10 +117,7 @@ impl<E: Engine> Reconciler<E> {
             _ => None,
         };
         let ended = FoundEnded::of(&command);
-        let waits = matches!(
-            command,
-            Command::Up(_) | Command::Edit(_) | Command::Start { .. }
-        );
+        let dependencies = Dependencies::of(&command);
         match command {
             Command::Kill {
                 signal,
@@ -133,7 +131,7 @@ impl<E: Engine> Reconciler<E> {
         self.commands.push(Underway {
             goal,
             kind,
-            waits,
+            dependencies,
             one_off,
             events: events.clone(),
             errors: BTreeSet::new(),
@@ -377,7 +375,10 @@ impl<E: Engine> Reconciler<E> {
                 Kind::Down if !self.busy.is_empty() => None,
                 _ => match verdict(&command.goal, plan, (&self.desired, &self.observed), &busy) {
                     Verdict::Underway => None,
-                    Verdict::Done(errors) => Some(command.errors_with(errors)),
+                    Verdict::Done(errors) => {
+                        let errors = command.errors_with(errors);
+                        self.outcome_of_waits(&command, errors, plan)
+                    }
                 },
             };
             match errors {
@@ -440,6 +441,34 @@ impl<E: Engine> Reconciler<E> {
             let found = self.observed.volumes.get(&volume.name);
             if found.is_some_and(|found| own(&found.project)) {
                 tell(event::Kind::Volume, &volume.name);
+            }
+        }
+    }
+
+    /// These errors and those of dependencies; `None` while one is waited for and nothing has failed.
+    fn outcome_of_waits(
+        &mut self,
+        command: &Underway,
+        mut errors: Vec<String>,
+        plan: &Plan,
+    ) -> Option<Vec<String>> {
+        if command.dependencies != Dependencies::Awaited {
+            return Some(errors);
+        }
+        let scene = Scene {
+            plan,
+            desired: &self.desired,
+            observed: &self.observed,
+            busy: &self.busy,
+        };
+        match self.audience.outcome_of_waits(&command.events, &scene) {
+            None if errors.is_empty() => None,
+            None => Some(errors),
+            Some(failures) => {
+                let new = failures.into_iter().filter(|new| !errors.contains(new));
+                let new: Vec<String> = new.collect();
+                errors.extend(new);
+                Some(errors)
             }
         }
     }
