@@ -37,7 +37,7 @@ fn of_network(found: &NetworkRecord, project: &str) -> Option<String> {
     };
     let name = &found.name;
     Some(format!(
-        "a network with name {name} exists but was not created {why}.\nSet `external: true` to use an existing network"
+        "a network with name {name} exists but was not created {why}. Set `external: true` to use an existing network"
     ))
 }
 
