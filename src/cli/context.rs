@@ -155,6 +155,19 @@ impl Context {
         Ok(loaded)
     }
 
+    /// The same for a command about what is there: files with variables that are gone keep nobody from
+    /// stopping what was started with them.
+    pub(super) fn load_to_find(&self, reading: Reading) -> Result<Loaded> {
+        self.load_for(reading, Warnings::Hidden).or_else(|error| {
+            let mut options = self.load_options()?;
+            options.skip.shared_names = true;
+            options.skip.environment = true;
+            let mut loaded = load(&self.source, &options).map_err(|_| error)?;
+            loaded.stack.separator = self.separator(&loaded);
+            Ok(loaded)
+        })
+    }
+
     fn load_names(&self) -> Result<Loaded> {
         let mut options = self.load_options()?;
         options.skip.shared_names = true;

@@ -24,6 +24,10 @@ impl Create {
             dry_run: context.global.dry_run,
             ..Traits::default()
         };
+        if self.shared.services.is_empty() && loaded.stack.services.is_empty() {
+            // All services have profiles that are off.
+            return Ok(());
+        }
         let prepared = self.shared.prepare(context, &loaded, traits)?;
         drive(context, &prepared.project, &prepared.command, "create")
     }

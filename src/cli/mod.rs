@@ -38,6 +38,7 @@ mod export;
 mod filter;
 mod follow;
 mod foreground;
+mod foreign;
 mod image;
 mod image_phase;
 mod images;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::choice::nearest;
-use super::context::{Context, Reading, Warnings};
+use super::context::{Context, Reading};
 use super::error::{Error, Result};
 use super::instances::{From, project_name};
 use super::reload;
@@ -51,10 +51,7 @@ impl Project {
             Some(name) if !files_given => {
                 (project_name(context, checked(name)?, From::Flag)?, None)
             }
-            _ => match (
-                context.load_for(reading, Warnings::Hidden),
-                context.given_name(),
-            ) {
+            _ => match (context.load_to_find(reading), context.given_name()) {
                 (Ok(loaded), _) => (loaded.stack.name.to_string(), Some(loaded)),
                 (Err(_), Some(name)) if !files_given => {
                     let name = checked(&name)?;

@@ -55,11 +55,20 @@ pub(super) fn show_images<'a>(
     images: impl IntoIterator<Item = &'a str>,
     states: [ProgressState; 2],
 ) {
+    show_all(context, (Kind::Image, images), states);
+}
+
+/// Shows what would become of objects of a kind.
+pub(super) fn show_all<'a>(
+    context: &Context,
+    (kind, names): (Kind, impl IntoIterator<Item = &'a str>),
+    states: [ProgressState; 2],
+) {
     let mut progress = context.progress("");
-    for name in images {
+    for name in names {
         for state in states {
             progress.rehearse(&Progress {
-                kind: Kind::Image,
+                kind,
                 name: name.to_owned(),
                 state,
                 detail: None,

@@ -11,8 +11,9 @@ use super::drive::drive;
 use super::error::Result;
 use super::project::Project;
 use super::prompt::confirm;
+use super::rehearsal;
 use crate::compose::model::ServiceName;
-use crate::control::{Command, Removal};
+use crate::control::{Command, Kind, ProgressState, Removal};
 use crate::ui::Terminal;
 
 /// Flags of `rm`.
@@ -47,7 +48,14 @@ impl Rm {
             };
             drive(context, &project.name, &command, "stop")?;
         }
-        let containers = list(context, &project.name, &[])?;
+        let mut containers = list(context, &project.name, &[])?;
+        let dry_run = context.global.dry_run;
+        if dry_run && self.stop {
+            let stopped = containers.iter_mut();
+            for listed in stopped.filter(|listed| !listed.record().one_off) {
+                listed.state = State::Exited;
+            }
+        }
         let goes = |listed: &Listed| {
             let concerned = services.is_empty() || services.contains(&listed.record().service);
             concerned && matches!(listed.state, State::Created | State::Exited | State::Dead)
@@ -60,7 +68,12 @@ impl Rm {
         let question = format!("Going to remove {}", names.join(", "));
         if self.force {
             writeln!(std::io::stdout(), "{question}")?;
-        } else if !context.global.dry_run && !confirm(context, &question)? {
+        } else if !dry_run && !confirm(context, &question)? {
+            return Ok(());
+        }
+        if dry_run {
+            let states = [ProgressState::Removing, ProgressState::Removed];
+            rehearsal::show_all(context, (Kind::Container, names), states);
             return Ok(());
         }
         drive(context, &project.name, &Command::Remove(removal), "rm")

@@ -56,8 +56,13 @@ fn services(replicas: &[String]) -> Result<Vec<String>> {
                 .hint("write it as SERVICE=NUMBER, for example `web=3`")
         };
         let (service, number) = text.split_once('=').ok_or_else(wrong)?;
-        if service.is_empty() || number.parse::<u32>().is_err() {
+        if service.is_empty() {
             return Err(wrong());
+        }
+        if number.parse::<u32>().is_err() {
+            let message =
+                format!("invalid scale specifier: can't parse replica value as int: {text}");
+            return Err(Error::new(message).hint("the number is 0 or more, for example `web=3`"));
         }
         if !services.iter().any(|known| known == service) {
             services.push(service.to_owned());
@@ -77,11 +82,10 @@ mod tests {
             services(&texts).map_err(|error| error.summary())
         };
         assert_eq!(of(&["web=3", "db=0", "web=1"]).unwrap(), ["web", "db"]);
-        for text in ["web", "web=", "=1", "web=x", "web=-1", "web=1=2"] {
-            assert_eq!(
-                of(&[text]).unwrap_err(),
-                format!("invalid scale specifier: {text}")
-            );
+        for text in ["web", "=1", "web=", "web=x", "web=-1", "web=1=2"] {
+            let error = of(&[text]).unwrap_err();
+            assert!(error.starts_with("invalid scale specifier: "), "{error}");
+            assert!(error.ends_with(text), "{error}");
         }
     }
 }

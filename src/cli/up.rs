@@ -12,6 +12,7 @@ use super::context::{Context, Warnings};
 use super::drive::{drive_within, note, warn};
 use super::error::{Error, Result};
 use super::foreground::{self, Foreground};
+use super::foreign::warn_of_foreign;
 use super::image_phase::{Failures, Pull, Wanted, ensure};
 use super::instances;
 use super::plan;
@@ -360,6 +361,7 @@ impl Shared {
             check_owners(context, &selection)?;
         }
         context.review(loaded, &selection.stack, &selection.services)?;
+        warn_of_foreign(context, &selection.stack)?;
         let scale = scale(&self.scale, &selection.stack)?;
         let project = selection.stack.name.to_string();
         let flag = |name: &str| context.says(loaded, name);
@@ -495,15 +497,15 @@ pub(super) fn scale(texts: &[String], stack: &Stack) -> Result<IndexMap<ServiceN
             .hint("the number is 0 or more, for example `--scale web=3`"));
         };
         let Some((name, service)) = stack.services.get_key_value(name) else {
-            return Err(Error::new(format!(
-                "no such service: {name}: not found (in `--scale {text}`)"
-            )));
+            return Err(Error::new(format!("no such service: {name}: not found"))
+                .hint(format!("it is named by `--scale {text}`")));
         };
-        if service.container_name.is_some() && number > 1 {
+        if let Some(own) = service.container_name.as_ref().filter(|_| number > 1) {
             return Err(Error::new(format!(
-                "service {name} has a `container_name`, so it cannot have {number} containers"
-            ))
-            .hint("remove `container_name`: each container needs a name of its own"));
+                "WARNING: The \"{name}\" service is using the custom container name \"{own}\". \
+                 Docker requires each container to have a unique name. \
+                 Remove the custom name to scale the service"
+            )));
         }
         scale.insert(name.clone(), number);
     }
@@ -678,7 +680,7 @@ mod tests {
             ("web=-1", "invalid --scale option"),
             ("web=x", "invalid --scale option"),
             ("wep=2", "no such service: wep"),
-            ("db=2", "container_name"),
+            ("db=2", "custom container name"),
         ] {
             let error = scale(&[text.to_owned()], &stack()).unwrap_err().to_string();
             assert!(error.contains(word), "{text}: {error}");

@@ -97,7 +97,10 @@ fn names(tree: &Node, problems: &mut Problems) {
 fn obsolete(tree: &Node, problems: &mut Problems) {
     if let Some(version) = tree.as_map().and_then(|map| map.get("version")) {
         problems
-            .warn(version.key, "`version` is obsolete and can be removed")
+            .warn(
+                version.key,
+                "the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion",
+            )
             .label("ignored");
     }
 }

@@ -57,7 +57,12 @@ impl Walk<'_> {
                 let name = variable.name;
                 let set = self.problems.where_to_set();
                 self.problems
-                    .warn(span, format!("the variable `{name}` is not set"))
+                    .warn(
+                        span,
+                        format!(
+                            "The \"{name}\" variable is not set. Defaulting to a blank string."
+                        ),
+                    )
                     .label("becomes an empty text")
                     .help(format!("{set}, or give a default: `${{{name}:-value}}`"));
             }

@@ -765,8 +765,8 @@ fn variables_say_where_they_were_looked_for() {
     command: echo $PATH_X ${lower case}
 "#,
     ];
-    insta::assert_snapshot!(show(&texts, 80), @r"
-    warning: the variable `TAG` is not set
+    insta::assert_snapshot!(show(&texts, 80), @r#"
+    warning: The "TAG" variable is not set. Defaulting to a blank string.
      --> compose.yaml:3:18
       |
     3 |     image: nginx:${TAG}
@@ -791,7 +791,7 @@ fn variables_say_where_they_were_looked_for() {
       |
       = help: write `${NAME}`, or `$$` for a dollar sign that is to stay
 
-    warning: the variable `REGISTRY` is not set
+    warning: The "REGISTRY" variable is not set. Defaulting to a blank string.
      --> compose.yaml:3:12
       |
     3 |     image: ${REGISTRY}/app:${TAG:?set TAG in .env}
@@ -808,7 +808,7 @@ fn variables_say_where_they_were_looked_for() {
       |
       = help: set it in the environment or in `.env`
 
-    warning: the variable `PATH_X` is not set
+    warning: The "PATH_X" variable is not set. Defaulting to a blank string.
      --> compose.yaml:4:19
       |
     4 |     command: echo $PATH_X ${lower case}
@@ -824,7 +824,7 @@ fn variables_say_where_they_were_looked_for() {
       |                           ^^^^^^^^^^^^^
       |
       = help: write `${NAME}`, or `$$` for a dollar sign that is to stay
-    ");
+    "#);
 }
 
 /// On a narrow terminal text is broken between words, and source lines are shown around the mistake.
@@ -838,7 +838,8 @@ fn forty_columns_are_enough() {
     depends_on: [nobody]
 "#];
     insta::assert_snapshot!(show(&texts, 40), @r#"
-    warning: the variable `TAG` is not set
+    warning: The "TAG" variable is not set.
+             Defaulting to a blank string.
      --> compose.yaml:3:18
       |
     3 |     image: nginx:${TAG}

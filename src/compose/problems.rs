@@ -174,7 +174,7 @@ fn variables_are_told_with_their_place() {
       b: \"x ${BAD!} y\"
 ";
     insta::assert_snapshot!(show(text), @r#"
-    warning: the variable `TAG` is not set
+    warning: The "TAG" variable is not set. Defaulting to a blank string.
      --> stack.yaml:3:18
       |
     3 |     image: nginx:${TAG}

@@ -13,7 +13,7 @@ use crate::plan::{Cause, Exit, Observed, Op, Phase, Step, Then};
 use crate::state::records::ContainerRecord;
 
 use waits::Told;
-pub(super) use waits::{Scene, Wait, waits, waits_of_one_off};
+pub(super) use waits::{Dependencies, Scene, Wait, waits, waits_of};
 
 /// Everyone who hears what happens.
 #[derive(Debug, Default)]
@@ -142,6 +142,18 @@ impl Audience {
         if let Some(member) = self.member(events) {
             let said = member.waits.of_goal(goal, scene);
             self.say_waits(events, said, scene.observed);
+        }
+    }
+
+    /// What a command has waited for in vain; `None` while it waits.
+    pub(super) fn outcome_of_waits(
+        &mut self,
+        events: &UnboundedSender<Event>,
+        scene: &Scene<'_>,
+    ) -> Option<Vec<String>> {
+        match self.member(events) {
+            Some(member) => Some(member.waits.outcome(scene)?.to_vec()),
+            None => Some(Vec::new()),
         }
     }
 

@@ -27,7 +27,7 @@ use super::chronicle::{Chronicle, What};
 use super::follow::Follow;
 use super::found_ended::FoundEnded;
 use super::health::{self, Prober};
-use super::progress::{Audience, Scene, after, before, waits, waits_of_one_off};
+use super::progress::{Audience, Dependencies, Scene, after, before, waits, waits_of};
 use super::turn::{self, Busy};
 use super::verdict::Goal;
 use super::{Event, OneOff, ProgressState};
@@ -76,8 +76,7 @@ pub(super) struct Reconciler<E> {
 struct Underway {
     goal: Goal,
     kind: Kind,
-    /// It tells of dependencies that are waited for.
-    waits: bool,
+    dependencies: Dependencies,
     /// The one-off container that is to go, for [`Kind::Removal`].
     one_off: Option<String>,
     /// Containers that it has killed, by id: it is done when they have ended.
@@ -543,10 +542,9 @@ impl<E: Engine> Reconciler<E> {
             let waits = match one_off {
                 Some((one_off, _)) => one_off
                     .model()
-                    .map(|model| waits_of_one_off(&one_off.service, model))
+                    .map(|model| waits_of(&one_off.service, model))
                     .unwrap_or_default(),
-                None if command.waits => waits(&self.desired, &command.goal),
-                None => Vec::new(),
+                None => waits(command.dependencies, &command.goal, &self.desired),
             };
             self.audience.tell_waits(&command.events, waits, &scene);
             if command.goal.healthy {

@@ -152,9 +152,13 @@ services:
         .succeeds()
         .stdout_is("");
     assert_eq!((count("back"), count("db")), (0, 2));
-    for wrong in ["back", "back=x", "back=-1"] {
+    for (wrong, why) in [
+        ("back", ""),
+        ("back=x", "can't parse replica value as int: "),
+        ("back=-1", "can't parse replica value as int: "),
+    ] {
         let scale = stack.stack(&["scale", wrong]).fails_with(1);
-        scale.stderr_contains(&format!("invalid scale specifier: {wrong}"));
+        scale.stderr_contains(&format!("invalid scale specifier: {why}{wrong}"));
     }
     stack
         .stack(&["scale", "absent=1"])
@@ -163,7 +167,7 @@ services:
     stack
         .stack(&["scale", "named=2"])
         .fails_with(1)
-        .stderr_contains("container_name");
+        .stderr_contains("the custom container name \"only-one\"");
     stack.stack(&["scale"]).fails_with(1);
     stack.down();
 }

@@ -213,6 +213,23 @@ fn compatibility_names_containers_as_version_1_did_and_leaves_those_that_are_the
 }
 
 #[test]
+fn a_file_with_variables_that_is_gone_keeps_nobody_from_stopping() {
+    let stack =
+        stack!("services: {one: {image: busybox, command: sleep 1000, env_file: [some.env]}}");
+    stack.file("some.env", "A=1\n");
+    stack.up();
+    std::fs::remove_file(stack.dir().join("some.env")).expect("it is there");
+    stack
+        .stack(&["up", "-d"])
+        .fails_with(1)
+        .stderr_contains("some.env");
+    for command in ["stop", "restart", "down"] {
+        let line = format!("Container {} ", stack.name("one", 1));
+        stack.stack(&[command]).succeeds().stderr_contains(&line);
+    }
+}
+
+#[test]
 fn progress_goes_where_the_environment_says() {
     let stack = stack!("services: {one: {image: busybox, command: sleep 1000}}");
     let stack = stack.with_env("COMPOSE_STATUS_STDOUT", "1");

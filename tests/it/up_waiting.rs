@@ -171,6 +171,7 @@ services:
     let restart = stack.stack(&["restart", "base"]).succeeds();
     restart
         .stderr_contains(&format!("Container {} Restarting", name("base")))
+        .stderr_contains(&format!("Container {} Healthy", name("base")))
         .stderr_contains(&format!("Container {} Started", name("follower")))
         .stderr_lacks("loose");
     stack.file("stack.yaml", text("two"));

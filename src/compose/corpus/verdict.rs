@@ -105,6 +105,7 @@ fn subjects(warnings: &str) -> BTreeSet<String> {
             Some((_, message)) => message,
             None => line.strip_prefix("warning: ")?,
         };
+        let line = line.replace('"', "`");
         let path = line.split_once(": ").map(|(path, _)| path);
         let path = path.filter(|path| path.contains('.') && !path.contains(['/', ' ', '`']));
         let quoted = || Some(line.split_once('`')?.1.split_once('`')?.0);
@@ -159,8 +160,8 @@ level=warning msg="/srv/case/compose.yaml: the attribute `version` is obsolete"
 level=warning msg="networks.out: external.name is deprecated."
 level=warning msg="service \"a\": deploy.mode: deploy.mode is only honored in Swarm mode"
 "#;
-    let ours = "warning: the variable `TAG` is not set\n --> compose.yaml:3:18\n\
-                warning: `version` is ignored: it is obsolete\n";
+    let ours = "warning: The \"TAG\" variable is not set.\n --> compose.yaml:3:18\n\
+                warning: the attribute `version` is obsolete\n";
     let found: Vec<String> = subjects(theirs).into_iter().collect();
     assert_eq!(found, ["TAG", "networks.out", "version"]);
     let found: Vec<String> = subjects(ours).into_iter().collect();

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::compose::model::{Condition, Service, ServiceName};
 use crate::control::turn::Busy;
 use crate::control::verdict::Goal;
-use crate::control::{Kind, Progress, ProgressState};
+use crate::control::{Command, Kind, Progress, ProgressState};
 use crate::plan::{
     Cause, DependencyState, Desired, Observed, ObservedContainer, Phase, Plan, Run, Step,
     dependency_state,
@@ -36,8 +36,32 @@ pub(in crate::control) struct Wait {
     required: bool,
     /// Who waits.
     dependent: ServiceName,
-    /// It is a container that is made once.
-    one_off: bool,
+}
+
+/// What a command has to do with dependencies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::control) enum Dependencies {
+    /// Nothing.
+    LeftAlone,
+    /// Those that are to be healthy are said to be waited for.
+    Healthy,
+    /// All that are waited for are said to be.
+    Told,
+    /// The command ends when none is waited for any more, and fails with them.
+    Awaited,
+}
+
+impl Dependencies {
+    /// What a command has to do with them, as in Docker Compose.
+    pub(in crate::control) fn of(command: &Command) -> Self {
+        match command {
+            Command::Up(up) if up.no_start => Self::LeftAlone,
+            Command::Up(_) | Command::Start { .. } => Self::Awaited,
+            Command::Edit(_) => Self::Told,
+            Command::Restart { .. } => Self::Healthy,
+            _ => Self::LeftAlone,
+        }
+    }
 }
 
 /// What one command has been told of those that it waits for.
@@ -47,51 +71,51 @@ pub(super) struct Told {
     waits: Vec<(Wait, bool)>,
     /// Containers that were said to be waited for, and what was said last.
     containers: HashMap<String, ProgressState>,
+    /// What was waited for in vain: sentences.
+    failures: Vec<String>,
 }
 
 /// The waits of the services that a command is about. Those that run already have them, too, as in
 /// Docker Compose.
-pub(in crate::control) fn waits(desired: &Desired, goal: &Goal) -> Vec<Wait> {
+pub(in crate::control) fn waits(
+    dependencies: Dependencies,
+    goal: &Goal,
+    desired: &Desired,
+) -> Vec<Wait> {
     let services = desired.services.iter().filter(|(name, service)| {
         let is_to_run = service.run == Run::Running && service.replicas > 0;
         goal.concerns(name) && is_to_run && !service.no_deps
     });
-    services
-        .flat_map(|(name, service)| edges(name, &service.service, false))
-        .collect()
+    let all = services.flat_map(|(name, service)| waits_of(name, &service.service));
+    let told = all.filter(|wait| {
+        let is_told = match dependencies {
+            Dependencies::LeftAlone => false,
+            Dependencies::Healthy => wait.condition == Condition::ServiceHealthy,
+            Dependencies::Told | Dependencies::Awaited => true,
+        };
+        // One that was not brought up is left to the plan.
+        is_told && desired.services.contains_key(&wait.service)
+    });
+    told.collect()
 }
 
-/// The waits of a one-off container of a service.
-pub(in crate::control) fn waits_of_one_off(name: &ServiceName, model: &Service) -> Vec<Wait> {
-    edges(name, model, true).collect()
-}
-
-fn edges(dependent: &ServiceName, model: &Service, one_off: bool) -> impl Iterator<Item = Wait> {
+/// The waits of one container of a service.
+pub(in crate::control) fn waits_of(dependent: &ServiceName, model: &Service) -> Vec<Wait> {
     let edges = model.depends_on.iter();
     edges
         .filter(|(_, edge)| edge.condition != Condition::ServiceStarted)
-        .map(move |(name, edge)| Wait {
+        .map(|(name, edge)| Wait {
             service: name.clone(),
             condition: edge.condition,
             required: edge.required,
             dependent: dependent.clone(),
-            one_off,
         })
+        .collect()
 }
 
 impl<'a> Scene<'a> {
-    /// What has become of a wait. That a dependency fails whose dependent goes on is not told.
     fn state(&self, wait: &Wait) -> DependencyState {
-        let state = dependency_state(&wait.service, wait.condition, self.desired, self.observed);
-        let mut problems = self.plan.problems.iter();
-        match state {
-            DependencyState::Failed(_)
-                if !wait.one_off && !problems.any(|found| found.service == wait.dependent) =>
-            {
-                DependencyState::Pending
-            }
-            state => state,
-        }
+        dependency_state(&wait.service, wait.condition, self.desired, self.observed)
     }
 
     /// Nothing is being done to it, or about to be.
@@ -132,7 +156,14 @@ impl Told {
                 let why = format!("for {}", wait.dependent);
                 said.extend(self.waiting(container, &why));
             }
-            if let Some((state, detail)) = end(wait, &scene.state(wait)) {
+            let state = scene.state(wait);
+            if let DependencyState::Failed(reason) = &state
+                && wait.required
+                && !self.failures.contains(reason)
+            {
+                self.failures.push(reason.clone());
+            }
+            if let Some((state, detail)) = end(wait, &state) {
                 for container in &containers {
                     said.extend(self.say(container, state, detail.clone()));
                 }
@@ -143,8 +174,26 @@ impl Told {
         said
     }
 
-    /// What is said now of containers that all are to be up and healthy.
+    /// What was waited for in vain; `None` while something is waited for.
+    pub(super) fn outcome(&self, scene: &Scene<'_>) -> Option<&[String]> {
+        let waits = self.waits.iter().filter(|(_, is_over)| !is_over);
+        let can_end = |wait: &Wait| {
+            // What is frozen does nothing by itself.
+            let mut containers = scene.observed.of_service(&wait.service);
+            let moves = containers.any(|one| !matches!(one.phase, Phase::Paused { .. }));
+            moves && scene.state(wait) == DependencyState::Pending
+        };
+        match waits.map(|(wait, _)| wait).any(can_end) {
+            true => None,
+            false => Some(&self.failures),
+        }
+    }
+
+    /// What is said now of containers that all are to be up and healthy: the last thing that is waited for.
     pub(super) fn of_goal(&mut self, goal: &Goal, scene: &Scene<'_>) -> Vec<Progress> {
+        if self.outcome(scene).is_none() {
+            return Vec::new();
+        }
         let mut said = Vec::new();
         for (name, service) in &scene.desired.services {
             if !goal.concerns(name) || service.run != Run::Running {

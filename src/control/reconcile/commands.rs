@@ -11,6 +11,7 @@ use crate::compose::model::ServiceName;
 use crate::control::chronicle::What;
 use crate::control::command::with_dependencies;
 use crate::control::found_ended::FoundEnded;
+use crate::control::progress::{Dependencies, Scene};
 use crate::control::turn;
 use crate::control::verdict::{Goal, Verdict, verdict};
 use crate::control::{Act, Command, Event, Progress, ProgressState, Single, event};
@@ -104,10 +105,7 @@ impl<E: Engine> Reconciler<E> {
             _ => None,
         };
         let ended = FoundEnded::of(&command);
-        let waits = matches!(
-            command,
-            Command::Up(_) | Command::Edit(_) | Command::Start { .. }
-        );
+        let dependencies = Dependencies::of(&command);
         let mut killed = Vec::new();
         match command {
             Command::Kill {
@@ -127,7 +125,7 @@ impl<E: Engine> Reconciler<E> {
         self.commands.push(Underway {
             goal,
             kind,
-            waits,
+            dependencies,
             one_off,
             killed,
             events: events.clone(),
@@ -235,7 +233,10 @@ impl<E: Engine> Reconciler<E> {
                 _ if self.is_killing(&command.killed) => None,
                 _ => match verdict(&command.goal, plan, (&self.desired, &self.observed), &busy) {
                     Verdict::Underway => None,
-                    Verdict::Done(errors) => Some(command.errors_with(errors)),
+                    Verdict::Done(errors) => {
+                        let errors = command.errors_with(errors);
+                        self.outcome_of_waits(&command, errors, plan)
+                    }
                 },
             };
             match errors {
@@ -302,6 +303,8 @@ impl<E: Engine> Reconciler<E> {
         }
     }
 
+        let dependencies = Dependencies::of(&command);
+        let mut killed = Vec::new();
     /// The project is gone: so is what was written about it.
     pub(super) fn forget_project(&mut self) -> Result<(), EngineError> {
         self.desired = Arc::new(Desired::new(&self.project));

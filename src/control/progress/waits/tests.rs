@@ -148,7 +148,7 @@ fn told(edge: (Condition, bool), db: ObservedContainer) -> Vec<String> {
         observed: &observed,
         busy: &Busy::new(),
     };
-    lines(&Told::default().of_waits(waits(&desired, &goal()), &scene))
+    lines(&Told::default().of_waits(waits(Dependencies::Told, &goal(), &desired), &scene))
 }
 
 #[test]
