@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::compose::model::{
-    FileObject, FileSource, Hook, MountSource, Network, NetworkKey, Separator, Service, ServiceName,
-    ServiceNetwork, Stack, Volume, VolumeKey,
+    FileObject, FileSource, Hook, MountSource, Network, NetworkKey, Separator, Service,
+    ServiceName, ServiceNetwork, Stack, Volume, VolumeKey,
 };
 
 use super::rolling::Update;

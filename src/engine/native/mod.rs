@@ -17,6 +17,7 @@ pub mod objects;
 mod observe;
 mod pidfd;
 mod ports;
+mod probe;
 mod ready;
 mod rename;
 mod root;
@@ -55,11 +56,10 @@ use crate::plan::{
     service_hash,
 };
 use crate::runtime::cgroup::Cgroup;
-use crate::runtime::protocol::{ProbeRequest, ProbeResult};
 use crate::runtime::sealed;
 use crate::state::journal::{Entry, note};
 use crate::state::records::{ContainerRecord, ContainerStatus, ProbeRecord};
-use crate::state::{Paths, StateError, empty_gone, read_json, retire_dir, write_json};
+use crate::state::{Paths, StateError, empty_gone, retire_dir, write_json};
 
 use self::create::{NewContainer, OneOffTraits};
 use self::ports::Ports;
@@ -700,7 +700,10 @@ impl Engine for Native {
             None => {
                 let command = health.command.clone();
                 let timeout = health.timeout;
-                self.run_inside(container, command, timeout).await
+                match self.run_inside(container, command, timeout).await {
+                    probe::Ended::InTime(outcome) => outcome,
+                    probe::Ended::Late(output) => (probe::LATE, probe::exceeded(timeout, &output)),
+                }
             }
         };
         Some(ProbeRecord {
@@ -718,7 +721,10 @@ impl Engine for Native {
         timeout: Duration,
     ) -> ProbeRecord {
         let start = Timestamp::now();
-        let (exit_code, output) = self.run_inside(container, command, timeout).await;
+        let (exit_code, output) = match self.run_inside(container, command, timeout).await {
+            probe::Ended::InTime(outcome) => outcome,
+            probe::Ended::Late(output) => (probe::LATE, output),
+        };
         ProbeRecord {
             start,
             end: Timestamp::now(),
@@ -740,50 +746,6 @@ impl Engine for Native {
         Ok(write_json(
             &self.paths.container(id).join("status.json"),
             status,
-        )?)
-    }
-}
-
-impl Native {
-    /// Runs a program in a container: its exit code, -1 when it took too long, and its output.
-    async fn run_inside(
-        self: Arc<Self>,
-        container: ObservedContainer,
-        command: Vec<String>,
-        timeout: Duration,
-    ) -> ready::Outcome {
-        let result = blocking(move || self.probe_with(&container, command, timeout)).await;
-        match result {
-            Ok(ProbeResult {
-                timed_out: true,
-                output,
-                ..
-            }) => (-1, output),
-            Ok(done) => (done.exit_code, done.output),
-            Err(error) => (-1, error.story()),
-        }
-    }
-
-    fn probe_with(
-        &self,
-        container: &ObservedContainer,
-        command: Vec<String>,
-        timeout: Duration,
-    ) -> Result<ProbeResult, EngineError> {
-        let record = &container.record;
-        let path = self.paths.container(&record.id).join("config.json");
-        let spec: oci_spec::runtime::Spec = read_json(&path)?.ok_or(EngineError::CutShort)?;
-        let mut process = spec.process().clone().ok_or(EngineError::CutShort)?;
-        process.set_args(Some(command)).set_terminal(Some(false));
-        let image = self.image_by_id(&record.image_id, &record.image)?;
-        let request = ProbeRequest {
-            process,
-            user: template::user(&record.template, &image),
-            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
-        };
-        Ok(crate::runtime::client::probe(
-            &self.paths.shim_socket(&record.id),
-            request,
         )?)
     }
 }
