@@ -12,10 +12,11 @@ use super::context::{Context, Warnings};
 use super::drive::{drive_within, note, warn};
 use super::error::{Error, Result};
 use super::foreground::{self, Foreground};
-use super::image_phase::{Failures, Pull, Wanted, ensure};
+use super::image_phase::{Failures, Pull, Shown, Wanted, ensure};
 use super::instances;
 use super::plan;
 use super::project::{Dependencies, Selection, select_to_make};
+use super::provider;
 use super::reload::{self, Who};
 use super::up_choices::{selected, watched};
 use super::volume::changed::{Answer, agreed};
@@ -360,6 +361,7 @@ impl Shared {
             check_owners(context, &selection)?;
         }
         context.review(loaded, &selection.stack, &selection.services)?;
+        let provided = provider::take(&mut selection);
         let scale = scale(&self.scale, &selection.stack)?;
         let project = selection.stack.name.to_string();
         let flag = |name: &str| context.says(loaded, name);
@@ -396,10 +398,11 @@ impl Shared {
                 positions: Some(&loaded.positions),
                 pull: self.pull,
                 failures: Failures::Fatal,
-                quiet: self.quiet_pull,
+                shown: Shown::unless_quiet(self.quiet_pull),
             };
             let mut ids = ensure(context, &wanted)?;
             ids.retain(|name, _| selection.services.contains(name));
+            provider::bring_up(context, loaded, &provided, &mut selection.stack)?;
             ids
         };
         let recreate = match (
