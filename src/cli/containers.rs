@@ -222,8 +222,11 @@ pub(crate) fn ports_text(listed: &Listed) -> String {
     ports_line(&publishers(listed))
 }
 
-/// Neighbours that lead to the same number, or nowhere, are put together (Docker's rule).
+/// Neighbours that lead to the same number, or nowhere, are put together (Docker's rule), in the order
+/// of their numbers and then of their addresses.
 fn ports_line(publishers: &[Publisher]) -> String {
+    let mut publishers: Vec<&Publisher> = publishers.iter().collect();
+    publishers.sort_by_key(|port| (port.target, &port.url, port.published, &port.protocol));
     let mut parts: Vec<String> = Vec::new();
     let mut mapped: Vec<String> = Vec::new();
     // The runs that may still grow, in the order in which they began.
@@ -358,17 +361,18 @@ pub(crate) fn of_services(
     Ok(containers)
 }
 
-/// The name without the project in front: what prefixes of output show.
+/// The name without the project in front: what prefixes of output show. A name that the stack file
+/// gives (`container_name`) is shown as it is, whatever it begins with.
 pub(crate) fn strip_project<'a>(name: &'a str, project: &str) -> &'a str {
-    let rest = name.strip_prefix(project).unwrap_or_default();
+    // A name with `_` is of `--compatibility`.
     let is_numbered = |rest: &&str| {
-        let number = rest.rsplit_once('_').map(|(_, number)| number);
-        number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        let number = rest.rsplit_once(['-', '_']).map(|(_, number)| number);
+        number.is_some_and(|number| number.parse::<u32>().is_ok())
     };
-    // A name with `_` (`--compatibility`) could as well be one of the stack file's own.
-    let old = || rest.strip_prefix('_').filter(is_numbered);
-    let own = rest.strip_prefix('-').filter(|rest| !rest.is_empty());
-    own.or_else(old).unwrap_or(name)
+    name.strip_prefix(project)
+        .and_then(|rest| rest.strip_prefix(['-', '_']))
+        .filter(is_numbered)
+        .unwrap_or(name)
 }
 
 /// Where the output of a container is written; `None` when it is not.
@@ -577,6 +581,7 @@ pub(crate) mod tests {
         assert_eq!(strip_project("shop_db", "shop"), "shop_db");
         assert_eq!(strip_project("database", "shop"), "database");
         assert_eq!(strip_project("shopping-1", "shop"), "shopping-1");
+        assert_eq!(strip_project("shop-database", "shop"), "shop-database");
         assert_eq!(strip_project("shop-", "shop"), "shop-");
     }
 

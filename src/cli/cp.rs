@@ -1,5 +1,6 @@
 //! `stack cp`: files into containers, and out of one.
 
+use std::borrow::Cow;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Seek as _};
@@ -66,6 +67,14 @@ impl<'a> End<'a> {
     }
 }
 
+/// A path in a container: all of them begin at its root, also those that do not say so.
+fn rooted(path: &str) -> Cow<'_, str> {
+    match path.starts_with('/') {
+        true => path.into(),
+        false => format!("/{path}").into(),
+    }
+}
+
 impl Cp {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
@@ -83,16 +92,17 @@ impl Cp {
                 .hint("write the container's side as SERVICE:PATH")),
             (End::Service(service, path), End::Local(local)) => {
                 let containers = self.containers(context, service)?;
-                let each = |container: &_| self.out_of(context, container, (path, local));
+                let from = rooted(path);
+                let each = |container: &_| self.out_of(context, container, (&from, local));
                 let say = |name: &str| format!("{name}:{path} to {local}");
                 copy(context, &containers[..1], &say, each)
             }
             (End::Local(local), End::Service(service, path)) => {
                 let containers = self.containers(context, service)?;
                 let mut input = Input::of(context, local, containers.len())?;
-                let each = |container: &_| {
-                    self.put_into(context, container, (local, path), input.as_mut())
-                };
+                let to = rooted(path);
+                let each =
+                    |container: &_| self.put_into(context, container, (local, &to), input.as_mut());
                 let say = |name: &str| format!("{local} to {name}:{path}");
                 copy(context, &containers, &say, each)
             }

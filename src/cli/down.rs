@@ -11,6 +11,7 @@ use super::error::Result;
 use super::image::remove::{Force, remove_image};
 use super::images::names;
 use super::project::Project;
+use super::provider;
 use super::rehearsal;
 use crate::compose::Loaded;
 use crate::compose::model::{Separator, ServiceName};
@@ -65,6 +66,7 @@ impl Down {
                     .any(|volume| volume.project == project.name);
         let nothing = observed.containers.is_empty() && !owned && project.desired()?.is_none();
         let images = self.images(loaded.as_ref(), &services, observed.containers.values());
+        let named = services.clone();
         if !nothing {
             tell_hooks(context, &project, loaded.as_ref())?;
             let command = Command::Down {
@@ -78,12 +80,14 @@ impl Down {
             let message = format!("Warning: No resource found to remove for project \"{name}\".");
             warn(&message, context.terminal.stderr);
         }
+        let taken_down = provider::take_down(context, loaded.as_ref(), &named);
         if context.global.dry_run {
             let states = [ProgressState::Removing, ProgressState::Removed];
             rehearsal::show_images(context, images.iter().map(String::as_str), states);
             return Ok(());
         }
-        remove_images(context, &images)
+        remove_images(context, &images)?;
+        taken_down
     }
 
     /// The images that go too.

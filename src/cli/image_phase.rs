@@ -53,8 +53,29 @@ pub(crate) struct Wanted<'a> {
     pub(crate) pull: Pull,
     /// What becomes of an image that cannot be fetched.
     pub(crate) failures: Failures,
-    /// Fetching is shown.
-    pub(crate) quiet: bool,
+    /// What is said of it.
+    pub(crate) shown: Shown,
+}
+
+/// What is said of images that are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Which ones, and how far they are.
+    All,
+    /// Which ones (`--quiet-pull`, `pull -q`): they may take long.
+    Names,
+    /// Nothing.
+    Nothing,
+}
+
+impl Shown {
+    /// `--quiet-pull`.
+    pub(crate) fn unless_quiet(quiet: bool) -> Self {
+        match quiet {
+            true => Self::Names,
+            false => Self::All,
+        }
+    }
 }
 
 /// What becomes of an image that cannot be fetched.
@@ -162,7 +183,7 @@ pub(crate) fn ensure(
         let how = How {
             positions: wanted.positions,
             failures: wanted.failures,
-            quiet: wanted.quiet,
+            shown: wanted.shown,
         };
         ids.extend(fetch_all(context, &how, &store, fetches)?);
     }
@@ -289,7 +310,10 @@ pub(super) fn fetch(
     let how = How {
         positions: None,
         failures: Failures::Fatal,
-        quiet,
+        shown: match quiet {
+            true => Shown::Nothing,
+            false => Shown::All,
+        },
     };
     let fetches = images.iter().map(|reference| Fetch {
         reference: reference.clone(),
@@ -306,7 +330,7 @@ struct How<'a> {
     /// Where services were written.
     positions: Option<&'a Positions>,
     failures: Failures,
-    quiet: bool,
+    shown: Shown,
 }
 
 /// Lets a process of its own wait for the disk, when there is much to wait for. Nobody needs to know
@@ -346,9 +370,9 @@ fn fetch_all(
     store: &ImageStore,
     fetches: Vec<Fetch>,
 ) -> Result<IndexMap<ServiceName, String>> {
-    let mut progress = match how.quiet {
-        true => Progress::Quiet,
-        false => context.progress("pull"),
+    let mut progress = match how.shown {
+        Shown::Nothing => Progress::Quiet,
+        Shown::All | Shown::Names => context.progress("pull"),
     };
     let registries = context.registries();
     let total = fetches.len();
@@ -372,7 +396,10 @@ fn fetch_all(
                 let frame = progress.frame();
                 tokio::select! {
                     Some(message) = said.recv() => match message {
-                        Said::Progress(text, transfer) => progress.transfer(&text, transfer),
+                        Said::Progress(text, transfer) if how.shown == Shown::All => {
+                            progress.transfer(&text, transfer);
+                        }
+                        Said::Progress(..) => {}
                         Said::Elsewhere(text) => {
                             let why = "another process is fetching it".to_owned();
                             progress.update(&change(&text, ProgressState::Waiting, Some(why)));

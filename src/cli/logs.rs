@@ -34,7 +34,13 @@ pub(crate) struct Logs {
     #[arg(short, long)]
     follow: bool,
     /// Lines from the end of each container's output; `all` for all.
-    #[arg(short = 'n', long, value_name = "LINES", default_value = "all")]
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "LINES",
+        default_value = "all",
+        allow_hyphen_values = true
+    )]
     tail: String,
     /// Show the time of each line.
     #[arg(short, long)]

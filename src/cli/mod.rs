@@ -60,6 +60,7 @@ mod plan;
 mod port;
 mod project;
 mod prompt;
+mod provider;
 mod prune;
 mod ps;
 mod pull;

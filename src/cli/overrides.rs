@@ -241,8 +241,10 @@ fn mount(text: &str, volumes: &mut IndexMap<VolumeKey, Volume>) -> Result<Mount>
         Some(path) if path.starts_with(['.', '/', '~']) => bind(path)?,
         Some(name) => {
             let key = VolumeKey::new(name);
+            // One that the stack file does not have is not the project's.
             volumes.entry(key.clone()).or_insert_with(|| Volume {
                 name: name.to_owned(),
+                external: true,
                 ..Volume::default()
             });
             MountSource::Volume {

@@ -26,6 +26,8 @@ pub(crate) struct Project {
     services: Option<Vec<ServiceName>>,
     /// A service of the file has something to be run before it is stopped.
     has_stop_hooks: bool,
+    /// A service of the file is provided by a program.
+    has_providers: bool,
     paths: Paths,
     recorded: OnceCell<Option<Desired>>,
 }
@@ -65,6 +67,9 @@ impl Project {
             has_stop_hooks: loaded
                 .as_ref()
                 .is_some_and(|loaded| loaded.has_service_key("pre_stop")),
+            has_providers: loaded
+                .as_ref()
+                .is_some_and(|loaded| loaded.has_service_key("provider")),
             paths: context.paths.clone(),
             recorded: OnceCell::new(),
             name,
@@ -99,6 +104,11 @@ impl Project {
         }
         let recorded: Option<Hooks> = read_json(&self.recorded_at())?;
         Ok(recorded.is_some_and(|hooks| hooks.pre_stop.values().any(|hooks| !hooks.is_empty())))
+    }
+
+    /// Whether a service of the stack file is provided by a program instead of a container.
+    pub(crate) fn has_providers(&self) -> bool {
+        self.has_providers
     }
 
     fn recorded_at(&self) -> PathBuf {
@@ -244,6 +254,7 @@ mod tests {
             services: (!services.is_empty())
                 .then(|| services.iter().copied().map(ServiceName::new).collect()),
             has_stop_hooks: false,
+            has_providers: false,
             paths: Paths::given("/nowhere".into(), "/nowhere".into()),
             recorded: OnceCell::from(recorded),
         };

@@ -1,16 +1,17 @@
 //! `stack pull`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, ValueEnum};
 
 use super::context::{Context, Warnings};
 use super::error::Result;
-use super::image_phase::{Failures, Pull as When, Wanted, ensure, image_text};
+use super::image_phase::{Failures, Pull as When, Shown, Wanted, ensure, image_text};
 use super::project::{Dependencies, select};
 use super::rehearsal;
-use crate::compose::model::{PullPolicy, ServiceName, Stack};
-use crate::control::{Kind, Progress, ProgressState};
+use crate::compose::model::{PullPolicy, Service, ServiceName};
+use crate::control::{self, Kind, ProgressState};
+use crate::image::Reference;
 
 /// Flags of `pull`.
 #[derive(Debug, Args)]
@@ -72,15 +73,36 @@ impl Pull {
             // What is asked of its registry is an image like any other.
             service.has_build = service.has_build && service.image.is_none();
         }
-        let all = selection.services.clone();
+        let store = context.images()?;
+        let is_here = |image: &str| {
+            let reference = image.parse::<Reference>().ok();
+            reference.is_some_and(|image| store.get(&image).is_ok_and(|found| found.is_some()))
+        };
+        let mut skips = BTreeMap::new();
         selection.services.retain(|name| {
             // An image that is built here is in no registry, unless it has a name of its own.
-            selection.stack.services.get(name).is_some_and(|service| {
-                let elsewhere = !service.has_build;
-                let allowed = !matches!(service.pull_policy, PullPolicy::Never | PullPolicy::Build);
-                elsewhere && allowed && !(self.ignore_buildable && buildable.contains(name))
-            })
+            let service = selection.stack.services.get(name);
+            let is_named = |service: &&Service| !service.has_build && service.image.is_some();
+            let Some(service) = service.filter(is_named) else {
+                return false;
+            };
+            let image = image_text(&selection.stack, name, service);
+            let buildable = self.ignore_buildable && buildable.contains(name);
+            let why = skipped(service.pull_policy, buildable, || is_here(&image));
+            why.map(|why| skips.insert(image, why)).is_none()
         });
+        if !skips.is_empty() {
+            let mut progress = context.progress("pull");
+            for (image, why) in skips {
+                progress.update(&control::Progress {
+                    kind: Kind::Image,
+                    name: image,
+                    state: ProgressState::Skipped,
+                    detail: (!why.is_empty()).then(|| why.to_owned()),
+                });
+            }
+            progress.finish();
+        }
         let wanted = Wanted {
             stack: &selection.stack,
             services: &selection.services,
@@ -90,7 +112,7 @@ impl Pull {
                 true => Failures::Ignored,
                 false => Failures::Fatal,
             },
-            quiet: self.quiet,
+            shown: Shown::unless_quiet(self.quiet),
         };
         if context.global.dry_run {
             let images: BTreeSet<String> = wanted
@@ -109,10 +131,6 @@ impl Pull {
             .filter(|name| buildable.contains(name))
             .map(ServiceName::as_str)
             .collect();
-        if !self.quiet {
-            let is_left_out = |name: &&ServiceName| !wanted.services.contains(name);
-            tell_skipped(context, wanted.stack, all.iter().filter(is_left_out));
-        }
         match ensure(context, &wanted) {
             Err(error) if !wanted_builds.is_empty() => Err(error.hint(format!(
                 "images that are built here may be in no registry: `stack build {}`",
@@ -135,24 +153,18 @@ impl Pull {
     }
 }
 
-/// Says of the images with a name that these services leave out, that they do.
-fn tell_skipped<'a>(
-    context: &Context,
-    stack: &Stack,
-    services: impl Iterator<Item = &'a ServiceName>,
-) {
-    let models = services.filter_map(|name| stack.services.get(name));
-    let images: BTreeSet<&String> = models.filter_map(|model| model.image.as_ref()).collect();
-    let mut progress = context.progress("pull");
-    for image in images {
-        progress.update(&Progress {
-            kind: Kind::Image,
-            name: image.clone(),
-            state: ProgressState::Skipped,
-            detail: None,
-        });
+/// Why an image is not fetched, in Docker Compose's words, which may be none; `None` when it is.
+fn skipped(
+    policy: PullPolicy,
+    buildable: bool,
+    is_here: impl FnOnce() -> bool,
+) -> Option<&'static str> {
+    match policy {
+        PullPolicy::Never | PullPolicy::Build => Some(""),
+        PullPolicy::Missing if is_here() => Some("Image is already present locally"),
+        _ if buildable => Some("Image can be built"),
+        _ => None,
     }
-    progress.finish();
 }
 
 #[cfg(test)]
@@ -160,6 +172,25 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn what_is_not_fetched_has_a_reason() {
+        let day = PullPolicy::Every(Duration::from_secs(86_400));
+        let here = Some("Image is already present locally");
+        for (policy, buildable, is_here, expected) in [
+            (PullPolicy::Never, false, true, Some("")),
+            (PullPolicy::Build, true, false, Some("")),
+            (PullPolicy::Missing, true, true, here),
+            (PullPolicy::Missing, false, false, None),
+            (PullPolicy::Missing, true, false, Some("Image can be built")),
+            (PullPolicy::Always, true, true, Some("Image can be built")),
+            (PullPolicy::Always, false, true, None),
+            (day, false, true, None),
+        ] {
+            let given = skipped(policy, buildable, || is_here);
+            assert_eq!(given, expected, "{policy:?} {buildable} {is_here}");
+        }
+    }
 
     #[test]
     fn pull_fetches_always_unless_the_file_or_the_flag_says_otherwise() {

@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 use super::context::{Context, Warnings};
 use super::drive::{block_on, pause};
 use super::error::{Error, Result};
-use super::image_phase::{Failures, account};
+use super::image_phase::{Failures, Shown, account};
 use super::project::{Dependencies, select};
 use super::rehearsal;
 use crate::control::{self, Kind, ProgressState};
 use crate::image::{ImageStore, PushOptions, Pushed, Reference, push};
+use crate::ui::Progress;
 use crate::ui::progress::Transfer;
-use crate::ui::{Progress, Terminal};
 
 /// Flags of `push`.
 #[derive(Debug, Args)]
@@ -50,6 +50,7 @@ impl Push {
         let selection = select(&loaded.stack, &self.services, dependencies)?;
         let store = context.images()?;
         let mut images: BTreeMap<String, Reference> = BTreeMap::new();
+        let mut skipped = Vec::new();
         for name in &selection.services {
             // As Docker Compose: only what is built here and has a name of its own.
             let service = selection.stack.services.get(name);
@@ -57,6 +58,7 @@ impl Push {
                 .filter(|service| service.has_build)
                 .and_then(|service| service.image.clone())
             else {
+                skipped.push(name);
                 continue;
             };
             let reference: Reference = text.parse().map_err(|error| {
@@ -70,8 +72,13 @@ impl Push {
             }
             images.insert(text, reference);
         }
+        if !skipped.is_empty() {
+            let mut progress = context.progress("push");
+            for name in skipped {
+                progress.note(&format!(" {name} Skipped"));
+            }
+        }
         if images.is_empty() {
-            Terminal::say("No images to push: only services with `build` and `image` have some");
             return Ok(());
         }
         if context.global.dry_run {
@@ -85,7 +92,7 @@ impl Push {
                 true => Failures::Ignored,
                 false => Failures::Fatal,
             },
-            quiet: self.quiet,
+            shown: Shown::unless_quiet(self.quiet),
         };
         send(context, wanted).map(drop)
     }
@@ -96,7 +103,7 @@ pub(super) struct Wanted {
     /// As people write them, and as they are read.
     pub(super) images: Vec<(String, Reference)>,
     pub(super) failures: Failures,
-    pub(super) quiet: bool,
+    pub(super) shown: Shown,
 }
 
 /// What a transfer tells about itself.
@@ -108,13 +115,14 @@ enum Said {
 /// Sends images at the same time and shows it; what the registries have then.
 pub(super) fn send(context: &Context, wanted: Wanted) -> Result<Vec<(String, Pushed)>> {
     let store = context.images()?;
+    let shown = wanted.shown;
     let options = PushOptions {
         registries: context.registries(),
         ..PushOptions::default()
     };
-    let mut progress = match wanted.quiet {
-        true => Progress::Quiet,
-        false => context.progress("push"),
+    let mut progress = match wanted.shown {
+        Shown::Nothing => Progress::Quiet,
+        Shown::All | Shown::Names => context.progress("push"),
     };
     let total = wanted.images.len();
     let at_once = usize::try_from(context.global.parallel)
@@ -135,7 +143,10 @@ pub(super) fn send(context: &Context, wanted: Wanted) -> Result<Vec<(String, Pus
                 let frame = progress.frame();
                 tokio::select! {
                     Some(message) = said.recv() => match message {
-                        Said::Progress(text, transfer) => progress.transfer(&text, transfer),
+                        Said::Progress(text, transfer) if shown == Shown::All => {
+                            progress.transfer(&text, transfer);
+                        }
+                        Said::Progress(..) => {}
                         Said::End(text, result) => match *result {
                             Ok(pushed) => {
                                 progress.update(&change(&text, ProgressState::Pushed, None));

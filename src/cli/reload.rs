@@ -13,10 +13,11 @@ use super::build_phase::{When, build_needed, name_built};
 use super::context::{Context, Warnings};
 use super::drive::{block_on, note, to_done, warn};
 use super::error::{Error, Result};
-use super::image_phase::{Failures, Wanted, ensure};
+use super::image_phase::{Failures, Shown, Wanted, ensure};
 use super::instances;
 use super::plan;
 use super::project::{Dependencies, Selection, select_to_make};
+use super::provider;
 use super::up::{Flags, scale, with_step_images};
 use super::volume::changed::{Answer, agreed};
 use crate::compose::Loaded;
@@ -204,6 +205,8 @@ impl Reload {
         let asked = (asked.names, asked.dependencies);
         let mut selection = select_to_make(&self.context, &loaded.stack, asked)?;
         name_built(&mut selection.stack);
+        let provided = provider::take(&mut selection);
+        provider::bring_up(&self.context, loaded, &provided, &mut selection.stack)?;
         let mut compared = self.compare(&selection)?;
         let mut after = compared.desired.clone();
         let now = Timestamp::now();
@@ -338,7 +341,7 @@ impl Reload {
                 positions: Some(&loaded.positions),
                 pull: shared.pull,
                 failures: Failures::Fatal,
-                quiet: shared.quiet_pull,
+                shown: Shown::unless_quiet(shared.quiet_pull),
             },
         )?;
         ids.retain(|name, _| wanted.services.contains(name));

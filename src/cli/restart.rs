@@ -50,17 +50,15 @@ impl Restart {
     }
 }
 
-/// Whether an `up` would find something else in the stack file than the last one did: a service that
-/// was brought up is another one, or is not there any more, or one is there that was not.
+/// Whether a service that was brought up is another one in the stack file by now, or is not in it any
+/// more. One that was not brought up may have been left out then, and means nothing.
 fn is_edited(stack: &Stack, desired: &Desired) -> bool {
     let recorded: Vec<ServiceName> = desired.services.keys().cloned().collect();
     let mut all = stack.clone();
     // What a profile has switched on for the last `up` need not be on now.
     all.services.extend(stack.disabled_services.clone());
     let touched = Touched::find(desired, &all, &recorded);
-    let is_new = |name: &ServiceName| !desired.services.contains_key(name);
-    let added = stack.services.keys().any(is_new) && desired.files == stack.files;
-    !touched.changed.is_empty() || !touched.removed.is_empty() || added
+    !touched.changed.is_empty() || !touched.removed.is_empty()
 }
 
 #[cfg(test)]
@@ -76,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_last_up_did_not_see_is_an_edit() {
+    fn a_change_of_what_was_brought_up_is_an_edit() {
         let first = "services: {web: {image: a}, db: {image: b}}";
         let desired = brought_up(first);
         for (text, edited) in [
@@ -85,8 +83,8 @@ mod tests {
             ("services: {web: {image: a}, db: {image: c}}", true),
             ("services: {web: {image: a}}", true),
             (
-                "services: {web: {image: a}, db: {image: b}, new: {image: a}}",
-                true,
+                "services: {web: {image: a}, db: {image: b}, other: {image: a}}",
+                false,
             ),
             (
                 "services: {web: {image: a}, db: {image: b}, off: {image: a, profiles: [x]}}",

@@ -13,11 +13,12 @@ use super::context::{Context, Warnings};
 use super::detach::DetachKeys;
 use super::drive::{block_on, broken_off, pause, show, to_done};
 use super::error::{Error, Result};
-use super::image_phase::{Failures, Pull, Wanted, ensure};
+use super::image_phase::{Failures, Pull, Shown, Wanted, ensure};
 use super::instances;
 use super::overrides::Overrides;
 use super::plan::known_images;
 use super::project::{Dependencies, select};
+use super::provider;
 use super::rehearsal;
 use super::up::{orphans, say_orphans};
 use crate::compose::Loaded;
@@ -25,6 +26,7 @@ use crate::compose::model::{ServiceName, Stack};
 use crate::control::{
     Client, Command, Event, Events, Kind, OneOff, Progress as Change, ProgressState, Removal, Up,
 };
+use crate::engine::native::objects::create_volume;
 use crate::runtime::client::{Attached, ClientError, attach, signal};
 use crate::runtime::protocol::{AttachInput, AttachRequest};
 use crate::ui::raw_mode::RawMode;
@@ -139,11 +141,16 @@ impl Run {
             needed.retain(|name| *name == service);
         }
         context.review(loaded, &selection.stack, &needed)?;
+        let provided = provider::take(&mut selection);
+        needed.retain(|name| selection.services.contains(name));
         let mut images = match dry_run {
             true => known_images(context, &selection)?,
             false => self.images(context, loaded, (&selection.stack, &needed))?,
         };
         let image_id = images.shift_remove(&service).unwrap_or_default();
+        if !self.no_deps && !dry_run {
+            provider::bring_up(context, loaded, &provided, &mut selection.stack)?;
+        }
         needed.retain(|name| *name != service);
         let mut stack = selection.stack;
         let as_written = stack.clone();
@@ -159,6 +166,9 @@ impl Run {
             model.stdin_open = self.interactive;
         }
         instances::settle_one_off(context, loaded, (&mut stack, &service))?;
+        if !dry_run {
+            make_given(context, &stack, &as_written)?;
+        }
         self.tidy_orphans(context, (loaded, &as_written))?;
         let up = match needed.is_empty() {
             true => None,
@@ -209,7 +219,10 @@ impl Run {
             positions: Some(&loaded.positions),
             pull: self.pull,
             failures: Failures::Fatal,
-            quiet: self.quiet_pull || self.quiet,
+            shown: match self.quiet {
+                true => Shown::Nothing,
+                false => Shown::unless_quiet(self.quiet_pull),
+            },
         };
         ensure(context, &wanted)
     }
@@ -399,6 +412,16 @@ impl Prepared {
             end => Ok(end),
         }
     }
+}
+
+/// Makes the volumes that only the command line names: they are the caller's, not the project's.
+fn make_given(context: &Context, stack: &Stack, as_written: &Stack) -> Result<()> {
+    for (key, volume) in &stack.volumes {
+        if !as_written.volumes.contains_key(key) {
+            create_volume(&context.paths, volume)?;
+        }
+    }
+    Ok(())
 }
 
 /// Waits until the container has been made: its id and name.

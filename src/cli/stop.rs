@@ -7,6 +7,7 @@ use super::context::Context;
 use super::drive::{drive, tell_hooks};
 use super::error::Result;
 use super::project::Project;
+use super::provider;
 use crate::control::Command;
 
 /// Flags of `stop`.
@@ -25,6 +26,10 @@ impl Stop {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
         let services = project.named(&self.services)?;
+        if project.has_providers() {
+            let (_, loaded) = Project::find_with_stack(context)?;
+            provider::stop(context, loaded.as_ref(), &services)?;
+        }
         if !project.was_up() {
             return Ok(());
         }

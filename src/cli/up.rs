@@ -13,10 +13,11 @@ use super::drive::{drive_within, note, warn};
 use super::error::{Error, Result};
 use super::foreground::{self, Foreground};
 use super::foreign::warn_of_foreign;
-use super::image_phase::{Failures, Pull, Wanted, ensure};
+use super::image_phase::{Failures, Pull, Shown, Wanted, ensure};
 use super::instances;
 use super::plan;
 use super::project::{Dependencies, Selection, select_to_make};
+use super::provider;
 use super::reload::{self, Who};
 use super::up_choices::{selected, watched};
 use super::volume::changed::{Answer, agreed};
@@ -362,6 +363,7 @@ impl Shared {
         }
         context.review(loaded, &selection.stack, &selection.services)?;
         warn_of_foreign(context, &selection.stack)?;
+        let provided = provider::take(&mut selection);
         let scale = scale(&self.scale, &selection.stack)?;
         let project = selection.stack.name.to_string();
         let flag = |name: &str| context.says(loaded, name);
@@ -398,10 +400,11 @@ impl Shared {
                 positions: Some(&loaded.positions),
                 pull: self.pull,
                 failures: Failures::Fatal,
-                quiet: self.quiet_pull,
+                shown: Shown::unless_quiet(self.quiet_pull),
             };
             let mut ids = ensure(context, &wanted)?;
             ids.retain(|name, _| selection.services.contains(name));
+            provider::bring_up(context, loaded, &provided, &mut selection.stack)?;
             ids
         };
         let recreate = match (

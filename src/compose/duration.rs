@@ -111,7 +111,7 @@ fn nanos(number: &str, scale: u64) -> Option<u64> {
 }
 
 /// Writes a duration as Go does: `1m30s`, `1h0m0s`, `1.5s`, `100ms`, `0s`.
-pub(super) fn format(duration: Duration) -> String {
+pub(crate) fn format(duration: Duration) -> String {
     let nanos = u64::try_from(duration.as_nanos()).unwrap_or(MAX_NANOS);
     if nanos == 0 {
         return "0s".to_owned();

@@ -59,6 +59,7 @@ mod unique;
 mod vocabulary;
 
 pub(crate) use dotenv::read_variables;
+pub(crate) use duration::format as go_duration;
 
 pub use diagnostic::{Color, Diagnostic, Diagnostics, Level, Location};
 pub use json_schema::json_schema;

@@ -189,5 +189,5 @@ services:
     stack
         .stack(&["push", "other"])
         .succeeds()
-        .stderr_contains("No images to push");
+        .stderr_contains("Skipped");
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use super::reference;
 use crate::cli::context::Context;
 use crate::cli::error::Result;
-use crate::cli::image_phase::Failures;
+use crate::cli::image_phase::{Failures, Shown};
 use crate::cli::push::{Wanted, print, send};
 
 /// Flags of `image push`.
@@ -31,7 +31,10 @@ impl Push {
         let wanted = Wanted {
             images: images.collect::<Result<_>>()?,
             failures: Failures::Fatal,
-            quiet: self.quiet,
+            shown: match self.quiet {
+                true => Shown::Nothing,
+                false => Shown::All,
+            },
         };
         let sent = send(context, wanted)?;
         match self.quiet {

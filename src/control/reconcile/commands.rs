@@ -303,8 +303,34 @@ impl<E: Engine> Reconciler<E> {
         }
     }
 
-        let dependencies = Dependencies::of(&command);
-        let mut killed = Vec::new();
+    /// These errors and those of dependencies; `None` while one is waited for and nothing has failed.
+    fn outcome_of_waits(
+        &mut self,
+        command: &Underway,
+        mut errors: Vec<String>,
+        plan: &Plan,
+    ) -> Option<Vec<String>> {
+        if command.dependencies != Dependencies::Awaited {
+            return Some(errors);
+        }
+        let scene = Scene {
+            plan,
+            desired: &self.desired,
+            observed: &self.observed,
+            busy: &self.busy,
+        };
+        match self.audience.outcome_of_waits(&command.events, &scene) {
+            None if errors.is_empty() => None,
+            None => Some(errors),
+            Some(failures) => {
+                let new = failures.into_iter().filter(|new| !errors.contains(new));
+                let new: Vec<String> = new.collect();
+                errors.extend(new);
+                Some(errors)
+            }
+        }
+    }
+
     /// The project is gone: so is what was written about it.
     pub(super) fn forget_project(&mut self) -> Result<(), EngineError> {
         self.desired = Arc::new(Desired::new(&self.project));

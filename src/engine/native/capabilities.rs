@@ -75,10 +75,6 @@ const SWARM: Support = Ignored("it only means something to a cluster");
 const WINDOWS: Support = Ignored("it only means something to Windows containers");
 
 static TABLE: &[Capability] = &[
-    any(
-        "services.*.provider",
-        Missing("the service is not a container"),
-    ),
     any("services.*.blkio_config", Later),
     any("services.*.cgroup_parent", Later),
     any("services.*.cgroup", Later),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::start::Begin;
-use super::{Native, blocking, network, networks, observe, settle, volume};
+use super::{Native, blocking, network, networks, observe, probe, settle, volume};
 use crate::control::OneOff;
 use crate::engine::{Applied, Engine, EngineError, Note};
 use crate::image::Reference;
@@ -254,7 +254,10 @@ impl Engine for Native {
             None => {
                 let command = health.command.clone();
                 let timeout = health.timeout;
-                self.run_inside(container, command, timeout).await
+                match self.run_inside(container, command, timeout).await {
+                    probe::Ended::InTime(outcome) => outcome,
+                    probe::Ended::Late(output) => (probe::LATE, probe::exceeded(timeout, &output)),
+                }
             }
         };
         Some(ProbeRecord {
@@ -272,7 +275,10 @@ impl Engine for Native {
         timeout: Duration,
     ) -> ProbeRecord {
         let start = Timestamp::now();
-        let (exit_code, output) = self.run_inside(container, command, timeout).await;
+        let (exit_code, output) = match self.run_inside(container, command, timeout).await {
+            probe::Ended::InTime(outcome) => outcome,
+            probe::Ended::Late(output) => (probe::LATE, output),
+        };
         ProbeRecord {
             start,
             end: Timestamp::now(),

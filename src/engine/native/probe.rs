@@ -4,28 +4,48 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Native, blocking, ready, template};
+use crate::compose::go_duration;
 use crate::engine::EngineError;
 use crate::plan::ObservedContainer;
 use crate::runtime::protocol::{ProbeRequest, ProbeResult};
 use crate::state::read_json;
 
+/// How a program in a container ended.
+pub(super) enum Ended {
+    InTime(ready::Outcome),
+    /// It was killed; what it had written.
+    Late(String),
+}
+
+/// The exit code of what took too long, or could not be run.
+pub(super) const LATE: i32 = -1;
+
+/// What Docker's health log says of a check that took too long.
+pub(super) fn exceeded(timeout: Duration, output: &str) -> String {
+    let timeout = go_duration(timeout);
+    match output {
+        "" => format!("Health check exceeded timeout ({timeout})"),
+        output => format!("Health check exceeded timeout ({timeout}): {output}"),
+    }
+}
+
 impl Native {
-    /// Runs a program in a container: its exit code, -1 when it took too long, and its output.
+    /// Runs a program in a container.
     pub(super) async fn run_inside(
         self: Arc<Self>,
         container: ObservedContainer,
         command: Vec<String>,
         timeout: Duration,
-    ) -> ready::Outcome {
+    ) -> Ended {
         let result = blocking(move || self.probe_with(&container, command, timeout)).await;
         match result {
             Ok(ProbeResult {
                 timed_out: true,
                 output,
                 ..
-            }) => (-1, output),
-            Ok(done) => (done.exit_code, done.output),
-            Err(error) => (-1, error.story()),
+            }) => Ended::Late(output),
+            Ok(done) => Ended::InTime((done.exit_code, done.output)),
+            Err(error) => Ended::InTime((LATE, error.story())),
         }
     }
 
@@ -50,5 +70,23 @@ impl Native {
             &self.paths.shim_socket(&record.id),
             request,
         )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_took_too_long_is_told_with_what_it_wrote() {
+        let timeout = Duration::from_millis(200);
+        assert_eq!(
+            exceeded(timeout, ""),
+            "Health check exceeded timeout (200ms)"
+        );
+        assert_eq!(
+            exceeded(timeout, "half"),
+            "Health check exceeded timeout (200ms): half"
+        );
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::probe::Ended;
 use super::{Native, blocking, files, observe};
 use crate::compose::model::Reload;
 use crate::engine::{Applied, Engine as _, EngineError};
@@ -113,11 +114,15 @@ impl Native {
             }
             Reload::Exec(words) => {
                 let run = (container.clone(), words.clone());
-                let (code, output) = Arc::clone(self).run_inside(run.0, run.1, TELLING).await;
-                match code {
-                    0 => Ok(()),
-                    -1 if output.is_empty() => Err(failed("it took too long".to_owned())),
-                    code => Err(failed(format!("exit code {code}: {}", output.trim()))),
+                match Arc::clone(self).run_inside(run.0, run.1, TELLING).await {
+                    Ended::InTime((0, _)) => Ok(()),
+                    Ended::InTime((code, output)) => {
+                        Err(failed(format!("exit code {code}: {}", output.trim())))
+                    }
+                    Ended::Late(output) => {
+                        let message = format!("it took too long: {}", output.trim());
+                        Err(failed(message.trim_end_matches([':', ' ']).to_owned()))
+                    }
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::control::{Progress, ProgressState};
+use crate::control::{Kind, Progress, ProgressState};
 use crate::ui::text::one_line;
 
 /// ` Container shop-web-1 Started `, and what went wrong when something did: byte for byte as Docker
@@ -10,6 +10,9 @@ use crate::ui::text::one_line;
 pub(super) fn line(change: &Progress) -> String {
     let (kind, name, state) = (change.kind, one_line(&change.name), change.state);
     match (&change.detail, state) {
+        (Some(detail), ProgressState::Skipped) if kind == Kind::Image => {
+            format!(" {kind} {name} {state} {}", one_line(detail))
+        }
         (Some(detail), ProgressState::Error) => {
             format!(" {kind} {name} {state} {}", one_line(detail))
         }
