@@ -29,7 +29,7 @@ use super::found_ended::FoundEnded;
 use super::health::{self, Prober};
 use super::progress::{Audience, Dependencies, Scene, after, before, waits, waits_of};
 use super::turn::{self, Busy};
-use super::verdict::Goal;
+use super::verdict::{Goal, service_of};
 use super::{Event, OneOff, ProgressState};
 use crate::compose::model::ReadyProbe;
 use crate::engine::{Applied, Engine, EngineError, Note};
@@ -347,7 +347,12 @@ impl<E: Engine> Reconciler<E> {
         tracing::warn!(op = %step.op, error = message, "failed");
         self.chronicle_step(step, Some(&message));
         self.audience.fail(step, &message);
+        let service = service_of(step, &self.observed);
         for command in &mut self.commands {
+            let reaches = |service| command.goal.reaches(service, &self.desired);
+            if !service.as_ref().is_none_or(reaches) {
+                continue;
+            }
             command.errors.insert(message.clone());
         }
         let at = Timestamp::now();

@@ -36,6 +36,24 @@ impl Goal {
         self.services.is_empty() || self.services.contains(service)
     }
 
+    /// Whether the command is about a service, or about one that it depends on: what is done to that one
+    /// moves it, too.
+    pub(super) fn reaches(&self, service: &ServiceName, desired: &Desired) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut rest = vec![service];
+        while let Some(service) = rest.pop() {
+            if self.concerns(service) {
+                return true;
+            }
+            if seen.insert(service)
+                && let Some(found) = desired.services.get(service)
+            {
+                rest.extend(found.service.depends_on.keys());
+            }
+        }
+        false
+    }
+
     /// Whether a container is among those that the command is about.
     fn concerns_container(&self, name: &str) -> bool {
         self.container.as_ref().is_none_or(|only| only == name)
@@ -81,11 +99,22 @@ pub(super) fn verdict(
     if is_busy {
         return Verdict::Underway;
     }
+    let ours = |subject: &str| {
+        let steps = plan.steps.iter();
+        let mut steps = steps.filter(|step| step.op.subject().1 == subject);
+        let planned = steps.find_map(|step| service_of(step, observed));
+        let mut containers = observed.containers.values().map(|found| &found.record);
+        let service = planned.or_else(|| {
+            let record = containers.find(|record| record.name == subject)?;
+            Some(record.service.clone())
+        });
+        service.is_none_or(|service| goal.reaches(&service, desired))
+    };
     let mut errors: Vec<String> = observed
         .failures
-        .values()
-        .filter(|failure| failure.at >= goal.at)
-        .map(|failure| failure.message.clone())
+        .iter()
+        .filter(|(subject, failure)| failure.at >= goal.at && ours(subject))
+        .map(|(_, failure)| failure.message.clone())
         .collect();
     let fatal = plan
         .problems

@@ -102,6 +102,8 @@ pub(super) struct Planner<'a> {
     changed_networks: BTreeSet<String>,
     /// Containers by id that a step of this plan stops.
     stopped: BTreeMap<&'a str, usize>,
+    /// Services whose containers are replaced with those that they share something of.
+    replaced_with_owner: BTreeSet<ServiceName>,
 }
 
 impl<'a> Planner<'a> {
@@ -116,6 +118,7 @@ impl<'a> Planner<'a> {
             images: BTreeMap::new(),
             changed_networks: changed_networks(desired, observed),
             stopped: BTreeMap::new(),
+            replaced_with_owner: BTreeSet::new(),
         }
     }
 
@@ -236,12 +239,16 @@ impl<'a> Planner<'a> {
             None => desired.run != Run::Stopped,
         };
         slots.retain(runs);
-        self.replace_with_owners(desired, &mut slots);
+        self.replace_with_owners((name, desired), &mut slots);
         self.replace(name, desired, &slots);
     }
 
     /// What shares something of containers that this plan replaces is replaced with them.
-    fn replace_with_owners(&self, desired: &DesiredService, slots: &mut [Slot<'a>]) {
+    fn replace_with_owners(
+        &mut self,
+        (name, desired): (&ServiceName, &DesiredService),
+        slots: &mut [Slot<'a>],
+    ) {
         // One after the other: when the last one has been made, what shares something is older than it.
         let waits = |step: &Step| matches!(step.after.first(), Some(After::Earlier { .. }));
         let is_replaced = |owner: &&ServiceName| {
@@ -262,8 +269,14 @@ impl<'a> Planner<'a> {
             if let Some(current) = slot.current.take() {
                 let cause = Cause::OwnerReplaced(owner.clone());
                 slot.outdated.insert(0, (current, cause));
+                self.replaced_with_owner.insert(name.clone());
             }
         }
+    }
+
+    /// Whether this plan replaces containers of a service because it replaces what they share.
+    pub(super) fn is_replaced_with_owner(&self, service: &ServiceName) -> bool {
+        self.replaced_with_owner.contains(service)
     }
 
     /// Whether the plan stops a container already.

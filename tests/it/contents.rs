@@ -110,10 +110,10 @@ configs:
     let status = path.join("status.json");
     let text = std::fs::read_to_string(&status).unwrap();
     stack.stack(&["pause"]).succeeds();
-    signal_to(stack.supervisor().unwrap(), Signal::KILL);
     let renewing = text.replace("\"renewing\":false", "\"renewing\":true");
     assert_ne!(renewing, text);
     std::fs::write(&status, renewing).unwrap();
+    signal_to(stack.supervisor().unwrap(), Signal::KILL);
     eventually("it goes on", || {
         (stack.container("web").state == "running").then_some(())
     });

@@ -156,9 +156,12 @@ impl Simulation {
                 return Err(format!("{}: {dependency} is not there", step.op));
             }
             let mut stand: Vec<_> = containers.collect();
-            // For what a person has stopped the others stand in.
-            if stand.iter().any(|one| !self.desired.is_held(&one.record)) {
-                stand.retain(|one| !self.desired.is_held(&one.record));
+            // For what a person has stopped, alone or with its service, the others stand in.
+            let is_asked_for = |one: &&ObservedContainer| {
+                self.desired.asked(other, &one.record).run != Run::Stopped
+            };
+            if stand.iter().any(is_asked_for) {
+                stand.retain(is_asked_for);
             }
             for container in stand {
                 let open = match edge.condition {

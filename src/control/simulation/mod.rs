@@ -16,7 +16,7 @@ use history::History;
 use machine::Simulation;
 
 /// Histories that the loop once came out of badly.
-const REGRESSIONS: [u64; 4] = [48, 159, 160, 245];
+const REGRESSIONS: [u64; 8] = [48, 159, 160, 245, 7384, 36761, 62768, 76100];
 
 /// Histories of each run of the tests; `STACK_SIMULATION_RUNS` says another number.
 const RUNS: u64 = 100_000;

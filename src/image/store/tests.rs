@@ -124,7 +124,7 @@ fn an_image_on_a_base_has_both_layers_and_the_inherited_configuration() {
     assert_eq!(image.layers[0], base.layers[0]);
     assert_eq!(image.size, 2);
     let config = image.config.config().as_ref().unwrap();
-    assert_eq!(config.env().as_ref().unwrap()[1..], ["A=1", "B=2"]);
+    assert_eq!(config.env().as_ref().unwrap()[..], ["A=1", "B=2"]);
     assert_eq!(config.user().as_deref(), Some("5"));
     assert_eq!(*config.cmd(), None);
     let mode = fs::metadata(image.layers[1].join("tmp"))

@@ -245,6 +245,10 @@ impl<'a> Planner<'a> {
             {
                 state = DependencyState::Failed(problem.message.clone());
             }
+            // What is there goes with what it shares: the one that comes is waited for.
+            if state == DependencyState::Met && self.is_replaced_with_owner(dependency) {
+                state = DependencyState::Pending;
+            }
             match state {
                 DependencyState::Met => {}
                 DependencyState::Pending => gates.push(After::Condition {
