@@ -109,8 +109,8 @@ struct Session<'a> {
     stage: Stage,
     /// Attached containers that run, or will again: name → service.
     running: BTreeMap<String, ServiceName>,
-    /// Containers whose end has been shown.
-    shown: BTreeSet<String>,
+    /// The end of each container that was shown last.
+    shown: BTreeMap<String, Timestamp>,
     cascade: Cascade,
     /// An end has come that stops all.
     must_abort: bool,
@@ -174,7 +174,7 @@ impl<'a> Session<'a> {
             logs,
             stage: Stage::Starting,
             running: BTreeMap::new(),
-            shown: BTreeSet::new(),
+            shown: BTreeMap::new(),
             must_abort: false,
             watching: Watching::new(watch),
             menu: None,
@@ -313,7 +313,6 @@ impl<'a> Session<'a> {
                 ..
             } => {
                 if self.what.watched.contains(service) {
-                    self.shown.remove(name);
                     self.running.insert(name.clone(), service.clone());
                 }
                 if self.what.attached.contains(service) {
@@ -324,11 +323,12 @@ impl<'a> Session<'a> {
                 service,
                 name,
                 code,
+                finished_at,
                 restarts,
                 one_off: false,
             } if self.what.watched.contains(service) => {
                 let (service, name) = (service.clone(), name.clone());
-                self.ended(&service, &name, (*code, *restarts))?;
+                self.ended((&service, &name), *finished_at, (*code, *restarts))?;
             }
             Event::Output {
                 service,
@@ -352,15 +352,16 @@ impl<'a> Session<'a> {
 
     fn ended(
         &mut self,
-        service: &ServiceName,
-        name: &str,
+        (service, name): (&ServiceName, &str),
+        finished_at: Timestamp,
         (code, restarts): (i32, bool),
     ) -> Result<()> {
         if !restarts {
             self.running.remove(name);
-            if !self.shown.insert(name.to_owned()) {
-                return Ok(());
-            }
+        }
+        // Whoever looks at the machine may see it before the supervisor tells of it.
+        if self.shown.insert(name.to_owned(), finished_at) == Some(finished_at) {
+            return Ok(());
         }
         self.pump()?;
         let more = if restarts { " (restarting)" } else { "" };
@@ -395,7 +396,8 @@ impl<'a> Session<'a> {
                     if restarts {
                         still.insert(record.name.clone(), record.service.clone());
                     } else if exit.finished_at >= self.began {
-                        self.ended(&record.service, &record.name, (exit.code, false))?;
+                        let name = (&record.service, record.name.as_str());
+                        self.ended(name, exit.finished_at, (exit.code, false))?;
                     }
                 }
                 Phase::Exited(_) | Phase::Created => {}

@@ -1,5 +1,6 @@
 //! What the supervisor tells those who listen.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::compose::model::ServiceName;
@@ -39,6 +40,8 @@ pub enum Event {
         name: String,
         /// Exit code.
         code: i32,
+        /// When: who looks at the machine, too, knows by it which end this is.
+        finished_at: Timestamp,
         /// Its restart policy starts it again.
         restarts: bool,
         /// It was made by `run`.

@@ -114,6 +114,7 @@ impl Audience {
             service: record.service.clone(),
             name: record.name.clone(),
             code: exit.code,
+            finished_at: exit.finished_at,
             restarts,
             one_off: record.one_off,
         });
