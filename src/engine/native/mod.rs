@@ -2,7 +2,7 @@
 //!
 //! Owns the containers of one project while a supervisor lives, and the reading of everybody's.
 //! Invariant: what it holds in memory (descriptors of shims, bound ports, name server sockets) can
-//! be had again from disk, kernel and shims; [`Engine::observe`] does so.
+//! be had again from disk, kernel and shims; [`Engine::observe`](super::Engine::observe) does so.
 
 pub(crate) mod capabilities;
 mod config;
