@@ -86,18 +86,20 @@ if wanted docker; then
   done
 fi
 
-pull_stack() { STACK_ROOT=$work/stack "$stack" image pull -q "$name"; }
-clean_stack() { rm -rf "$work/stack"; }
+# Each pull has a place of its own: ext4 looks for a minute at every inode that was deleted before it makes another one near it,
+# and what is measured then is that (twice the time at the third run).
+pull_stack() { STACK_ROOT=$work/stack-$run "$stack" image pull -q "$name"; }
+clean_stack() { :; }
 pull_docker() { docker -H "unix://$work/docker/d.sock" pull -q "$name"; }
 clean_docker() { docker -H "unix://$work/docker/d.sock" image rm -f "$name"; }
-podman_here() { podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver overlay "$@"; }
+podman_here() { podman --root "$work/podman-$run" --runroot "$work/podman-run" --storage-driver overlay "$@"; }
 pull_podman() { podman_here pull -q --tls-verify=false "$name"; }
-clean_podman() { podman_here rmi -f "$name"; }
+clean_podman() { :; }
 pull_skopeo() {
-  skopeo --insecure-policy copy -q --src-tls-verify=false "docker://$name" "oci:$work/oci:bench" &&
-    umoci unpack --image "$work/oci:bench" "$work/bundle"
+  skopeo --insecure-policy copy -q --src-tls-verify=false "docker://$name" "oci:$work/oci-$run:bench" &&
+    umoci unpack --image "$work/oci-$run:bench" "$work/bundle-$run"
 }
-clean_skopeo() { rm -rf "$work/oci" "$work/bundle"; }
+clean_skopeo() { :; }
 # Docker's distribution of the work: each core takes the next layer.
 pull_gunzip() { find "$image/blobs/sha256" -size +1M -print0 | xargs -0 -n1 -P"$(nproc)" sh -c 'exec gunzip -c <"$0" >/dev/null'; }
 clean_gunzip() { :; }
