@@ -333,18 +333,22 @@ impl Prepared {
             let mut events = client.command(&self.command).await?;
             let (id, name) = made(&mut events, &mut progress, context).await?;
             progress.finish();
-            let attached = self.reach(context, &mut events, (&id, &name)).await?;
+            let attached = self.reach(context, &mut events, (&id, &name)).await;
             Ok((id, attached))
         })?;
         context.release_images();
-        let end = self.stay(context, &id, attached);
+        let end = attached.and_then(|attached| self.stay(context, &id, attached));
         if let Ok(End::Detached) = end {
             return Ok(());
         }
-        if self.auto_remove {
-            remove(context, &client, &id)?;
-        }
-        conclude(end?)
+        // One that could not be started goes, too.
+        let removed = match self.auto_remove {
+            true => remove(context, &client, &id),
+            false => Ok(()),
+        };
+        let end = end?;
+        removed?;
+        conclude(end)
     }
 
     /// Attaches as soon as the shim is there; it starts the program then.
