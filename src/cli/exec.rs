@@ -23,6 +23,26 @@ use crate::state::journal::{Entry, note};
 use crate::state::read_json;
 use crate::ui::raw_mode::{RawMode, window_size};
 
+/// Flags about how a program is run.
+#[derive(Debug, Args)]
+pub(crate) struct Manner {
+    /// Run it in the background.
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Set a variable, or pass on the caller's.
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<String>,
+    /// Give the program all capabilities.
+    #[arg(long)]
+    pub(crate) privileged: bool,
+    /// Run as this user.
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Directory to run in.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+}
+
 /// Flags of `exec`.
 #[derive(Debug, Args)]
 pub(crate) struct Exec {
@@ -36,12 +56,8 @@ pub(crate) struct Exec {
         allow_hyphen_values = true
     )]
     command: Vec<String>,
-    /// Run it in the background.
-    #[arg(short, long)]
-    detach: bool,
-    /// Set a variable, or pass on the caller's.
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    env: Vec<String>,
+    #[command(flatten)]
+    manner: Manner,
     /// Do not give the program a terminal.
     #[arg(short = 'T', long, visible_alias = "no-TTY")]
     no_tty: bool,
@@ -60,15 +76,6 @@ pub(crate) struct Exec {
     /// Give the program a terminal; the default where there is one.
     #[arg(short, long, hide = true)]
     tty: bool,
-    /// Give the program all capabilities.
-    #[arg(long)]
-    privileged: bool,
-    /// Run as this user.
-    #[arg(short, long, value_name = "USER")]
-    user: Option<String>,
-    /// Directory to run in.
-    #[arg(short, long, value_name = "DIR")]
-    workdir: Option<String>,
 }
 
 impl Exec {
@@ -79,17 +86,19 @@ impl Exec {
             context.require_root()?;
         }
         let container = self.container(context)?;
-        if dry_run && self.detach {
+        if dry_run && self.manner.detach {
             return Ok(());
         }
         context.refuse_dry_run("interactive exec")?;
         let id = &container.record.id;
-        let has_terminal =
-            !self.no_tty && !self.detach && io::stdin().is_terminal() && io::stdout().is_terminal();
+        let has_terminal = !self.no_tty
+            && !self.manner.detach
+            && io::stdin().is_terminal()
+            && io::stdout().is_terminal();
         let request = self.request(context, &container, has_terminal)?;
         let socket = context.paths.shim_socket(id);
         let journal = Told::begin(context, &container, &self.command);
-        let result = match (self.detach, has_terminal) {
+        let result = match (self.manner.detach, has_terminal) {
             (true, _) => return detached(&socket, request),
             (_, true) => on_terminal(&socket, request),
             (_, false) => on_streams(&socket, request),
@@ -122,10 +131,10 @@ impl Exec {
         process.set_terminal(Some(has_terminal));
         let env = process.env().clone().unwrap_or_default();
         process.set_env(Some(self.environment(env, has_terminal)));
-        if let Some(workdir) = &self.workdir {
+        if let Some(workdir) = &self.manner.workdir {
             process.set_cwd(workdir.into());
         }
-        if self.privileged {
+        if self.manner.privileged {
             process.set_capabilities(all_capabilities()?);
         }
         let terminal = has_terminal.then(|| {
@@ -142,13 +151,13 @@ impl Exec {
         });
         Ok(ExecRequest {
             process,
-            user: self.user.clone().or(user),
+            user: self.manner.user.clone().or(user),
             terminal,
         })
     }
 
     fn environment(&self, env: Vec<String>, has_terminal: bool) -> Vec<String> {
-        merged_environment(env, &self.env, has_terminal, |name| {
+        merged_environment(env, &self.manner.env, has_terminal, |name| {
             std::env::var(name).ok()
         })
     }

@@ -24,6 +24,20 @@ use crate::ui::{LogOptions, LogView, Paint};
 /// Time between two looks for new and ended containers while following.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+/// Flags about the times of lines.
+#[derive(Debug, Args)]
+pub(crate) struct Times {
+    /// Show the time of each line.
+    #[arg(short, long)]
+    pub(crate) timestamps: bool,
+    /// Only what was written since this time (2026-01-02T15:04:05Z) or so long ago (42m).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Only what was written before this time or so long ago.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+}
+
 /// Flags of `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
@@ -42,15 +56,8 @@ pub(crate) struct Logs {
         allow_hyphen_values = true
     )]
     tail: String,
-    /// Show the time of each line.
-    #[arg(short, long)]
-    timestamps: bool,
-    /// Only what was written since this time (2026-01-02T15:04:05Z) or so long ago (42m).
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Only what was written before this time or so long ago.
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[command(flatten)]
+    times: Times,
     /// Show the names without colours.
     #[arg(long)]
     no_color: bool,
@@ -72,7 +79,7 @@ impl Logs {
         let services = project.named(&self.services)?;
         let options = LogOptions {
             prefix: !self.no_log_prefix,
-            timestamps: self.timestamps,
+            timestamps: self.times.timestamps,
             paint: match self.no_color {
                 true => Paint::Off,
                 false => context.terminal.stdout,
@@ -121,8 +128,8 @@ impl Logs {
         };
         Ok(Range {
             tail,
-            since: point(&self.since)?,
-            until: point(&self.until)?,
+            since: point(&self.times.since)?,
+            until: point(&self.times.until)?,
         })
     }
 }

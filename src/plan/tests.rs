@@ -164,17 +164,7 @@ fn a_new_project_is_made_in_the_order_of_its_edges() {
             let networks = IndexMap::from([(NetworkKey::new("default"), Attachment::default())]);
             service.service.network = ServiceNetwork::Networks(networks);
         })
-        .service("db", |service| {
-            service.service.volumes.push(Mount {
-                target: "/data".to_owned(),
-                read_only: false,
-                source: MountSource::Volume {
-                    volume: VolumeKey::new("data"),
-                    nocopy: false,
-                    subpath: None,
-                },
-            });
-        });
+        .service("db", objects::mounts_data);
     let network = Network {
         name: "shop_default".to_owned(),
         ..Network::default()

@@ -6,6 +6,8 @@ use clap::Args;
 use super::one::One;
 use crate::cli::context::Context;
 use crate::cli::error::Result;
+use crate::cli::exec::Manner;
+use crate::cli::logs::Times;
 
 /// Flags of `container logs`.
 #[derive(Debug, Args)]
@@ -19,41 +21,21 @@ pub(crate) struct Logs {
     /// Lines from the end; `all` for all.
     #[arg(short = 'n', long, value_name = "LINES", default_value = "all")]
     tail: String,
-    /// Show the time of each line.
-    #[arg(short, long)]
-    timestamps: bool,
-    /// Only what was written since this time or so long ago.
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Only what was written before this time or so long ago.
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[command(flatten)]
+    times: Times,
 }
 
 /// Flags of `container exec`.
 #[derive(Debug, Args)]
 pub(crate) struct Exec {
-    /// Run it in the background.
-    #[arg(short, long)]
-    detach: bool,
-    /// Set a variable, or pass on the caller's.
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    env: Vec<String>,
+    #[command(flatten)]
+    manner: Manner,
     /// Keep standard input open; it always is.
     #[arg(short, long)]
     interactive: bool,
     /// Give the program a terminal.
     #[arg(short, long)]
     tty: bool,
-    /// Give the program all capabilities.
-    #[arg(long)]
-    privileged: bool,
-    /// Run as this user.
-    #[arg(short, long, value_name = "USER")]
-    user: Option<String>,
-    /// Directory to run in.
-    #[arg(short, long, value_name = "DIR")]
-    workdir: Option<String>,
     /// Name of a container, id, or the first digits of an id.
     #[arg(value_name = "CONTAINER")]
     container: String,
@@ -77,10 +59,13 @@ impl Logs {
             .into();
         words.push(format!("--index={}", one.listed.record().number));
         words.push(format!("--tail={}", self.tail));
-        for (flag, given) in [("--follow", self.follow), ("--timestamps", self.timestamps)] {
+        for (flag, given) in [
+            ("--follow", self.follow),
+            ("--timestamps", self.times.timestamps),
+        ] {
             words.extend(given.then(|| flag.to_owned()));
         }
-        for (flag, value) in [("--since", self.since), ("--until", self.until)] {
+        for (flag, value) in [("--since", self.times.since), ("--until", self.times.until)] {
             words.extend(value.map(|value| format!("{flag}={value}")));
         }
         one.service_command(context, &words)
@@ -95,14 +80,22 @@ impl Exec {
         let mut words = vec!["exec".to_owned()];
         words.push(format!("--index={}", one.listed.record().number));
         for (flag, given) in [
-            ("--detach", self.detach),
+            ("--detach", self.manner.detach),
             ("--no-tty", !self.tty),
-            ("--privileged", self.privileged),
+            ("--privileged", self.manner.privileged),
         ] {
             words.extend(given.then(|| flag.to_owned()));
         }
-        words.extend(self.env.into_iter().map(|env| format!("--env={env}")));
-        for (flag, value) in [("--user", self.user), ("--workdir", self.workdir)] {
+        words.extend(
+            self.manner
+                .env
+                .into_iter()
+                .map(|env| format!("--env={env}")),
+        );
+        for (flag, value) in [
+            ("--user", self.manner.user),
+            ("--workdir", self.manner.workdir),
+        ] {
             words.extend(value.map(|value| format!("{flag}={value}")));
         }
         words.push(one.listed.record().service.to_string());

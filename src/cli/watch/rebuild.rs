@@ -114,21 +114,10 @@ pub(super) fn replacement(
         }
     }
     Ok(Command::Up(Box::new(Up {
-        stack: stack.clone(),
-        services: services.iter().cloned().collect(),
         image_ids,
         scale,
         recreate: Recreate::All,
-        dependencies: Vec::new(),
-        recreate_dependencies: false,
-        agreed: Default::default(),
-        renew_volumes: false,
-        no_start: false,
-        no_deps: false,
-        all_resources: false,
-        remove_orphans: false,
-        timeout: None,
-        wait: false,
+        ..Up::new(stack.clone(), services.iter().cloned().collect())
     })))
 }
 

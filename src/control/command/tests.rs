@@ -2,7 +2,7 @@ use indexmap::IndexMap;
 
 use super::*;
 use crate::compose::model::{Condition, Dependency, Stack};
-use crate::control::sample;
+use crate::control::sample::{self, summary};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -29,24 +29,6 @@ fn after(commands: &[(i64, Command)]) -> Desired {
         command.apply(&mut desired, at(*second));
     }
     desired
-}
-
-fn summary(desired: &Desired) -> String {
-    let line = |(name, service): (&ServiceName, &DesiredService)| {
-        let orphan = if service.orphan { " orphan" } else { "" };
-        format!(
-            "{name} {:?} x{} since {}{orphan}",
-            service.run,
-            service.replicas,
-            service.since.as_second()
-        )
-    };
-    desired
-        .services
-        .iter()
-        .map(line)
-        .collect::<Vec<_>>()
-        .join("; ")
 }
 
 #[test]

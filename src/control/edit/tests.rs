@@ -1,6 +1,6 @@
 use super::*;
 use crate::control::Command;
-use crate::control::sample::up;
+use crate::control::sample::{summary, up};
 
 fn name(text: &str) -> ServiceName {
     ServiceName::new(text)
@@ -25,20 +25,7 @@ fn edited(mut desired: Desired, text: &str) -> String {
     let up = up(text);
     let touched = Touched::find(&desired, &up.stack, &up.services).all();
     Edit { up, touched }.apply(&mut desired, at(9));
-    let line = |(name, service): (&ServiceName, &DesiredService)| {
-        let since = service.since.as_second();
-        let orphan = if service.orphan { " orphan" } else { "" };
-        format!(
-            "{name} {:?} x{} since {since}{orphan}",
-            service.run, service.replicas
-        )
-    };
-    desired
-        .services
-        .iter()
-        .map(line)
-        .collect::<Vec<_>>()
-        .join("; ")
+    summary(&desired)
 }
 
 const TWO: &str = "services: {web: {image: a}, job: {image: b}}";

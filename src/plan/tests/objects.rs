@@ -13,7 +13,8 @@ fn model(label: &str) -> Volume {
     }
 }
 
-fn mounts_data(service: &mut DesiredService) {
+/// A service has the volume `data` at `/data`.
+pub(super) fn mounts_data(service: &mut DesiredService) {
     service.service.volumes.push(Mount {
         target: "/data".to_owned(),
         read_only: false,
