@@ -161,6 +161,18 @@ pub enum ProgressState {
     Pushing,
     /// Its registry has it.
     Pushed,
+    /// Being made of an archive of files.
+    Importing,
+    /// Made of one.
+    Imported,
+    /// Images are being read from an archive.
+    Loading,
+    /// They are here.
+    Loaded,
+    /// Images are being written to an archive.
+    Saving,
+    /// They are there.
+    Saved,
     /// Nothing was to be done about it.
     Skipped,
     /// It stays, because others use it.
@@ -188,6 +200,9 @@ impl ProgressState {
                 | Self::Pulling
                 | Self::Building
                 | Self::Pushing
+                | Self::Importing
+                | Self::Loading
+                | Self::Saving
         )
     }
 }
@@ -230,6 +245,12 @@ impl std::fmt::Display for ProgressState {
             Self::Built => "Built",
             Self::Pushing => "Pushing",
             Self::Pushed => "Pushed",
+            Self::Importing => "Importing",
+            Self::Imported => "Imported",
+            Self::Loading => "Loading",
+            Self::Loaded => "Loaded",
+            Self::Saving => "Saving",
+            Self::Saved => "Saved",
             Self::Skipped => "Skipped",
             Self::InUse => "Resource is still in use",
             Self::Exited => "Exited",

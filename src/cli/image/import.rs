@@ -11,6 +11,7 @@ use super::{Shown, reference};
 use crate::cli::context::Context;
 use crate::cli::error::{Error, Result};
 use crate::cli::time;
+use crate::control::ProgressState;
 use crate::image::{ConfigChange, ImportOptions, Reference};
 
 /// Flags of `image import`.
@@ -44,7 +45,11 @@ impl Import {
         let name = reference(&self.name)?;
         let options = self.options()?;
         let store = context.images()?;
-        let shown = Shown::new(context, "import", &self.name);
+        let shown = Shown::new(
+            context,
+            &self.name,
+            [ProgressState::Importing, ProgressState::Imported],
+        );
         let tell = |step| shown.step(&step);
         let image = if self.file.as_os_str() == "-" {
             store.import_rootfs(io::stdin(), &name, &options, &tell)?

@@ -8,6 +8,7 @@ use clap::Args;
 use super::Shown;
 use crate::cli::context::Context;
 use crate::cli::error::{Error, Result};
+use crate::control::ProgressState;
 
 /// Flags of `image load`.
 #[derive(Debug, Args)]
@@ -27,7 +28,15 @@ impl Load {
         context.refuse_dry_run("image load")?;
         context.require_root()?;
         let store = context.images()?;
-        let shown = Shown::new(context, "load", "archive");
+        let name = match &self.input {
+            Some(path) if path.as_os_str() != "-" => path.to_string_lossy(),
+            _ => "archive".into(),
+        };
+        let shown = Shown::new(
+            context,
+            &name,
+            [ProgressState::Loading, ProgressState::Loaded],
+        );
         let tell = |step| shown.step(&step);
         let names = match &self.input {
             Some(path) if path.as_os_str() != "-" => store.load_path(path, &tell)?,

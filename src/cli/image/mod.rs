@@ -122,15 +122,19 @@ fn no_such_image(text: &str) -> Error {
 struct Shown {
     progress: Mutex<Progress>,
     name: String,
+    done: ProgressState,
 }
 
 impl Shown {
-    fn new(context: &Context, title: &str, name: &str) -> Self {
+    /// `doing` until it is `done`.
+    fn new(context: &Context, name: &str, [doing, done]: [ProgressState; 2]) -> Self {
+        let title = doing.to_string().to_lowercase();
         let shown = Self {
-            progress: Mutex::new(context.progress(title)),
+            progress: Mutex::new(context.progress(&title)),
             name: name.to_owned(),
+            done,
         };
-        shown.state(ProgressState::Creating);
+        shown.state(doing);
         shown
     }
 
@@ -145,7 +149,7 @@ impl Shown {
 
     /// The work is done.
     fn done(self) {
-        self.state(ProgressState::Created);
+        self.state(self.done);
     }
 
     fn state(&self, state: ProgressState) {

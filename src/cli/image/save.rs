@@ -10,6 +10,7 @@ use clap::Args;
 use super::{Shown, no_such_image};
 use crate::cli::context::Context;
 use crate::cli::error::{Error, Result};
+use crate::control::ProgressState;
 use crate::image::{ImageStore, SavedImage};
 
 /// Flags of `image save`.
@@ -39,18 +40,25 @@ impl Save {
             found.extend(store.to_save(text)?.ok_or_else(|| no_such_image(text))?);
         }
         let Some(path) = file else {
-            return write(context, (&store, &found), &mut io::stdout().lock());
+            return write(
+                context,
+                "archive",
+                (&store, &found),
+                &mut io::stdout().lock(),
+            );
         };
-        save_to(&path, |file| write(context, (&store, &found), file))
+        let name = path.to_string_lossy();
+        save_to(&path, |file| write(context, &name, (&store, &found), file))
     }
 }
 
 fn write(
     context: &Context,
+    name: &str,
     (store, found): (&ImageStore, &[SavedImage]),
     out: &mut dyn Write,
 ) -> Result<()> {
-    let shown = Shown::new(context, "save", "archive");
+    let shown = Shown::new(context, name, [ProgressState::Saving, ProgressState::Saved]);
     let tell = |step| shown.step(&step);
     match store.save(found, &mut BufWriter::new(out), &tell) {
         // Whoever reads has seen enough: `stack image save … | tar -t | head`.
