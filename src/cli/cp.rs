@@ -114,8 +114,8 @@ impl Cp {
         context.require_root()?;
         let project = Project::find(context)?;
         if self.which.index > 0 {
-            let names = (project.name.as_str(), service);
-            return Ok(vec![pick(context, names, (self.which.index, Among::All))?]);
+            let which = (self.which.index, Among::All);
+            return Ok(vec![pick(context, (&project, service), which)?]);
         }
         let mut found = pick::of_service(context, &project.name, service)?;
         found.retain(|container| self.all || !container.record.one_off);

@@ -36,8 +36,11 @@ impl Target {
     /// The container, in the project that the command is about.
     pub(crate) fn find(&self, context: &Context, among: Among) -> Result<ObservedContainer> {
         let project = Project::find(context)?;
-        let names = (project.name.as_str(), self.service.as_str());
-        pick(context, names, (self.which.index, among))
+        pick(
+            context,
+            (&project, &self.service),
+            (self.which.index, among),
+        )
     }
 }
 
@@ -54,16 +57,17 @@ pub(crate) enum Among {
 /// only when there is no other.
 pub(crate) fn pick(
     context: &Context,
-    (project, service): (&str, &str),
+    (project, service): (&Project, &str),
     (index, among): (u32, Among),
 ) -> Result<ObservedContainer> {
-    let found = of_service(context, project, service)?;
+    let found = of_service(context, &project.name, service)?;
     chosen(found, (index, among)).ok_or_else(|| {
         let message = match index {
             0 => format!("service \"{service}\" is not running"),
             index => format!("service \"{service}\" is not running container #{index}"),
         };
-        Error::new(message).hint(format!("start it with `stack up -d {service}`"))
+        let start = || format!("start it with `stack up -d {service}`");
+        Error::new(message).hint(project.if_unknown(service).unwrap_or_else(start))
     })
 }
 

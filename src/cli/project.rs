@@ -147,6 +147,20 @@ impl Project {
         let known = self.services.iter().flatten().chain(recorded());
         Err(no_such_service(name, known.map(ServiceName::as_str)))
     }
+
+    /// What to say of the name of a service that is nowhere; `None` = there is one.
+    pub(crate) fn if_unknown(&self, name: &str) -> Option<String> {
+        let wanted = ServiceName::new(name);
+        if self.services.is_none() || self.has(&wanted) {
+            return None;
+        }
+        let known = self.services.iter().flatten().map(ServiceName::as_str);
+        let there_is_none = format!("the stack file has no service `{name}`");
+        Some(match nearest(name, known) {
+            Some(alike) => format!("{there_is_none}; did you mean `{alike}`?"),
+            None => there_is_none,
+        })
+    }
 }
 
 /// The services that a command brings up.

@@ -500,7 +500,8 @@ impl<E: Engine> Reconciler<E> {
             }
             let what = What::Ended {
                 exit: ended.exit.to_string(),
-                restarts: ended.restarts,
+                // What is being stopped is replaced or started again by the plan, not by its policy.
+                restarts: ended.restarts && !asked,
             };
             self.chronicle(Some(&record), what);
         }

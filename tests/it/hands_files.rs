@@ -459,7 +459,8 @@ fn export_writes_an_archive_of_the_container_s_own_files() {
     stack
         .stack(&["export", "absent"])
         .fails_with(1)
-        .stderr_contains("service \"absent\" is not running");
+        .stderr_contains("service \"absent\" is not running")
+        .stderr_contains("the stack file has no service `absent`");
     stack
         .stack(&["export", "--index=9", "one"])
         .fails_with(1)

@@ -102,3 +102,21 @@ services:
     let wrong = stack.stack(&["why", "wep"]).fails_with(1);
     wrong.stderr_contains("did you mean `web`?");
 }
+
+#[test]
+fn what_is_replaced_is_not_said_to_be_started_again() {
+    let text = |seconds| {
+        format!(
+            "services: {{web: {{image: busybox, command: sleep {seconds}, init: true, restart: always}}}}"
+        )
+    };
+    let stack = stack!(text(1000));
+    stack.up();
+    stack.file("stack.yaml", text(2000));
+    stack.up();
+    stack
+        .stack(&["why", "web"])
+        .succeeds()
+        .stdout_contains("it exited (143)\n")
+        .stdout_contains("a new one takes its place: its configuration changed: command");
+}
