@@ -340,10 +340,23 @@ fn targets(service: &Service<'_>, problems: &mut Problems) {
 }
 
 fn build(service: &Service<'_>, all: &Services<'_>, tree: &Node, problems: &mut Problems) {
-    let name = service.name;
     let Some(build) = service.node.get("build") else {
         return;
     };
+    one_dockerfile(service.name, build, problems);
+    contexts_of_services(build, all, problems);
+    let secrets = build.get("secrets").and_then(Node::as_list);
+    for secret in secrets.unwrap_or_default() {
+        if let Some(source) = secret.get("source")
+            && let Some(used) = source.as_text()
+        {
+            undefined("secret", "secrets", used, (source.span, tree), problems);
+        }
+    }
+    built_for_its_platform(service, build, problems);
+}
+
+fn one_dockerfile(service: &str, build: &Node, problems: &mut Problems) {
     let given = |key: &str| {
         build
             .get(key)
@@ -354,19 +367,20 @@ fn build(service: &Service<'_>, all: &Services<'_>, tree: &Node, problems: &mut 
             .error(
                 inline.span,
                 format!(
-                    "the build of `{name}` has a `dockerfile`, and another one in the stack file"
+                    "the build of `{service}` has a `dockerfile`, and another one in the stack file"
                 ),
             )
             .related(file.span, "the `dockerfile`")
             .help("keep one of them");
     }
+}
+
+/// A context `service:NAME` is the image that is built for that service.
+fn contexts_of_services(build: &Node, all: &Services<'_>, problems: &mut Problems) {
     let contexts = build.get("additional_contexts").and_then(Node::as_map);
     for entry in contexts.into_iter().flatten().map(|(_, entry)| entry) {
-        let other = entry
-            .node
-            .as_text()
-            .and_then(|text| text.strip_prefix("service:"));
-        let Some(other) = other else {
+        let text = entry.node.as_text();
+        let Some(other) = text.and_then(|text| text.strip_prefix("service:")) else {
             continue;
         };
         match all.get(other) {
@@ -386,19 +400,13 @@ fn build(service: &Service<'_>, all: &Services<'_>, tree: &Node, problems: &mut 
             Some(_) => {}
         }
     }
-    let secrets = build.get("secrets").and_then(Node::as_list);
-    for secret in secrets.unwrap_or_default() {
-        if let Some(source) = secret.get("source")
-            && let Some(used) = source.as_text()
-        {
-            undefined("secret", "secrets", used, (source.span, tree), problems);
-        }
-    }
+}
+
+fn built_for_its_platform(service: &Service<'_>, build: &Node, problems: &mut Problems) {
     let platforms = build.get("platforms").and_then(Node::as_list);
     let platforms = platforms.unwrap_or_default();
-    if let Some((platform, span)) = service
-        .text("platform")
-        .filter(|(text, _)| !text.is_empty())
+    let wanted = service.text("platform");
+    if let Some((platform, span)) = wanted.filter(|(text, _)| !text.is_empty())
         && !platforms.is_empty()
         && !platforms
             .iter()
@@ -407,7 +415,10 @@ fn build(service: &Service<'_>, all: &Services<'_>, tree: &Node, problems: &mut 
         problems
             .error(
                 span,
-                format!("`{name}` is not built for its platform `{platform}`"),
+                format!(
+                    "`{}` is not built for its platform `{platform}`",
+                    service.name
+                ),
             )
             .related(platforms[0].span, "the platforms it is built for")
             .help(format!("add `{platform}` to `build.platforms`"));

@@ -230,8 +230,7 @@ pub(crate) fn is_known(pattern: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::compose::load::{LoadOptions, load};
-    use crate::compose::source::MemorySource;
+    use crate::compose::tests::loaded;
 
     #[test]
     fn places_are_found_by_their_pattern() {
@@ -239,12 +238,7 @@ mod tests {
   a: {image: a, volumes: [/x, {type: image, source: s, target: /t}], use_api_socket: false}
   b: {image: b, volumes: [/y]}
 ";
-        let source = MemorySource::new().file("/p/stack.yaml", text);
-        let options = LoadOptions {
-            working_dir: "/p".into(),
-            ..LoadOptions::default()
-        };
-        let loaded = load(&source, &options).unwrap();
+        let loaded = loaded(text);
         let found = |pattern: &str| -> Vec<String> {
             let places = loaded.places(pattern);
             places

@@ -8,8 +8,6 @@
 //! `shape` holds it against the one table of keys in `schema`, `merge` makes one tree of them; `typed`
 //! makes the [`model`] of it and [`render`] the output of `stack config`.
 
-#[cfg(test)]
-mod behaviour;
 mod bytes;
 mod check;
 mod complete;
@@ -25,22 +23,16 @@ mod environment;
 pub mod explain;
 mod forms;
 mod hints;
-#[cfg(test)]
-mod hostile;
 mod interpolate;
 mod json_schema;
 mod layers;
 pub mod load;
 mod merge;
-#[cfg(test)]
-mod mistakes;
 pub mod model;
 mod moment;
 mod mounts;
 mod paths;
 mod ports;
-#[cfg(test)]
-mod problems;
 mod project;
 mod raw;
 mod reader;
@@ -53,6 +45,8 @@ mod show;
 pub mod source;
 mod sources;
 mod template;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod typed;
 mod unique;

@@ -5,37 +5,44 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::compose::model::ServiceName;
 
 use super::diff::stop_op;
-use super::{After, AnonymousVolumes, Cause, Down, IfUsed, Observed, Op, Plan, Then};
+use super::{
+    After, AnonymousVolumes, Cause, Down, IfUsed, Observed, ObservedContainer, Op, Plan, Then,
+};
 
 /// Stops and removes all that was recorded for the project, dependents first, whatever today's
 /// stack file says.
 pub(super) fn plan_down(how: &Down, project: &str, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
+    let removed = containers(&mut plan, how, observed);
+    for (name, network) in &observed.networks {
+        if network.project == project {
+            let op = Op::RemoveNetwork {
+                name: name.clone(),
+                if_used: IfUsed::Stays,
+            };
+            plan.push(op, Cause::Down, removed.clone());
+        }
+    }
+    if how.volumes {
+        volumes(&mut plan, (project, observed), &removed);
+    }
+    plan
+}
+
+/// Stops and removes containers; the steps after which all are gone.
+fn containers(plan: &mut Plan, how: &Down, observed: &Observed) -> Vec<After> {
     let mut stops: BTreeMap<&str, usize> = BTreeMap::new();
     let mut removed = Vec::new();
-    let order = dependents_first(observed);
-    for id in order {
+    for id in dependents_first(observed) {
         let container = &observed.containers[id];
         let mut after = Vec::new();
         if container.is_up() {
-            let waits = observed
-                .containers
-                .values()
-                .filter(|other| {
-                    other
-                        .record
-                        .template
-                        .depends_on
-                        .contains_key(&container.record.service)
-                })
+            let op = stop_op(container, how.timeout, Then::StayDown);
+            let waits = dependents(container, observed)
                 .filter_map(|other| stops.get(other.record.id.as_str()))
                 .map(|step| After::Step(*step))
                 .collect();
-            let step = plan.push(
-                stop_op(container, how.timeout, Then::StayDown),
-                Cause::Down,
-                waits,
-            );
+            let step = plan.push(op, Cause::Down, waits);
             stops.insert(id, step);
             after.push(After::Step(step));
         }
@@ -50,41 +57,36 @@ pub(super) fn plan_down(how: &Down, project: &str, observed: &Observed) -> Plan 
         };
         removed.push(After::Step(plan.push(op, Cause::Down, after)));
     }
-    for (name, network) in &observed.networks {
-        if network.project == project {
-            plan.push(
-                Op::RemoveNetwork {
-                    name: name.clone(),
-                    if_used: IfUsed::Stays,
-                },
-                Cause::Down,
-                removed.clone(),
-            );
+    removed
+}
+
+/// Containers of services that need a container's.
+fn dependents<'a>(
+    container: &'a ObservedContainer,
+    observed: &'a Observed,
+) -> impl Iterator<Item = &'a ObservedContainer> {
+    observed.containers.values().filter(|other| {
+        let needs = &other.record.template.depends_on;
+        needs.contains_key(&container.record.service)
+    })
+}
+
+/// Removes the project's volumes; those without a name that a container still has go with it.
+fn volumes(plan: &mut Plan, (project, observed): (&str, &Observed), removed: &[After]) {
+    let with_containers: BTreeSet<&String> = observed
+        .containers
+        .values()
+        .flat_map(|container| container.record.anonymous_volumes.values())
+        .collect();
+    for (name, volume) in &observed.volumes {
+        if volume.project == project && !with_containers.contains(name) {
+            let op = Op::RemoveVolume {
+                name: name.clone(),
+                if_used: IfUsed::Stays,
+            };
+            plan.push(op, Cause::Down, removed.to_vec());
         }
     }
-    if how.volumes {
-        // Those without a name that a container still has go with it.
-        let with_containers: BTreeSet<&String> = observed
-            .containers
-            .values()
-            .flat_map(|container| container.record.anonymous_volumes.values())
-            .collect();
-        for (name, _) in observed
-            .volumes
-            .iter()
-            .filter(|(name, volume)| volume.project == project && !with_containers.contains(name))
-        {
-            plan.push(
-                Op::RemoveVolume {
-                    name: name.clone(),
-                    if_used: IfUsed::Stays,
-                },
-                Cause::Down,
-                removed.clone(),
-            );
-        }
-    }
-    plan
 }
 
 /// Container ids, those of dependents before those of their dependencies.

@@ -175,11 +175,7 @@ fn origins(plan: &Plan) -> Vec<&Origin> {
         for step in &stage.steps {
             match &step.action {
                 Action::Copy(copy) => all.push(&copy.from),
-                Action::Run(run) => all.extend(run.mounts.iter().filter_map(|mount| match mount {
-                    Mount::Bind { from, .. } => Some(from),
-                    Mount::Cache { from, .. } => from.as_ref(),
-                    _ => None,
-                })),
+                Action::Run(run) => all.extend(run.mounts.iter().filter_map(Mount::origin)),
                 _ => {}
             }
         }

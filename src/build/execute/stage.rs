@@ -263,15 +263,7 @@ impl<'a> Origins<'a> {
     fn new(work: &'a Work<'a>, bases: &Bases, action: &Action) -> Result<Self, StepError> {
         let wanted: Vec<&Origin> = match action {
             Action::Copy(copy) => vec![&copy.from],
-            Action::Run(run) => run
-                .mounts
-                .iter()
-                .filter_map(|mount| match mount {
-                    Mount::Bind { from, .. } => Some(from),
-                    Mount::Cache { from, .. } => from.as_ref(),
-                    _ => None,
-                })
-                .collect(),
+            Action::Run(run) => run.mounts.iter().filter_map(Mount::origin).collect(),
             _ => Vec::new(),
         };
         let mut staged = Vec::new();

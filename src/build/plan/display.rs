@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::step::{
-    Action, Config, Mount, Origin, Plan, Program, Run, Source, Stage, Step, Transfer,
+    Access, Action, Config, Mount, Origin, Plan, Program, Run, Source, Stage, Step, Transfer,
 };
 use crate::build::dockerfile::instruction::{Network, Security};
 
@@ -140,24 +140,13 @@ impl fmt::Display for Mount {
                 "bind {source} of {from} at {target} {}",
                 write_mode(*writable)
             ),
-            Self::Cache {
-                id,
-                target,
-                sharing,
-                from,
-                source,
-                mode,
-                uid,
-                gid,
-                writable,
-            } => {
-                let writable = write_mode(*writable);
-                write!(
-                    f,
-                    "cache {id} at {target} {writable} {sharing:?} {mode:o} {uid}:{gid}"
-                )?;
-                match from {
-                    Some(from) => write!(f, " from {source} of {from}"),
+            Self::Cache(cache) => {
+                let (id, target, access) = (&cache.id, &cache.target, cache.access);
+                let writable = write_mode(cache.writable);
+                let sharing = cache.sharing;
+                write!(f, "cache {id} at {target} {writable} {sharing:?} {access}")?;
+                match &cache.from {
+                    Some(from) => write!(f, " from {} of {from}", cache.source),
                     None => Ok(()),
                 }
             }
@@ -166,37 +155,28 @@ impl fmt::Display for Mount {
                 size.iter()
                     .try_for_each(|size| write!(f, " of {size} bytes"))
             }
-            Self::Secret {
-                id,
-                target,
-                env,
-                required,
-                mode,
-                uid,
-                gid,
-            } => {
-                write!(f, "secret {id}")?;
-                if let Some(target) = target {
-                    write!(f, " at {target} {mode:o} {uid}:{gid}")?;
+            Self::Secret(secret) => {
+                write!(f, "secret {}", secret.id)?;
+                if let Some(target) = &secret.target {
+                    write!(f, " at {target} {}", secret.access)?;
                 }
-                if let Some(env) = env {
+                if let Some(env) = &secret.env {
                     write!(f, " as ${env}")?;
                 }
-                f.write_str(if *required { " required" } else { "" })
+                f.write_str(if secret.required { " required" } else { "" })
             }
-            Self::Ssh {
-                id,
-                target,
-                required,
-                mode,
-                uid,
-                gid,
-            } => {
-                let target = target.as_deref().unwrap_or("its place");
-                write!(f, "ssh {id} at {target} {mode:o} {uid}:{gid}")?;
-                f.write_str(if *required { " required" } else { "" })
+            Self::Ssh(agent) => {
+                let target = agent.target.as_deref().unwrap_or("its place");
+                write!(f, "ssh {} at {target} {}", agent.id, agent.access)?;
+                f.write_str(if agent.required { " required" } else { "" })
             }
         }
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:o} {}:{}", self.mode, self.uid, self.gid)
     }
 }
 

@@ -85,26 +85,7 @@ pub(super) fn needed(
             }
         };
         need(&head.base);
-        let texts = match &head.base {
-            Origin::Stage(StageId(base)) => own_triggers(source, *base),
-            Origin::Image {
-                reference,
-                platform,
-            } => {
-                let wanted = Wanted {
-                    reference: reference.clone(),
-                    platform: platform.clone(),
-                };
-                match bases.get(&wanted) {
-                    Some(base) => base.config.onbuild.clone(),
-                    None => {
-                        graph.wants.push(wanted);
-                        Vec::new()
-                    }
-                }
-            }
-            _ => Vec::new(),
-        };
+        let texts = left_triggers(&head.base, source, bases, &mut graph.wants);
         if head.replaced {
             continue;
         }
@@ -123,6 +104,36 @@ pub(super) fn needed(
     graph.wants.sort();
     graph.wants.dedup();
     (right && !problems.has_errors()).then_some(graph)
+}
+
+/// The triggers that what a stage starts from has left for it; an image of which nothing is known yet
+/// is wanted.
+fn left_triggers(
+    base: &Origin,
+    source: &Source,
+    bases: &Bases,
+    wants: &mut Vec<Wanted>,
+) -> Vec<String> {
+    match base {
+        Origin::Stage(StageId(base)) => own_triggers(source, *base),
+        Origin::Image {
+            reference,
+            platform,
+        } => {
+            let wanted = Wanted {
+                reference: reference.clone(),
+                platform: platform.clone(),
+            };
+            match bases.get(&wanted) {
+                Some(base) => base.config.onbuild.clone(),
+                None => {
+                    wants.push(wanted);
+                    Vec::new()
+                }
+            }
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The triggers that a stage leaves for those that start from it.

@@ -2,7 +2,7 @@
 
 use super::evaluate::Evaluator;
 use super::scope::clean;
-use super::step::{Mount, Origin, Sharing};
+use super::step::{Access, AgentMount, CacheMount, Mount, Origin, SecretMount, Sharing};
 use crate::build::dockerfile::instruction::{MountText, Word};
 use crate::compose::diagnostic::{Problems, Span, suggestion};
 
@@ -198,30 +198,26 @@ impl Options {
                 target: place,
                 writable: self.writable(false, problems)?,
             },
-            Kind::Cache => Mount::Cache {
+            Kind::Cache => Mount::Cache(CacheMount {
                 id: self.text("id").unwrap_or_else(|| place.clone()),
                 sharing: self.sharing(problems)?,
                 from,
                 source,
-                mode: self.number("mode", 8, 0o755, problems)?,
-                uid: self.number("uid", 10, 0, problems)?,
-                gid: self.number("gid", 10, 0, problems)?,
+                access: self.access(0o755, problems)?,
                 writable: self.writable(true, problems)?,
                 target: place,
-            },
+            }),
             Kind::Tmpfs => Mount::Tmpfs {
                 target: place,
                 size: self.size(problems)?,
             },
             Kind::Secret => self.secret(target, problems)?,
-            Kind::Ssh => Mount::Ssh {
+            Kind::Ssh => Mount::Ssh(AgentMount {
                 id: self.text("id").unwrap_or_else(|| "default".to_owned()),
                 target,
                 required: self.switch("required", problems)?.unwrap_or(false),
-                mode: self.number("mode", 8, 0o600, problems)?,
-                uid: self.number("uid", 10, 0, problems)?,
-                gid: self.number("gid", 10, 0, problems)?,
-            },
+                access: self.access(0o600, problems)?,
+            }),
         })
     }
 
@@ -245,14 +241,21 @@ impl Options {
             (Some(_), _) | (None, Some(_)) => target,
             (None, None) => Some(format!("/run/secrets/{}", base(&id))),
         };
-        Some(Mount::Secret {
+        Some(Mount::Secret(SecretMount {
             target,
             env,
             required: self.switch("required", problems)?.unwrap_or(false),
-            mode: self.number("mode", 8, 0o400, problems)?,
+            access: self.access(0o400, problems)?,
+            id,
+        }))
+    }
+
+    /// `mode`, `uid` and `gid`: root's, unless they say otherwise.
+    fn access(&self, mode: u32, problems: &mut Problems) -> Option<Access> {
+        Some(Access {
+            mode: self.number("mode", 8, mode, problems)?,
             uid: self.number("uid", 10, 0, problems)?,
             gid: self.number("gid", 10, 0, problems)?,
-            id,
         })
     }
 

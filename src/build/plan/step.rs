@@ -206,26 +206,7 @@ pub enum Mount {
         writable: bool,
     },
     /// A directory that stays from build to build.
-    Cache {
-        /// Its name; its target when none was given.
-        id: String,
-        /// Absolute.
-        target: String,
-        /// Who else may use it meanwhile.
-        sharing: Sharing,
-        /// What it starts as; `None` = empty.
-        from: Option<Origin>,
-        /// A path below the origin's root.
-        source: String,
-        /// Mode of a new directory; 0755 when not given.
-        mode: u32,
-        /// Owner of a new directory.
-        uid: u32,
-        /// Group of a new directory.
-        gid: u32,
-        /// Whether it can be written.
-        writable: bool,
-    },
+    Cache(CacheMount),
     /// Memory.
     Tmpfs {
         /// Absolute.
@@ -234,37 +215,78 @@ pub enum Mount {
         size: Option<u64>,
     },
     /// A secret, as a file or a variable.
-    Secret {
-        /// Its name.
-        id: String,
-        /// Where its file is; absolute. `None`: only the variable.
-        target: Option<String>,
-        /// The variable that holds it.
-        env: Option<String>,
-        /// Whether the step fails without it.
-        required: bool,
-        /// Mode of the file; 0400 when not given.
-        mode: u32,
-        /// Owner.
-        uid: u32,
-        /// Group.
-        gid: u32,
-    },
+    Secret(SecretMount),
     /// The socket of an ssh agent, named by `SSH_AUTH_SOCK`.
-    Ssh {
-        /// Which agent; `default`.
-        id: String,
-        /// Where the socket is; `None`: `/run/buildkit/ssh_agent.<n>`.
-        target: Option<String>,
-        /// Whether the step fails without it.
-        required: bool,
-        /// Mode of the socket; 0600 when not given.
-        mode: u32,
-        /// Owner.
-        uid: u32,
-        /// Group.
-        gid: u32,
-    },
+    Ssh(AgentMount),
+}
+
+impl Mount {
+    /// Where files of it come from.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::Bind { from, .. } => Some(from),
+            Self::Cache(cache) => cache.from.as_ref(),
+            Self::Tmpfs { .. } | Self::Secret(_) | Self::Ssh(_) => None,
+        }
+    }
+}
+
+/// A directory that stays from build to build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheMount {
+    /// Its name; its target when none was given.
+    pub id: String,
+    /// Absolute.
+    pub target: String,
+    /// Who else may use it meanwhile.
+    pub sharing: Sharing,
+    /// What it starts as; `None` = empty.
+    pub from: Option<Origin>,
+    /// A path below the origin's root.
+    pub source: String,
+    /// Of a new directory; its mode is 0755 when not given.
+    pub access: Access,
+    /// Whether it can be written.
+    pub writable: bool,
+}
+
+/// A secret, as a file or a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretMount {
+    /// Its name.
+    pub id: String,
+    /// Where its file is; absolute. `None`: only the variable.
+    pub target: Option<String>,
+    /// The variable that holds it.
+    pub env: Option<String>,
+    /// Whether the step fails without it.
+    pub required: bool,
+    /// Of the file; its mode is 0400 when not given.
+    pub access: Access,
+}
+
+/// The socket of an ssh agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentMount {
+    /// Which agent; `default`.
+    pub id: String,
+    /// Where the socket is; `None`: `/run/buildkit/ssh_agent.<n>`.
+    pub target: Option<String>,
+    /// Whether the step fails without it.
+    pub required: bool,
+    /// Of the socket; its mode is 0600 when not given.
+    pub access: Access,
+}
+
+/// Who may use a file that is made for a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// Who may use a cache at the same time.

@@ -6,6 +6,8 @@
 //! next sweep of the image store.
 
 mod agent;
+mod caches;
+mod configuration;
 mod mounts;
 mod names;
 mod output;
@@ -16,23 +18,21 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::build::dockerfile::instruction::{Network, Security};
-use crate::build::plan::step::{Program, Run};
+use crate::build::dockerfile::instruction::Network;
+use crate::build::plan::step::Run;
 use crate::engine::native::{GuestEndpoint, GuestNetwork};
 use crate::image::{Snapshot, StoredLayer};
-use crate::net::resolv::hosts_file;
-use crate::runtime::bundle::{Bundle, NetworkSetup, Rootfs, Seccomp, ShimConfig};
+use crate::runtime::bundle::Bundle;
 use crate::runtime::client::{ClientError, Spawn, attach, spawn};
 use crate::runtime::protocol::{AttachInput, AttachRequest, Failure};
 use crate::runtime::sealed;
-use crate::runtime::spec::{Namespace, Settings, default_spec};
-use crate::state::{Paths, write_json};
+use crate::state::Paths;
 
 use super::error::StepError;
 use super::event::Told;
-use super::files::{Mounted, lower, make};
+use super::files::{Mounted, make};
 use mounts::Prepared;
-use names::{HOSTNAME, NameServer, host_resolv, needs_server, resolv_file};
+use names::{NameServer, host_resolv, needs_server};
 use output::{Read, Tail, follow};
 
 pub use agent::{AgentError, KeyError};
@@ -252,155 +252,6 @@ impl Runner {
         let endpoint = network.join(id).map_err(failed)?;
         Ok(Some(Place { network, endpoint }))
     }
-
-    fn write_files(
-        &self,
-        bundle: &Bundle,
-        job: &Job<'_>,
-        (prepared, place): (&Prepared, Option<&Place>),
-    ) -> Result<(), StepError> {
-        let write = |name: &str, text: &str| {
-            let path = bundle.dir().join(name);
-            std::fs::write(&path, text).map_err(StepError::io("write", &path))
-        };
-        let host = host_resolv();
-        match network_of(job) {
-            NetworkChoice::Host => {
-                let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-                let more = extra_hosts(job, "127.0.0.1".parse().ok())?;
-                let more: String = more
-                    .iter()
-                    .map(|(name, address)| format!("{address}\t{name}\n"))
-                    .collect();
-                write("resolv.conf", &host)?;
-                write("hosts", &(hosts + &more))?;
-            }
-            _ => {
-                let gateway = place.and_then(|place| place.endpoint.gateway);
-                let own: Vec<_> = place
-                    .iter()
-                    .flat_map(|place| place.endpoint.endpoint.addresses.iter())
-                    .map(ipnetwork::IpNetwork::ip)
-                    .collect();
-                write("resolv.conf", &resolv_file(&host))?;
-                let extra = extra_hosts(job, gateway)?;
-                write("hosts", &hosts_file(HOSTNAME, &own, &extra))?;
-            }
-        }
-        if let Program::Script { name, content } = &job.run.program {
-            let path = prepared.private.join(format!("script-{}", plain(name)));
-            std::fs::write(&path, content).map_err(StepError::io("write", &path))?;
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-            std::fs::set_permissions(&path, mode).map_err(StepError::io("protect", &path))?;
-        }
-        Ok(())
-    }
-
-    fn write_configuration(
-        &self,
-        id: &str,
-        bundle: &Bundle,
-        job: &Job<'_>,
-        (prepared, place): (&mut Prepared, Option<&Place>),
-    ) -> Result<(), StepError> {
-        let run = job.run;
-        let mut mounts = std::mem::take(&mut prepared.mounts);
-        for name in ["resolv.conf", "hosts"] {
-            let target = format!("/etc/{name}");
-            mounts.push(mounts::bind(&bundle.dir().join(name), &target, true)?);
-        }
-        let args = match &run.program {
-            Program::Arguments(words) => words.clone(),
-            Program::Script { name, .. } => {
-                let target = format!("/dev/pipes/{}", plain(name));
-                let source = prepared.private.join(format!("script-{}", plain(name)));
-                mounts.push(mounts::bind(&source, &target, false)?);
-                vec![target]
-            }
-        };
-        // Proxies do not change what a step makes, so they are no part of its key.
-        let mut env = run.env.clone();
-        env.extend(run.proxies.clone());
-        env.extend(prepared.env.drain(..));
-        let insecure = run.security == Security::Insecure;
-        if insecure && !job.surroundings.insecure {
-            return Err(StepError::Value(
-                "RUN --security=insecure is not allowed: allow it with `--allow security.insecure`, or `privileged: true` of the build"
-                    .to_owned(),
-            ));
-        }
-        let mut resources = oci_spec::runtime::LinuxResources::default();
-        if let Some(limit) = job.surroundings.memory {
-            let mut memory = oci_spec::runtime::LinuxMemory::default();
-            memory.set_limit(Some(i64::try_from(limit).unwrap_or(i64::MAX)));
-            resources.set_memory(Some(memory));
-        }
-        let choice = network_of(job);
-        let settings = Settings {
-            args,
-            env: env
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect(),
-            cwd: run.workdir.clone().into(),
-            hostname: HOSTNAME.to_owned(),
-            mounts,
-            privileged: insecure,
-            rlimits: job.surroundings.rlimits.clone(),
-            resources,
-            shm_size: job.surroundings.shm_size,
-            cgroup_path: Path::new("/stack/build").join(id),
-            network: match choice {
-                NetworkChoice::Host => Namespace::Host,
-                _ => Namespace::Private,
-            },
-            ..Settings::default()
-        };
-        let spec = default_spec(settings).map_err(|error| StepError::Value(error.to_string()))?;
-        write_json(&bundle.spec(), &spec)?;
-        let mut below = lower(job.layers);
-        if below.is_empty() {
-            let empty = job.snapshot.scratch().join("empty");
-            make(&empty)?;
-            below.push(empty);
-        }
-        let shim = ShimConfig {
-            version: 1,
-            id: id.to_owned(),
-            rootfs: Rootfs {
-                lower: below,
-                upper: job.snapshot.upper(),
-                work: job.snapshot.work(),
-                snapshot: true,
-            },
-            network: match choice {
-                NetworkChoice::Host => NetworkSetup::Inherit,
-                _ => NetworkSetup::Private {
-                    endpoints: place
-                        .iter()
-                        .map(|place| place.endpoint.endpoint.clone())
-                        .collect(),
-                    dns: self.wants_names(job),
-                },
-            },
-            log: None,
-            stdin_open: false,
-            init: false,
-            copy_up: Vec::new(),
-            wait_attach: true,
-            socket: self.paths.shim_socket(id),
-            on_lost: Vec::new(),
-            end_when_lost: true,
-            user: Some(run.user.clone()).filter(|user| !user.is_empty()),
-            group_add: Vec::new(),
-            seccomp: if insecure {
-                Seccomp::Unconfined
-            } else {
-                Seccomp::Default
-            },
-        };
-        Ok(write_json(&bundle.shim_config(), &shim)?)
-    }
 }
 
 impl std::fmt::Debug for Runner {
@@ -446,35 +297,6 @@ fn network_of(job: &Job<'_>) -> NetworkChoice {
         Network::None => NetworkChoice::None,
         Network::Host => NetworkChoice::Host,
     }
-}
-
-fn extra_hosts(
-    job: &Job<'_>,
-    gateway: Option<std::net::IpAddr>,
-) -> Result<Vec<(String, std::net::IpAddr)>, StepError> {
-    let resolve = |(name, text): &(String, String)| {
-        let address = match (text.as_str(), gateway) {
-            ("host-gateway", Some(gateway)) => Some(gateway),
-            (text, _) => text.trim_matches(['[', ']']).parse().ok(),
-        };
-        let address = address.ok_or_else(|| {
-            StepError::Value(format!("extra host {name}: `{text}` is not an address"))
-        })?;
-        Ok((name.clone(), address))
-    };
-    job.surroundings.extra_hosts.iter().map(resolve).collect()
-}
-
-/// A name of a here-document as a file name.
-fn plain(name: &str) -> String {
-    let keep = |c: char| {
-        if c.is_alphanumeric() || c == '_' || c == '-' {
-            c
-        } else {
-            '_'
-        }
-    };
-    name.chars().map(keep).collect()
 }
 
 /// Waits for a shim that has been let go, and takes it off the kernel's list.

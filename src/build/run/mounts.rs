@@ -7,17 +7,17 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount as OciMount;
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::OFlags;
 use rustix::mount::{MountFlags, mount};
 
-use super::Job;
 use super::agent::Agent;
-use crate::build::cache::{Cache, KeyMaker};
+use super::{Job, caches};
+use crate::build::cache::Cache;
 use crate::build::copy::{Everything, Existing, Manner, Tree, Writer, select_all};
 use crate::build::error::StepError;
 use crate::build::files::{Files, Mounted, make, open_root};
 use crate::build::plan::Mount;
-use crate::build::plan::step::{Origin, Sharing};
+use crate::build::plan::step::{Access, AgentMount, Origin, SecretMount};
 use crate::build::request::AgentSource;
 use crate::runtime::Root;
 
@@ -88,7 +88,7 @@ pub(super) fn prepare(job: &Job<'_>, scratch: &Path) -> Result<Prepared, StepErr
         .run
         .mounts
         .iter()
-        .any(|mount| matches!(mount, Mount::Secret { .. } | Mount::Ssh { .. }));
+        .any(|mount| matches!(mount, Mount::Secret(_) | Mount::Ssh(_)));
     if needs_memory {
         mount(
             "tmpfs",
@@ -124,11 +124,13 @@ impl Prepared {
                 let found = self.origin(job, (from, source), (place, *writable))?;
                 self.push(bind(&found, target, *writable)?, target);
             }
-            Mount::Cache {
-                target, writable, ..
-            } => {
-                let directory = self.cache(job, wanted, place)?;
-                self.push(bind(&directory, target, *writable)?, target);
+            Mount::Cache(cache) => {
+                let (directory, lock) = caches::take(job, cache, place)?;
+                self.held.push(Held::Lock(lock));
+                self.push(
+                    bind(&directory, &cache.target, cache.writable)?,
+                    &cache.target,
+                );
             }
             Mount::Tmpfs { target, size } => {
                 let mut options = vec!["nosuid".to_owned(), "nodev".to_owned()];
@@ -136,56 +138,54 @@ impl Prepared {
                 let mount = oci_mount("tmpfs", Path::new("tmpfs"), target, options)?;
                 self.push(mount, target);
             }
-            Mount::Secret {
-                id,
-                target,
-                env,
-                required,
-                mode,
-                uid,
-                gid,
-            } => {
-                let Some(secret) = job.secrets.secrets.get(id) else {
-                    return absent("secret", id, *required);
-                };
-                if let Some(name) = env {
-                    let text = String::from_utf8_lossy(&secret.0).into_owned();
-                    self.env.push((name.clone(), text));
-                }
-                if let Some(target) = target {
-                    let file = self.private.join(format!("secret-{index}"));
-                    let write = || -> std::io::Result<()> {
-                        fs::write(&file, &secret.0)?;
-                        chown(&file, Some(*uid), Some(*gid))?;
-                        fs::set_permissions(&file, fs::Permissions::from_mode(*mode))
-                    };
-                    write().map_err(StepError::io("write", &file))?;
-                    self.push(bind(&file, target, false)?, target);
-                }
-            }
-            Mount::Ssh {
-                id,
-                target,
-                required,
-                mode,
-                uid,
-                gid,
-            } => {
-                let Some(source) = job.secrets.agents.get(id) else {
-                    return absent("ssh agent", id, *required);
-                };
-                let file = self.private.join(format!("agent-{index}"));
-                let agent = Agent::start(&file, source, (*mode, *uid, *gid))?;
-                self.held.push(Held::Agent(agent));
-                let target = target
-                    .clone()
-                    .unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{index}"));
-                if !self.env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
-                    self.env.push(("SSH_AUTH_SOCK".to_owned(), target.clone()));
-                }
-                self.push(bind(&file, &target, true)?, &target);
-            }
+            Mount::Secret(secret) => self.secret(job, secret, index)?,
+            Mount::Ssh(agent) => self.agent(job, agent, index)?,
         }
+        Ok(())
+    }
+
+    fn secret(
+        &mut self,
+        job: &Job<'_>,
+        wanted: &SecretMount,
+        index: usize,
+    ) -> Result<(), StepError> {
+        let Some(secret) = job.secrets.secrets.get(&wanted.id) else {
+            return absent("secret", &wanted.id, wanted.required);
+        };
+        if let Some(name) = &wanted.env {
+            let text = String::from_utf8_lossy(&secret.0).into_owned();
+            self.env.push((name.clone(), text));
+        }
+        if let Some(target) = &wanted.target {
+            let file = self.private.join(format!("secret-{index}"));
+            let Access { mode, uid, gid } = wanted.access;
+            let write = || -> std::io::Result<()> {
+                fs::write(&file, &secret.0)?;
+                chown(&file, Some(uid), Some(gid))?;
+                fs::set_permissions(&file, fs::Permissions::from_mode(mode))
+            };
+            write().map_err(StepError::io("write", &file))?;
+            self.push(bind(&file, target, false)?, target);
+        }
+        Ok(())
+    }
+
+    fn agent(&mut self, job: &Job<'_>, wanted: &AgentMount, index: usize) -> Result<(), StepError> {
+        let Some(source) = job.secrets.agents.get(&wanted.id) else {
+            return absent("ssh agent", &wanted.id, wanted.required);
+        };
+        let file = self.private.join(format!("agent-{index}"));
+        let agent = Agent::start(&file, source, wanted.access)?;
+        self.held.push(Held::Agent(agent));
+        let target = wanted
+            .target
+            .clone()
+            .unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{index}"));
+        if !self.env.iter().any(|(name, _)| name == "SSH_AUTH_SOCK") {
+            self.env.push(("SSH_AUTH_SOCK".to_owned(), target.clone()));
+        }
+        self.push(bind(&file, &target, true)?, &target);
         Ok(())
     }
 
@@ -225,62 +225,6 @@ impl Prepared {
         };
         inside(&root, &top, source)
     }
-
-    fn cache(&mut self, job: &Job<'_>, wanted: &Mount, place: &Path) -> Result<PathBuf, StepError> {
-        let Mount::Cache {
-            id,
-            sharing,
-            from,
-            source,
-            mode,
-            uid,
-            gid,
-            ..
-        } = wanted
-        else {
-            return Err(StepError::Value("not a cache".to_owned()));
-        };
-        let key = KeyMaker::new("mount").text("id", id);
-        let key = match from {
-            Some(from) => key
-                .text("from", &format!("{from:?}"))
-                .text("source", source),
-            None => key,
-        };
-        let base = job.sources.cache().mount(&key.finish());
-        make(&base)?;
-        let (lock, directory) = take(&base, *sharing, job)?;
-        self.held.push(Held::Lock(lock));
-        if !directory.exists() {
-            let fresh = directory.with_extension("new");
-            if fresh.exists() {
-                fs::remove_dir_all(&fresh).map_err(StepError::io("remove", &fresh))?;
-            }
-            make(&fresh)?;
-            let dress = || -> std::io::Result<()> {
-                chown(&fresh, Some(*uid), Some(*gid))?;
-                fs::set_permissions(&fresh, fs::Permissions::from_mode(*mode))
-            };
-            dress().map_err(StepError::io("make", &fresh))?;
-            if let Some(from) = from {
-                let files = job.sources.files(from)?;
-                let (_mounted, tree) = files.open(&place.join("from"))?;
-                let root = open_root(&fresh).map_err(StepError::io("open", &fresh))?;
-                for found in select_all(&tree, &[source], false)? {
-                    writer(&root).copy(&tree, &found, ("/", false))?;
-                }
-            }
-            match fs::rename(&fresh, &directory) {
-                Ok(()) => {}
-                // Another step made it meanwhile (`sharing=shared`).
-                Err(_) if directory.exists() => {
-                    let _ = fs::remove_dir_all(&fresh);
-                }
-                Err(error) => return Err(StepError::io("make", &directory)(error)),
-            }
-        }
-        Ok(directory)
-    }
 }
 
 fn absent(what: &'static str, id: &str, required: bool) -> Result<(), StepError> {
@@ -290,66 +234,6 @@ fn absent(what: &'static str, id: &str, required: bool) -> Result<(), StepError>
             id: id.to_owned(),
         }),
         false => Ok(()),
-    }
-}
-
-/// Takes a cache as it is to be shared: the lock that is held, and the directory.
-fn take(base: &Path, sharing: Sharing, job: &Job<'_>) -> Result<(File, PathBuf), StepError> {
-    let open = |name: &str| {
-        let path = base.join(name);
-        let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(false);
-        file.open(&path).map_err(StepError::io("open", &path))
-    };
-    match sharing {
-        Sharing::Shared => {
-            let lock = open("lock")?;
-            wait_for(&lock, FlockOperation::NonBlockingLockShared, base, job)?;
-            Ok((lock, base.join("0")))
-        }
-        Sharing::Locked => {
-            let lock = open("lock")?;
-            wait_for(&lock, FlockOperation::NonBlockingLockExclusive, base, job)?;
-            Ok((lock, base.join("0")))
-        }
-        Sharing::Private => {
-            for number in 0_u32.. {
-                let lock = open(&format!("lock-{number}"))?;
-                match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                    Ok(()) => return Ok((lock, base.join(number.to_string()))),
-                    Err(rustix::io::Errno::WOULDBLOCK) => {}
-                    Err(error) => return Err(StepError::io("lock", base)(error.into())),
-                }
-            }
-            Err(StepError::Value(
-                "all copies of the cache are in use".to_owned(),
-            ))
-        }
-    }
-}
-
-/// Waits for a lock, and looks whether the build is canceled meanwhile.
-fn wait_for(
-    lock: &File,
-    operation: FlockOperation,
-    base: &Path,
-    job: &Job<'_>,
-) -> Result<(), StepError> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let pause = Timespec {
-        tv_sec: 0,
-        tv_nsec: 20_000_000,
-    };
-    loop {
-        match flock(lock, operation) {
-            Ok(()) => return Ok(()),
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(StepError::io("lock", base)(error.into())),
-        }
-        let mut fds = [PollFd::new(&job.canceled, PollFlags::IN)];
-        if matches!(poll(&mut fds, Some(&pause)), Ok(1)) {
-            return Err(StepError::Canceled);
-        }
     }
 }
 
@@ -369,7 +253,7 @@ fn copy_into(tree: &Tree<'_>, source: &str, root: &Root) -> Result<(), StepError
     Ok(())
 }
 
-fn writer(root: &Root) -> Writer<'_> {
+pub(super) fn writer(root: &Root) -> Writer<'_> {
     static EVERYTHING: Everything = Everything;
     let manner = Manner {
         owner: None,

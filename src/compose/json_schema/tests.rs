@@ -8,9 +8,8 @@ use serde_json::{Value as Json, json};
 
 use super::json_schema;
 use crate::compose::diagnostic::Problems;
-use crate::compose::load::{LoadOptions, load};
 use crate::compose::reader;
-use crate::compose::source::MemorySource;
+use crate::compose::tests::try_load;
 use crate::compose::tree::{Directive, Node, Value};
 
 fn validator() -> jsonschema::Validator {
@@ -58,12 +57,7 @@ fn documents(text: &str) -> Vec<Json> {
 }
 
 fn loads(text: &str) -> Result<(), String> {
-    let source = MemorySource::new().file("/p/compose.yaml", text);
-    let options = LoadOptions {
-        working_dir: "/p".into(),
-        ..LoadOptions::default()
-    };
-    load(&source, &options)
+    try_load(&[("compose.yaml", text)])
         .map(|_| ())
         .map_err(|problems| problems.to_string())
 }

@@ -2,23 +2,10 @@
 
 use proptest::prelude::*;
 
-use crate::compose::diagnostic::{Color, Diagnostics};
-use crate::compose::load::{LoadOptions, Loaded, load};
-use crate::compose::source::MemorySource;
+use crate::compose::diagnostic::Color;
+use crate::compose::load::Loaded;
+use crate::compose::tests::try_load;
 use crate::compose::tree::{Layer, Node};
-
-fn try_load(files: &[(&str, &str)]) -> Result<Loaded, Diagnostics> {
-    let source = files
-        .iter()
-        .fold(MemorySource::new(), |source, (path, text)| {
-            source.file(format!("/p/{path}"), *text)
-        });
-    let options = LoadOptions {
-        working_dir: "/p".into(),
-        ..LoadOptions::default()
-    };
-    load(&source, &options)
-}
 
 fn show(files: &[(&str, &str)]) -> String {
     match try_load(files) {

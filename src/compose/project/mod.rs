@@ -7,7 +7,7 @@ mod variables;
 
 use std::path::{Component, Path, PathBuf};
 
-pub(super) use files::find;
+pub(super) use files::{Files, find};
 pub(super) use name::{chosen, written};
 pub(super) use variables::{EnvFile, Variables, given_values, is_absent, read_env_file, variable};
 

@@ -27,29 +27,11 @@ pub(super) fn health(reader: &Reader<'_>) -> HealthCheck {
     }
 }
 
+/// `restart`, else `deploy.restart_policy`.
 pub(super) fn restart(reader: &Reader<'_>, problems: &mut Problems) -> RestartPolicy {
-    let never_limited = RestartPolicy::OnFailure {
-        max_attempts: None,
-        delay: None,
-        window: None,
-    };
-    if let Some(policy) = reader.text("restart") {
-        let policy_of = match policy.as_str() {
-            "no" => Some(RestartPolicy::No),
-            "always" => Some(RestartPolicy::Always),
-            "unless-stopped" => Some(RestartPolicy::UnlessStopped),
-            "on-failure" => Some(never_limited),
-            other => other
-                .strip_prefix("on-failure:")
-                .and_then(|count| count.parse().ok())
-                .map(|count: u32| RestartPolicy::OnFailure {
-                    // Docker takes 0 for no limit.
-                    max_attempts: Some(count).filter(|count| *count > 0),
-                    delay: None,
-                    window: None,
-                }),
-        };
-        if policy_of.is_none() {
+    if let Some(word) = reader.text("restart") {
+        let policy = restart_word(&word);
+        if policy.is_none() {
             bad_word(
                 reader,
                 "restart",
@@ -57,14 +39,35 @@ pub(super) fn restart(reader: &Reader<'_>, problems: &mut Problems) -> RestartPo
                 problems,
             );
         }
-        return policy_of.unwrap_or_default();
+        return policy.unwrap_or_default();
     }
     let policy = reader
         .inner("deploy")
         .and_then(|deploy| deploy.inner("restart_policy"));
-    let Some(policy) = policy else {
-        return RestartPolicy::No;
+    policy.map_or(RestartPolicy::No, |policy| deployed(&policy, problems))
+}
+
+fn restart_word(word: &str) -> Option<RestartPolicy> {
+    let on_failure = |max_attempts| RestartPolicy::OnFailure {
+        max_attempts,
+        delay: None,
+        window: None,
     };
+    match word {
+        "no" => Some(RestartPolicy::No),
+        "always" => Some(RestartPolicy::Always),
+        "unless-stopped" => Some(RestartPolicy::UnlessStopped),
+        "on-failure" => Some(on_failure(None)),
+        other => {
+            let count: u32 = other.strip_prefix("on-failure:")?.parse().ok()?;
+            // Docker takes 0 for no limit.
+            Some(on_failure(Some(count).filter(|count| *count > 0)))
+        }
+    }
+}
+
+/// What `deploy.restart_policy` says.
+fn deployed(policy: &Reader<'_>, problems: &mut Problems) -> RestartPolicy {
     let max_attempts = policy.int("max_attempts").filter(|count| *count > 0);
     let (delay, window) = (policy.duration("delay"), policy.duration("window"));
     let window = window.filter(|window| !window.is_zero());
@@ -86,7 +89,7 @@ pub(super) fn restart(reader: &Reader<'_>, problems: &mut Problems) -> RestartPo
         },
         Some(_) => {
             bad_word(
-                &policy,
+                policy,
                 "condition",
                 "`none`, `on-failure` or `any`",
                 problems,

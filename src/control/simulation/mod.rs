@@ -9,8 +9,11 @@
 //! once stay in [`REGRESSIONS`].
 
 mod checks;
+mod events;
 mod history;
 mod machine;
+mod shape;
+mod turns;
 
 use history::History;
 use machine::Simulation;

@@ -1,31 +1,30 @@
 //! The container's configuration for the runtime: OCI spec and shim configuration.
 
+mod logging;
+mod mounts;
+
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use oci_spec::runtime::{
     LinuxCpuBuilder, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, LinuxMemoryBuilder,
-    LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, Mount as OciMount, MountBuilder,
-    PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
+    LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, PosixRlimit, PosixRlimitBuilder,
+    PosixRlimitType,
 };
 
-use super::create::with_image_volumes;
-use super::volume::{self, Backing};
+use logging::log_limits;
+use mounts::Mounts;
+
 use super::{Native, observe, template};
-use crate::compose::model::{
-    Device, Logging, Mount, MountSource, Resources, Service, ServiceNetwork, Ulimit,
-};
+use crate::compose::model::{Device, Resources, Service, ServiceNetwork, Ulimit};
 use crate::engine::EngineError;
 use crate::image::Image;
 use crate::net::Endpoint;
-use crate::runtime::bundle::{CopyUp, LogConfig, NetworkSetup, Rootfs, Seccomp, ShimConfig};
+use crate::runtime::bundle::{LogConfig, NetworkSetup, Rootfs, Seccomp, ShimConfig};
 use crate::runtime::spec::{Namespace, Settings, default_spec};
 use crate::state::records::ContainerRecord;
 use crate::state::{StateError, write_json};
-
-const DEFAULT_LOG_SIZE: u64 = 64 << 20;
-const DEFAULT_LOG_FILES: u32 = 4;
 
 /// What a start knows beside record and image.
 pub(super) struct StartContext<'a> {
@@ -53,8 +52,9 @@ impl Native {
         let record = context.record;
         let model = &record.template;
         let dir = self.paths.container(&record.id);
-        let (mut mounts, copy_up) = self.mounts(record, context.image)?;
-        self.own_files(context, &mut mounts)?;
+        let shared = context.shared_network.as_ref();
+        let mut mounts = Mounts::of(&self.paths, record, context.image)?;
+        mounts.add_own_files(record, shared.map_or(&dir, |owner| &owner.dir))?;
         let privileges = Privileges::of(model)?;
         let (network, network_setup) = network(context);
         let settings = Settings {
@@ -64,7 +64,7 @@ impl Native {
             tty: model.tty,
             hostname: context.hostname.clone(),
             domainname: model.domainname.clone(),
-            mounts,
+            mounts: mounts.all,
             cap_add: model.cap_add.clone(),
             cap_drop: model.cap_drop.clone(),
             privileged: model.privileged,
@@ -97,7 +97,7 @@ impl Native {
             log: self.log(record)?,
             stdin_open: model.stdin_open,
             init: model.init,
-            copy_up,
+            copy_up: mounts.copy_up,
             wait_attach: context.wait_attach,
             socket: self.paths.shim_socket(&record.id),
             on_lost: self.on_lost(),
@@ -135,137 +135,6 @@ impl Native {
         }))
     }
 
-    /// The mounts of service and image, and the volumes to fill first.
-    fn mounts(
-        &self,
-        record: &ContainerRecord,
-        image: &Image,
-    ) -> Result<(Vec<OciMount>, Vec<CopyUp>), EngineError> {
-        let (mut mounts, mut copy_up) = (Vec::new(), Vec::new());
-        for mount in with_image_volumes(&record.template, image) {
-            match &mount.source {
-                MountSource::Bind {
-                    path,
-                    create_host_path,
-                    propagation,
-                    recursive,
-                } => {
-                    ensure_bind_source(path, *create_host_path)?;
-                    let kind = if *recursive { "rbind" } else { "bind" };
-                    let propagation = propagation.clone().unwrap_or_else(|| "rprivate".to_owned());
-                    mounts.push(bind(path, &mount, &[kind, &propagation])?);
-                }
-                MountSource::Volume {
-                    nocopy, subpath, ..
-                } => {
-                    let name = volume_name(record, &mount.target);
-                    self.volume_mount(
-                        (&mount, &name, subpath.as_deref()),
-                        &mut mounts,
-                        |directory| {
-                            if !nocopy && subpath.is_none() {
-                                copy_up.push(directory);
-                            }
-                        },
-                    )?;
-                }
-                MountSource::Anonymous => {
-                    let name = volume_name(record, &mount.target);
-                    self.volume_mount((&mount, &name, None), &mut mounts, |directory| {
-                        copy_up.push(directory)
-                    })?;
-                }
-                // Refused before it comes to this: see `capabilities`.
-                MountSource::Image { .. } => {}
-                MountSource::Tmpfs {
-                    size,
-                    mode,
-                    options,
-                    ..
-                } => {
-                    let mut all = vec!["nosuid".to_owned(), "nodev".to_owned()];
-                    if !options.iter().any(|option| option == "exec") {
-                        all.push("noexec".to_owned());
-                    }
-                    all.extend(options.iter().filter(|option| *option != "exec").cloned());
-                    all.extend(size.map(|size| format!("size={size}")));
-                    all.extend(mode.map(|mode| format!("mode={mode:o}")));
-                    if mount.read_only {
-                        all.push("ro".to_owned());
-                    }
-                    mounts.push(oci_mount("tmpfs", Path::new("tmpfs"), &mount.target, all)?);
-                }
-            }
-        }
-        Ok((mounts, copy_up))
-    }
-
-    fn volume_mount(
-        &self,
-        (mount, name, subpath): (&Mount, &str, Option<&str>),
-        mounts: &mut Vec<OciMount>,
-        mut fill: impl FnMut(CopyUp),
-    ) -> Result<(), EngineError> {
-        match volume::backing(&self.paths, name)? {
-            Backing::Directory(directory) => {
-                fill(CopyUp {
-                    image_path: mount.target.clone(),
-                    volume: directory.clone(),
-                });
-                let source = match subpath {
-                    Some(subpath) => inside(&directory, subpath)?,
-                    None => directory,
-                };
-                mounts.push(bind(&source, mount, &["rbind", "rprivate"])?);
-            }
-            Backing::FileSystem {
-                kind,
-                device,
-                options,
-            } => {
-                let mut options = options;
-                if mount.read_only {
-                    options.push("ro".to_owned());
-                }
-                mounts.push(oci_mount(
-                    &kind,
-                    Path::new(&device),
-                    &mount.target,
-                    options,
-                )?);
-            }
-        }
-        Ok(())
-    }
-
-    /// `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`, unless the service mounts its own.
-    fn own_files(
-        &self,
-        context: &StartContext<'_>,
-        mounts: &mut Vec<OciMount>,
-    ) -> Result<(), EngineError> {
-        let dir = match &context.shared_network {
-            Some(shared) => shared.dir.clone(),
-            None => self.paths.container(&context.record.id),
-        };
-        for (file, target) in [
-            ("resolv.conf", "/etc/resolv.conf"),
-            ("hostname", "/etc/hostname"),
-            ("hosts", "/etc/hosts"),
-        ] {
-            if !context
-                .record
-                .mounts
-                .iter()
-                .any(|mount| mount.destination == target)
-            {
-                let options = ["rbind", "rprivate"].map(str::to_owned).to_vec();
-                mounts.push(oci_mount("bind", &dir.join(file), target, options)?);
-            }
-        }
-        Ok(())
-    }
-
     /// `host`, `service:x`, `container:x`, `private`, `shareable` or nothing.
     fn namespace(&self, kind: &'static str, text: Option<&str>) -> Result<Namespace, EngineError> {
         match text {
@@ -301,81 +170,6 @@ fn network(context: &StartContext<'_>) -> (Namespace, NetworkSetup) {
             (Namespace::Private, setup)
         }
     }
-}
-
-fn volume_name(record: &ContainerRecord, target: &str) -> String {
-    record
-        .anonymous_volumes
-        .get(target)
-        .cloned()
-        .or_else(|| {
-            let found = record
-                .mounts
-                .iter()
-                .find(|mount| mount.destination == target);
-            found.map(|mount| mount.name.clone())
-        })
-        .unwrap_or_default()
-}
-
-fn ensure_bind_source(path: &Path, create: bool) -> Result<(), EngineError> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
-            fs::create_dir_all(path).map_err(|source| EngineError::BindSource {
-                path: path.to_owned(),
-                source,
-            })
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(EngineError::NoBindSource(path.to_owned()))
-        }
-        Err(source) => Err(EngineError::BindSource {
-            path: path.to_owned(),
-            source,
-        }),
-    }
-}
-
-/// A directory inside a volume; a link that leads out of it is refused.
-fn inside(directory: &Path, subpath: &str) -> Result<PathBuf, EngineError> {
-    let wanted = directory.join(subpath.trim_start_matches('/'));
-    let found = wanted.canonicalize().map_err(|_| {
-        EngineError::Value(format!(
-            "the volume has no `{subpath}`; make it before it is mounted as a subpath"
-        ))
-    })?;
-    let root = directory
-        .canonicalize()
-        .unwrap_or_else(|_| directory.to_owned());
-    if found.starts_with(&root) {
-        Ok(found)
-    } else {
-        Err(EngineError::Value(format!(
-            "`{subpath}` leads out of the volume"
-        )))
-    }
-}
-
-fn bind(source: &Path, mount: &Mount, options: &[&str]) -> Result<OciMount, EngineError> {
-    let mut options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-    options.push(if mount.read_only { "ro" } else { "rw" }.to_owned());
-    oci_mount("bind", source, &mount.target, options)
-}
-
-fn oci_mount(
-    kind: &str,
-    source: &Path,
-    target: &str,
-    options: Vec<String>,
-) -> Result<OciMount, EngineError> {
-    MountBuilder::default()
-        .typ(kind)
-        .source(source)
-        .destination(target)
-        .options(options)
-        .build()
-        .map_err(oci)
 }
 
 fn oci(error: oci_spec::OciSpecError) -> EngineError {
@@ -534,148 +328,9 @@ fn device(device: &Device) -> Result<LinuxDevice, EngineError> {
         .map_err(oci)
 }
 
-/// How much of a container's output is kept.
-#[derive(Debug, PartialEq, Eq)]
-struct LogLimits {
-    max_size: u64,
-    max_files: u32,
-}
-
-/// What `logging` says; `None` = keep nothing. Options that Docker's drivers do not have are refused in
-/// its words: a limit with a slip in its name would be none. Other drivers' options are their own.
-fn log_limits(logging: Option<&Logging>) -> Result<Option<LogLimits>, EngineError> {
-    const LOCAL: [&str; 3] = ["max-size", "max-file", "compress"];
-    const JSON: [&str; 6] = ["labels", "labels-regex", "env", "env-regex", "tag", "mode"];
-    const BOTH: [&str; 1] = ["max-buffer-size"];
-    let driver = logging.and_then(|logging| logging.driver.as_deref());
-    let driver = driver
-        .filter(|driver| !driver.is_empty())
-        .unwrap_or("json-file");
-    let mut limits = LogLimits {
-        max_size: DEFAULT_LOG_SIZE,
-        max_files: DEFAULT_LOG_FILES,
-    };
-    match driver {
-        "none" => return Ok(None),
-        "json-file" => {}
-        // Docker's defaults for it.
-        "local" => {
-            limits = LogLimits {
-                max_size: 20 << 20,
-                max_files: 5,
-            }
-        }
-        _ => return Ok(Some(limits)),
-    }
-    for (key, text) in logging.into_iter().flat_map(|logging| &logging.options) {
-        let failed = |what: String| {
-            EngineError::Value(format!("failed to initialize logging driver: {what}"))
-        };
-        match key.as_str() {
-            "max-size" => {
-                limits.max_size =
-                    size(text).ok_or_else(|| failed(format!("invalid size: '{text}'")))?;
-            }
-            "max-file" => {
-                let files = text.parse().ok().filter(|files| *files > 0);
-                limits.max_files = files
-                    .ok_or_else(|| failed(format!("max-file `{text}` is not a number above 0")))?;
-            }
-            key if LOCAL.contains(&key) || BOTH.contains(&key) => {}
-            key if driver == "json-file" && JSON.contains(&key) => {}
-            _ => {
-                return Err(EngineError::Value(format!(
-                    "unknown log opt '{key}' for {driver} log driver"
-                )));
-            }
-        }
-    }
-    Ok(Some(limits))
-}
-
-/// `10m`, `1g`, `4096`: the sizes of Docker's logging options.
-fn size(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_lowercase();
-    let text = text.strip_suffix('b').unwrap_or(&text);
-    let (digits, factor) = match text.as_bytes().last()? {
-        b'k' => (&text[..text.len() - 1], 1 << 10),
-        b'm' => (&text[..text.len() - 1], 1 << 20),
-        b'g' => (&text[..text.len() - 1], 1 << 30),
-        _ => (text, 1),
-    };
-    digits
-        .trim()
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(factor)
-        .filter(|bytes| *bytes > 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_kept_of_the_output_is_what_the_driver_s_options_say() {
-        let limits = |driver: &str, options: &[(&str, &str)]| {
-            let logging = Logging {
-                driver: Some(driver.to_owned()),
-                options: options
-                    .iter()
-                    .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                    .collect(),
-            };
-            match log_limits(Some(&logging)) {
-                Ok(None) => "nothing".to_owned(),
-                Ok(Some(limits)) => format!("{} of {}", limits.max_files, limits.max_size),
-                Err(error) => error.to_string(),
-            }
-        };
-        let default = format!("{DEFAULT_LOG_FILES} of {DEFAULT_LOG_SIZE}");
-        let unknown = "unknown log opt 'maxsize' for json-file log driver";
-        for (driver, options, expected) in [
-            ("none", &[][..], "nothing"),
-            ("json-file", &[], &default),
-            (
-                "json-file",
-                &[("max-size", "10k"), ("max-file", "3")],
-                "3 of 10240",
-            ),
-            ("json-file", &[("tag", "x"), ("compress", "true")], &default),
-            ("json-file", &[("maxsize", "1m")], unknown),
-            ("local", &[], "5 of 20971520"),
-            (
-                "local",
-                &[("tag", "x")],
-                "unknown log opt 'tag' for local log driver",
-            ),
-            (
-                "json-file",
-                &[("max-size", "lots")],
-                "failed to initialize logging driver: invalid size: 'lots'",
-            ),
-            ("syslog", &[("syslog-address", "tcp://x")], &default),
-        ] {
-            assert_eq!(limits(driver, options), expected, "{driver} {options:?}");
-        }
-        assert!(log_limits(None).unwrap().is_some());
-    }
-
-    #[test]
-    fn sizes_of_logging_options() {
-        let table = [
-            ("10m", Some(10 << 20)),
-            ("1G", Some(1 << 30)),
-            ("4096", Some(4096)),
-            ("2kb", Some(2048)),
-            ("0", None),
-            ("", None),
-            ("x", None),
-        ];
-        for (text, expected) in table {
-            assert_eq!(size(text), expected, "{text}");
-        }
-    }
 
     #[test]
     fn cpus_become_a_quota_and_memory_brings_as_much_swap() {
@@ -694,18 +349,6 @@ mod tests {
             (Some(64 << 20), Some(128 << 20))
         );
         assert!(found.pids().is_some());
-    }
-
-    #[test]
-    fn a_subpath_stays_inside_its_volume() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir_all(dir.path().join("a/b")).unwrap();
-        std::os::unix::fs::symlink("/etc", dir.path().join("out")).unwrap();
-        assert!(inside(dir.path(), "a/b").is_ok());
-        assert!(inside(dir.path(), "/a").is_ok());
-        assert!(inside(dir.path(), "out").is_err());
-        assert!(inside(dir.path(), "../..").is_err());
-        assert!(inside(dir.path(), "none").is_err());
     }
 
     #[test]

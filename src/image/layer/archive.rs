@@ -152,32 +152,7 @@ impl<R: BufRead> Archive<R> {
         let link = extensions
             .link
             .or_else(|| header.link_name_bytes().map(|l| l.into_owned()));
-        let device = |field, value: io::Result<Option<u32>>| {
-            value
-                .map(Option::unwrap_or_default)
-                .map_err(|_| ArchiveError::Number { field })
-        };
-        let kind = match header.entry_type() {
-            EntryType::Symlink => Kind::Symlink(link.unwrap_or_default()),
-            EntryType::Link => Kind::HardLink(link.unwrap_or_default()),
-            EntryType::Directory => Kind::Directory,
-            EntryType::Fifo => Kind::Fifo,
-            EntryType::Char => Kind::Character {
-                major: device("devmajor", header.device_major())?,
-                minor: device("devminor", header.device_minor())?,
-            },
-            EntryType::Block => Kind::Block {
-                major: device("devmajor", header.device_major())?,
-                minor: device("devminor", header.device_minor())?,
-            },
-            // Archives from before POSIX mark directories by the slash alone.
-            EntryType::Regular if path.ends_with(b"/") => Kind::Directory,
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File {
-                size: stored,
-                map: None,
-            },
-            other => Kind::Other(other.as_byte()),
-        };
+        let kind = kind(header, &path, link, stored)?;
         let mut entry = Entry {
             path,
             kind,
@@ -193,17 +168,7 @@ impl<R: BufRead> Archive<R> {
             mtime: extensions.mtime.unwrap_or_else(|| (mtime(header), 0)),
             xattrs: extensions.xattrs,
         };
-        // Links, devices and directories have no data, whatever their size says, as for Go's reader.
-        let bare = matches!(
-            header.entry_type(),
-            EntryType::Link
-                | EntryType::Symlink
-                | EntryType::Char
-                | EntryType::Block
-                | EntryType::Directory
-                | EntryType::Fifo
-        );
-        if !bare {
+        if has_data(header.entry_type()) {
             self.start(stored);
         }
         self.sparse(header, extensions.sparse, &mut entry)?;
@@ -337,6 +302,53 @@ fn zero_blank_numbers(block: &mut [u8; BLOCK as usize]) {
             }
         }
     }
+}
+
+/// What a header says its entry is; `size` bytes of data are stored for it.
+fn kind(
+    header: &Header,
+    path: &[u8],
+    link: Option<Vec<u8>>,
+    size: u64,
+) -> Result<Kind, ArchiveError> {
+    let device = |field, value: io::Result<Option<u32>>| {
+        value
+            .map(Option::unwrap_or_default)
+            .map_err(|_| ArchiveError::Number { field })
+    };
+    Ok(match header.entry_type() {
+        EntryType::Symlink => Kind::Symlink(link.unwrap_or_default()),
+        EntryType::Link => Kind::HardLink(link.unwrap_or_default()),
+        EntryType::Directory => Kind::Directory,
+        EntryType::Fifo => Kind::Fifo,
+        EntryType::Char => Kind::Character {
+            major: device("devmajor", header.device_major())?,
+            minor: device("devminor", header.device_minor())?,
+        },
+        EntryType::Block => Kind::Block {
+            major: device("devmajor", header.device_major())?,
+            minor: device("devminor", header.device_minor())?,
+        },
+        // Archives from before POSIX mark directories by the slash alone.
+        EntryType::Regular if path.ends_with(b"/") => Kind::Directory,
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+            Kind::File { size, map: None }
+        }
+        other => Kind::Other(other.as_byte()),
+    })
+}
+
+/// Links, devices and directories have no data, whatever their size says, as for Go's reader.
+fn has_data(entry: EntryType) -> bool {
+    !matches!(
+        entry,
+        EntryType::Link
+            | EntryType::Symlink
+            | EntryType::Char
+            | EntryType::Block
+            | EntryType::Directory
+            | EntryType::Fifo
+    )
 }
 
 /// Nonsense in a time is no reason to refuse a file.

@@ -27,6 +27,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::config::parse_config;
 use super::digest::Digest;
+use super::oci::Descriptor;
 use super::progress::{Phase, Progress, ProgressSink};
 use super::reference::Reference;
 use super::registry::{Client, Credentials, Registries};
@@ -118,40 +119,19 @@ pub async fn pull(
             manifest: layers.len(),
         });
     }
-    for layer in layers {
-        progress(Progress {
-            layer: Some(layer.digest),
-            phase: Phase::Waiting {
-                total: Some(layer.size),
-            },
-        });
-    }
     // The largest first: begun last, it would keep one core busy while the others have nothing to do.
     let mut wanted = layers.iter().zip(&diff_ids).collect::<Vec<_>>();
     wanted.sort_by_key(|(layer, _)| std::cmp::Reverse(layer.size));
-    let downloads = wanted.into_iter().map(|(layer, diff_id)| {
-        let download = Download {
-            store,
-            sources: &sources[found.source..],
-            layer,
-            layer_max: options.layer_max,
-            diff_id: *diff_id,
-            progress,
-            coming: Arc::clone(&coming),
-        };
-        download.run().boxed()
+    let downloads = wanted.into_iter().map(|(layer, diff_id)| Download {
+        store,
+        sources: &sources[found.source..],
+        layer,
+        layer_max: options.layer_max,
+        diff_id: *diff_id,
+        progress,
+        coming: Arc::clone(&coming),
     });
-    // Boxed in a list: the compiler cannot prove a stream of borrowing closures to be `Send`.
-    let downloads = downloads.collect::<Vec<_>>();
-    let parallel = if options.parallel == 0 {
-        PARALLEL
-    } else {
-        options.parallel
-    };
-    stream::iter(downloads)
-        .buffer_unordered(parallel)
-        .try_collect::<()>()
-        .await?;
+    fetch(layers, downloads.collect(), options.parallel, progress).await?;
     progress(Progress {
         layer: None,
         phase: Phase::Syncing,
@@ -163,6 +143,31 @@ pub async fn pull(
         phase: Phase::Done,
     });
     Ok(image)
+}
+
+/// Fetches layers, several at once (0 = as many as usual), all of which are told of before.
+async fn fetch(
+    layers: &[Descriptor],
+    downloads: Vec<Download<'_>>,
+    parallel: usize,
+    progress: ProgressSink<'_>,
+) -> Result<()> {
+    for layer in layers {
+        progress(Progress {
+            layer: Some(layer.digest),
+            phase: Phase::Waiting {
+                total: Some(layer.size),
+            },
+        });
+    }
+    // Boxed in a list: the compiler cannot prove a stream of borrowing closures to be `Send`.
+    let downloads = downloads.into_iter().map(|download| download.run().boxed());
+    let downloads = downloads.collect::<Vec<_>>();
+    let parallel = if parallel == 0 { PARALLEL } else { parallel };
+    stream::iter(downloads)
+        .buffer_unordered(parallel)
+        .try_collect()
+        .await
 }
 
 /// Off the thread that serves the network: it waits for the disk.

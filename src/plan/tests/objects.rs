@@ -1,7 +1,5 @@
 //! Volumes that are made anew, and what goes when nobody is left to use it.
 
-use insta::assert_snapshot;
-
 use super::*;
 use crate::state::records::MountRecord;
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use crate::build::plan::step::Access;
 use crate::build::request::AgentSource;
 use keys::Key;
 pub use keys::KeyError;
@@ -89,10 +90,11 @@ impl Agent {
     pub(super) fn start(
         place: &Path,
         source: &AgentSource,
-        (mode, uid, gid): (u32, u32, u32),
+        access: Access,
     ) -> Result<Self, AgentError> {
         let answers = Arc::new(Answers::new(source)?);
         let listener = UnixListener::bind(place)?;
+        let Access { mode, uid, gid } = access;
         chown(place, Some(uid), Some(gid))?;
         std::fs::set_permissions(place, std::fs::Permissions::from_mode(mode))?;
         let accepting = listener.try_clone()?;
@@ -143,6 +145,15 @@ mod tests {
 
     use super::*;
 
+    /// A socket for this user alone.
+    fn own() -> Access {
+        Access {
+            mode: 0o600,
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+        }
+    }
+
     #[test]
     fn a_question_reaches_the_agent_and_its_answer_comes_back() {
         let dir = tempfile::tempdir().unwrap();
@@ -158,12 +169,7 @@ mod tests {
                 .write_all(question.to_uppercase().as_bytes())
                 .unwrap();
         });
-        let owner = (
-            0o600,
-            rustix::process::getuid().as_raw(),
-            rustix::process::getgid().as_raw(),
-        );
-        let agent = Agent::start(&place, &AgentSource::Socket(real), owner).unwrap();
+        let agent = Agent::start(&place, &AgentSource::Socket(real), own()).unwrap();
         let mut client = UnixStream::connect(&place).unwrap();
         client.write_all(b"keys?").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
@@ -175,7 +181,7 @@ mod tests {
         std::fs::remove_file(&place).unwrap();
         drop(agent);
         let nobody = AgentSource::Socket(dir.path().join("nobody"));
-        let error = Agent::start(&dir.path().join("other"), &nobody, owner);
+        let error = Agent::start(&dir.path().join("other"), &nobody, own());
         assert!(matches!(error, Err(AgentError::Away { .. })));
     }
 
@@ -213,12 +219,7 @@ mod tests {
             openssh("ssh-keygen", &[kind, &file].concat(), (here, &place));
         }
         let files = kinds.map(|(name, _)| here.join(name));
-        let owner = (
-            0o600,
-            rustix::process::getuid().as_raw(),
-            rustix::process::getgid().as_raw(),
-        );
-        let agent = Agent::start(&place, &AgentSource::Keys(files.to_vec()), owner).unwrap();
+        let agent = Agent::start(&place, &AgentSource::Keys(files.to_vec()), own()).unwrap();
         let known = openssh("ssh-add", &["-L"], (here, &place));
         std::fs::write(here.join("message"), "a message").unwrap();
         for (name, _) in kinds {

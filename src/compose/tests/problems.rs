@@ -2,23 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::diagnostic::Color;
-use super::load::{LoadOptions, load};
-use super::source::MemorySource;
+use super::try_load;
+use crate::compose::diagnostic::Color;
 
 /// Loads files and shows what is wrong, errors or warnings.
 fn show_files(files: &[(&str, &str)]) -> String {
-    let source = files
-        .iter()
-        .fold(MemorySource::new(), |source, (name, text)| {
-            source.file(format!("/p/{name}"), *text)
-        });
-    let options = LoadOptions {
-        working_dir: "/p".into(),
-        ..LoadOptions::default()
-    };
     let mut shown = String::new();
-    let problems = match load(&source, &options) {
+    let problems = match try_load(files) {
         Ok(loaded) => {
             shown += &loaded.warnings.render(Color::Never, 100);
             loaded.review(Vec::new(), &|_| true)

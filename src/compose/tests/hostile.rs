@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::diagnostic::{Color, Diagnostics};
-use super::load::{LoadOptions, Loaded, load};
-use super::render;
-use super::source::MemorySource;
+use super::try_load;
+use crate::compose::diagnostic::{Color, Diagnostics};
+use crate::compose::load::Loaded;
+use crate::compose::{render, sources};
 
 /// Far above what any of these takes, far below what squared time would take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,16 +21,7 @@ fn cpu_time() -> Duration {
 /// Loads files and, when there is something to print, prints all of it.
 fn run(files: &[(&str, &str)]) -> Result<Loaded, Diagnostics> {
     let started = cpu_time();
-    let source = files
-        .iter()
-        .fold(MemorySource::new(), |source, (name, text)| {
-            source.file(format!("/p/{name}"), *text)
-        });
-    let options = LoadOptions {
-        working_dir: "/p".into(),
-        ..LoadOptions::default()
-    };
-    let result = load(&source, &options);
+    let result = try_load(files);
     let problems = match &result {
         Ok(loaded) => {
             render::to_json(loaded);
@@ -410,7 +401,7 @@ fn escape_sequences_are_shown_and_not_sent() {
         format!("services:\n  a:\n    image: a\n    # {raw}\n    privileged: x\n"),
         format!("services:\n  a:\n    image: a\n    labels: [\"x${{A:?{evil}}}\"]\n"),
     ];
-    let obeyed = |c: char| c != '\n' && super::sources::is_obeyed(c);
+    let obeyed = |c: char| c != '\n' && sources::is_obeyed(c);
     for text in texts {
         for files in [
             vec![("compose.yaml", text.as_str())],
