@@ -349,20 +349,11 @@ mod tests {
     }
 
     fn stack(on: &str, off: &str) -> Stack {
+        let name = crate::compose::model::ProjectName::new("shop");
         Stack {
-            name: crate::compose::model::ProjectName::new("shop"),
-            working_dir: "/shop".into(),
-            files: Vec::new(),
             services: services(on),
             disabled_services: services(off),
-            networks: IndexMap::new(),
-            volumes: IndexMap::new(),
-            unused_networks: IndexMap::new(),
-            unused_volumes: IndexMap::new(),
-            configs: IndexMap::new(),
-            secrets: IndexMap::new(),
-            models: IndexMap::new(),
-            separator: Default::default(),
+            ..Stack::new(name, "/shop")
         }
     }
 

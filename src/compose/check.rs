@@ -1,11 +1,19 @@
 //! Checks that need the whole tree: what refers to what, and what excludes what.
 
-use std::collections::{HashMap, HashSet};
+mod build;
+mod clashes;
+mod cycles;
 
 use indexmap::IndexMap;
 
+use build::build;
+pub(super) use clashes::shared_names;
+use clashes::{targets, twins};
+use cycles::cycles;
+
 use super::diagnostic::{Problems, Span};
-use super::tree::{Entry, Map, Node, Value};
+use super::members::{Service, map_of};
+use super::tree::{Entry, Node, Value};
 
 /// The services of a tree by name.
 type Services<'a> = IndexMap<&'a str, &'a Entry>;
@@ -25,11 +33,7 @@ pub(super) fn check(tree: &Node, is_on: &dyn Fn(&str) -> bool, problems: &mut Pr
         .map(|(name, entry)| (*name, *entry))
         .collect();
     for (name, entry) in &on {
-        let service = Service {
-            name,
-            key: entry.key,
-            node: &entry.node,
-        };
+        let service = Service::new(name, entry);
         image(&service, problems);
         dependencies(&service, &all, &on, problems);
         references(&service, tree, problems);
@@ -44,40 +48,6 @@ pub(super) fn check(tree: &Node, is_on: &dyn Fn(&str) -> bool, problems: &mut Pr
     contents(tree, problems);
     external(tree, problems);
     cycles(&on, problems);
-}
-
-struct Service<'a> {
-    name: &'a str,
-    key: Span,
-    node: &'a Node,
-}
-
-impl<'a> Service<'a> {
-    fn text(&self, key: &str) -> Option<(&'a str, Span)> {
-        let node = self.node.get(key)?;
-        Some((node.as_text()?, node.span))
-    }
-
-    fn items(&self, key: &str) -> &'a [Node] {
-        self.node
-            .get(key)
-            .and_then(Node::as_list)
-            .unwrap_or_default()
-    }
-
-    fn map(&self, key: &str) -> impl Iterator<Item = (&'a String, &'a Entry)> + use<'a> {
-        self.node
-            .get(key)
-            .and_then(Node::as_map)
-            .into_iter()
-            .flatten()
-    }
-}
-
-static EMPTY: std::sync::LazyLock<Map> = std::sync::LazyLock::new(Map::default);
-
-fn map_of<'a>(tree: &'a Node, key: &str) -> &'a Map {
-    tree.get(key).and_then(Node::as_map).unwrap_or(&EMPTY)
 }
 
 /// Keys of services, networks, volumes, configs and secrets: `[a-zA-Z0-9._-]+`.
@@ -269,162 +239,6 @@ fn replicas(service: &Service<'_>, problems: &mut Problems) {
     }
 }
 
-/// Old keys and their `deploy` twins must agree. Where `limits` is there and has no twin, Docker Compose
-/// takes the twin for 0.
-fn twins(service: &Service<'_>, problems: &mut Problems) {
-    let pairs: [(&str, &[&str], &str); 5] = [
-        ("scale", &["deploy"], "replicas"),
-        ("cpus", &["deploy", "resources", "limits"], "cpus"),
-        ("mem_limit", &["deploy", "resources", "limits"], "memory"),
-        ("pids_limit", &["deploy", "resources", "limits"], "pids"),
-        (
-            "mem_reservation",
-            &["deploy", "resources", "reservations"],
-            "memory",
-        ),
-    ];
-    for (old, path, new) in pairs {
-        let (Some(first), Some(parent)) = (service.node.get(old), service.node.at(path)) else {
-            continue;
-        };
-        if parent.as_map().is_none() {
-            continue;
-        }
-        let number = |node: &Node| match &node.value {
-            Value::Int(number) => *number as f64,
-            Value::Float(number) => *number,
-            Value::Text(text) => text.parse().unwrap_or(0.0),
-            _ => 0.0,
-        };
-        let second = parent.get(new);
-        let twin = second.map_or(0.0, number);
-        let differ = match old {
-            "scale" => second.is_some() && number(first) != twin,
-            _ => number(first) != 0.0 && number(first) != twin,
-        };
-        if differ {
-            let at = format!("{}.{new}", path.join("."));
-            let message = format!("`{old}` and `{at}` of `{}` differ", service.name);
-            problems
-                .error(second.unwrap_or(parent).span, message)
-                .related(first.span, format!("`{old}`"))
-                .help("keep one of them");
-        }
-    }
-}
-
-/// A mount and a file system in memory cannot have the same path.
-fn targets(service: &Service<'_>, problems: &mut Problems) {
-    let tmpfs = service.items("tmpfs").iter().filter_map(|node| {
-        let target = node.as_text()?.split(':').next()?;
-        Some((target, node.span))
-    });
-    let mut seen: HashMap<&str, Span> = HashMap::new();
-    for (target, span) in tmpfs {
-        if let Some(first) = seen.insert(target, span) {
-            problems
-                .error(span, format!("two things are mounted at `{target}`"))
-                .related(first, "the first");
-        }
-    }
-    for mount in service.items("volumes") {
-        let Some(target) = mount.get("target").and_then(Node::as_text) else {
-            continue;
-        };
-        if let Some(first) = seen.get(target) {
-            problems
-                .error(mount.span, format!("two things are mounted at `{target}`"))
-                .related(*first, "the first");
-        }
-    }
-}
-
-fn build(service: &Service<'_>, all: &Services<'_>, tree: &Node, problems: &mut Problems) {
-    let Some(build) = service.node.get("build") else {
-        return;
-    };
-    one_dockerfile(service.name, build, problems);
-    contexts_of_services(build, all, problems);
-    let secrets = build.get("secrets").and_then(Node::as_list);
-    for secret in secrets.unwrap_or_default() {
-        if let Some(source) = secret.get("source")
-            && let Some(used) = source.as_text()
-        {
-            undefined("secret", "secrets", used, (source.span, tree), problems);
-        }
-    }
-    built_for_its_platform(service, build, problems);
-}
-
-fn one_dockerfile(service: &str, build: &Node, problems: &mut Problems) {
-    let given = |key: &str| {
-        build
-            .get(key)
-            .filter(|node| node.as_text().is_some_and(|text| !text.is_empty()))
-    };
-    if let (Some(file), Some(inline)) = (given("dockerfile"), given("dockerfile_inline")) {
-        problems
-            .error(
-                inline.span,
-                format!(
-                    "the build of `{service}` has a `dockerfile`, and another one in the stack file"
-                ),
-            )
-            .related(file.span, "the `dockerfile`")
-            .help("keep one of them");
-    }
-}
-
-/// A context `service:NAME` is the image that is built for that service.
-fn contexts_of_services(build: &Node, all: &Services<'_>, problems: &mut Problems) {
-    let contexts = build.get("additional_contexts").and_then(Node::as_map);
-    for entry in contexts.into_iter().flatten().map(|(_, entry)| entry) {
-        let text = entry.node.as_text();
-        let Some(other) = text.and_then(|text| text.strip_prefix("service:")) else {
-            continue;
-        };
-        match all.get(other) {
-            None => {
-                problems.error(entry.node.span, format!("there is no service `{other}`"));
-            }
-            Some(found) if found.node.get("build").is_none() => {
-                problems
-                    .error(
-                        entry.node.span,
-                        format!(
-                            "the image of `{other}` is not built, so nothing can be built from it"
-                        ),
-                    )
-                    .help("use `docker-image://IMAGE`");
-            }
-            Some(_) => {}
-        }
-    }
-}
-
-fn built_for_its_platform(service: &Service<'_>, build: &Node, problems: &mut Problems) {
-    let platforms = build.get("platforms").and_then(Node::as_list);
-    let platforms = platforms.unwrap_or_default();
-    let wanted = service.text("platform");
-    if let Some((platform, span)) = wanted.filter(|(text, _)| !text.is_empty())
-        && !platforms.is_empty()
-        && !platforms
-            .iter()
-            .any(|node| node.as_text() == Some(platform))
-    {
-        problems
-            .error(
-                span,
-                format!(
-                    "`{}` is not built for its platform `{platform}`",
-                    service.name
-                ),
-            )
-            .related(platforms[0].span, "the platforms it is built for")
-            .help(format!("add `{platform}` to `build.platforms`"));
-    }
-}
-
 /// A volume that exists already is not made, so nothing can be said of how.
 fn external(tree: &Node, problems: &mut Problems) {
     for (name, entry) in map_of(tree, "volumes") {
@@ -505,86 +319,6 @@ fn watches(service: &Service<'_>, problems: &mut Problems) {
             problems
                 .error(rule.span, "files are copied nowhere: there is no `target`")
                 .help("add `target: PATH`, a path in the container");
-        }
-    }
-}
-
-/// One message for each circle, with the whole way round.
-fn cycles(on: &Services<'_>, problems: &mut Problems) {
-    let edges = |name: &str| {
-        on.get(name)
-            .and_then(|entry| entry.node.get("depends_on"))
-            .and_then(Node::as_map)
-            .into_iter()
-            .flatten()
-    };
-    let mut done: HashSet<&str> = HashSet::new();
-    for start in on.keys() {
-        // An explicit stack: a chain may have thousands of services.
-        let mut path: Vec<(&str, Vec<(&str, Span)>)> = Vec::new();
-        let mut on_path: HashSet<&str> = HashSet::new();
-        let enter = |name: &'_ str| -> Vec<(&str, Span)> {
-            edges(name)
-                .filter_map(|(other, entry)| {
-                    on.get_key_value(other.as_str())
-                        .map(|(other, _)| (*other, entry.key))
-                })
-                .collect()
-        };
-        if done.contains(start) {
-            continue;
-        }
-        path.push((start, enter(start)));
-        on_path.insert(start);
-        while let Some((name, rest)) = path.last_mut() {
-            let name = *name;
-            let Some((next, span)) = rest.pop() else {
-                path.pop();
-                on_path.remove(name);
-                done.insert(name);
-                continue;
-            };
-            if on_path.contains(next) {
-                if problems.is_full() {
-                    return;
-                }
-                let from = path.iter().position(|(name, _)| *name == next).unwrap_or(0);
-                let mut names: Vec<&str> = path[from..].iter().map(|(name, _)| *name).collect();
-                names.push(next);
-                problems
-                    .error(
-                        span,
-                        format!(
-                            "services depend on each other in a circle: {}",
-                            names.join(" -> ")
-                        ),
-                    )
-                    .label("closes the circle");
-            } else if !done.contains(next) {
-                on_path.insert(next);
-                path.push((next, enter(next)));
-            }
-        }
-    }
-}
-
-/// Refuses containers of one name among the services that are on.
-pub(super) fn shared_names(tree: &Node, is_on: &dyn Fn(&str) -> bool, problems: &mut Problems) {
-    let mut seen: HashMap<&str, Span> = HashMap::new();
-    for (service, entry) in map_of(tree, "services") {
-        if !is_on(service) {
-            continue;
-        }
-        let Some(node) = entry.node.get("container_name") else {
-            continue;
-        };
-        let Some(name) = node.as_text() else {
-            continue;
-        };
-        if let Some(first) = seen.insert(name, node.span) {
-            problems
-                .error(node.span, format!("two containers are called `{name}`"))
-                .related(first, "the first");
         }
     }
 }

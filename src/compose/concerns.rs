@@ -97,13 +97,6 @@ impl Concern {
         self.diagnostic.label(label);
         self
     }
-
-    /// Says what to do.
-    #[must_use]
-    pub fn help(mut self, help: &str) -> Self {
-        self.diagnostic.help(help);
-        self
-    }
 }
 
 impl Loaded {

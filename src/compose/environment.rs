@@ -222,7 +222,7 @@ fn read(node: &Node, path: &str, scope: &Scope<'_>, context: &mut Context<'_>) -
 
 fn read_raw(node: &Node, path: &str, context: &mut Context<'_>) -> Option<EnvFile> {
     let bytes = bytes(node, path, context)?;
-    match super::reader::decode(&bytes) {
+    match super::decode::decode(&bytes) {
         Ok(text) => {
             let shown = display_path(Path::new(path), context.working_dir);
             let read = dotenv::parse_raw(&text, context.lookup);

@@ -15,6 +15,7 @@ pub mod concerns;
 pub mod config;
 #[cfg(test)]
 mod corpus;
+mod decode;
 mod defaults;
 pub mod diagnostic;
 mod dotenv;
@@ -27,6 +28,7 @@ mod interpolate;
 mod json_schema;
 mod layers;
 pub mod load;
+mod members;
 mod merge;
 pub mod model;
 mod moment;

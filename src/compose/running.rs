@@ -10,17 +10,15 @@ use indexmap::IndexMap;
 use super::check::replica_count;
 use super::concerns::{Concern, Part};
 use super::diagnostic::{Problems, Span};
+use super::members::{Service, map_of};
 use super::model::{NetworkKey, ServiceName, VolumeKey};
-use super::tree::{Map, Node, Value};
+use super::tree::{Node, Value};
 use super::vocabulary;
 
 /// Checks a finished tree.
 pub(super) fn check(tree: &Node, found: &mut Vec<Concern>) {
-    for (name, entry) in members(tree, "services") {
-        let service = Service {
-            name,
-            node: &entry.node,
-        };
+    for (name, entry) in map_of(tree, "services") {
+        let service = Service::new(name, entry);
         let mut problems = Problems::default();
         image(&service, &mut problems);
         network_mode(&service, &mut problems);
@@ -36,7 +34,7 @@ pub(super) fn check(tree: &Node, found: &mut Vec<Concern>) {
             problems,
         ));
     }
-    for (name, entry) in members(tree, "networks") {
+    for (name, entry) in map_of(tree, "networks") {
         let mut problems = Problems::default();
         vocabulary::check_full_name(&entry.node, "network", &mut problems);
         found.extend(Concern::all(
@@ -44,39 +42,12 @@ pub(super) fn check(tree: &Node, found: &mut Vec<Concern>) {
             problems,
         ));
     }
-    for (name, entry) in members(tree, "volumes") {
+    for (name, entry) in map_of(tree, "volumes") {
         let mut problems = Problems::default();
         vocabulary::check_full_name(&entry.node, "volume", &mut problems);
         found.extend(Concern::all(&Part::Volume(VolumeKey::new(name)), problems));
     }
     host_ports(tree, found);
-}
-
-fn members<'a>(tree: &'a Node, key: &str) -> <&'a Map as IntoIterator>::IntoIter {
-    static EMPTY: std::sync::LazyLock<Map> = std::sync::LazyLock::new(Map::default);
-    tree.get(key)
-        .and_then(Node::as_map)
-        .unwrap_or(&EMPTY)
-        .iter()
-}
-
-struct Service<'a> {
-    name: &'a str,
-    node: &'a Node,
-}
-
-impl<'a> Service<'a> {
-    fn text(&self, key: &str) -> Option<(&'a str, Span)> {
-        let node = self.node.get(key)?;
-        Some((node.as_text()?, node.span))
-    }
-
-    fn items(&self, key: &str) -> &'a [Node] {
-        self.node
-            .get(key)
-            .and_then(Node::as_list)
-            .unwrap_or_default()
-    }
 }
 
 fn image(service: &Service<'_>, problems: &mut Problems) {
@@ -126,7 +97,7 @@ fn replicas(service: &Service<'_>, problems: &mut Problems) {
 }
 
 fn health(service: &Service<'_>, tree: &Node, problems: &mut Problems) {
-    for (other, entry) in members(service.node, "depends_on") {
+    for (other, entry) in map_of(service.node, "depends_on") {
         let waits = entry.node.get("condition").and_then(Node::as_text) == Some("service_healthy");
         let disabled = tree
             .at(&["services", other, "healthcheck", "disable"])
@@ -188,7 +159,7 @@ fn ranges(service: &Service<'_>, problems: &mut Problems) {
 }
 
 fn ulimits(service: &Service<'_>, problems: &mut Problems) {
-    for (name, entry) in members(service.node, "ulimits") {
+    for (name, entry) in map_of(service.node, "ulimits") {
         let limit = |key| {
             let node = entry.node.get(key).unwrap_or(&entry.node);
             node.as_int().unwrap_or_default()
@@ -264,7 +235,7 @@ type Taken<'a> = IndexMap<String, (Span, &'a str)>;
 fn host_ports(tree: &Node, found: &mut Vec<Concern>) {
     type Key = (String, String);
     let mut seen: HashMap<Key, Taken<'_>> = HashMap::new();
-    for (name, entry) in members(tree, "services") {
+    for (name, entry) in map_of(tree, "services") {
         let ports = entry.node.get("ports").and_then(Node::as_list);
         for port in ports.unwrap_or_default() {
             let text = |key: &str| {

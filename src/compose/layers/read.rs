@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Documents, Loader};
+use crate::compose::decode::decode;
 use crate::compose::diagnostic::Through;
 use crate::compose::project::display_path;
 use crate::compose::reader;
@@ -22,7 +23,7 @@ impl Loader<'_> {
 
     fn read_new(&mut self, path: &Path, through: Option<Through>) -> Option<Documents> {
         let (bytes, shown) = self.bytes(path, through)?;
-        let text = match reader::decode(&bytes) {
+        let text = match decode(&bytes) {
             Ok(text) => text,
             Err(why) => {
                 let message = format!("{}: {why}", shown.display());

@@ -1,4 +1,8 @@
 //! The way from files to model, as numbered phases.
+//!
+//! Owns the order of the phases, which is that of Docker Compose, and what of them can be left out
+//! ([`Skip`]); what a phase does lies in the folders and files that it calls. A phase that fails records
+//! why and lets the next one go on wherever something is left to look at: all problems are told at once.
 
 mod identity;
 mod loaded;

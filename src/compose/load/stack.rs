@@ -8,7 +8,7 @@ use super::Lookup;
 use crate::compose::concerns::{Concern, Part};
 use crate::compose::diagnostic::Problems;
 use crate::compose::model::{
-    FileObject, NetworkKey, ProjectName, Separator, ServiceName, ServiceNetwork, Stack, VolumeKey,
+    FileObject, NetworkKey, ProjectName, ServiceName, ServiceNetwork, Stack, VolumeKey,
 };
 use crate::compose::project::Files;
 use crate::compose::tree::Node;
@@ -21,21 +21,13 @@ pub(super) fn bare(
     (lookup, problems): (Lookup<'_>, &mut Problems),
 ) -> Stack {
     Stack {
-        name: ProjectName::new(name),
-        working_dir: files.directory,
         files: files.paths,
-        services: IndexMap::new(),
-        disabled_services: IndexMap::new(),
-        networks: IndexMap::new(),
-        volumes: IndexMap::new(),
-        unused_networks: IndexMap::new(),
-        unused_volumes: IndexMap::new(),
         configs: file_objects(tree, "configs", (lookup, problems)),
         secrets: file_objects(tree, "secrets", (lookup, problems)),
         models: named(tree, "models")
             .map(|(key, node)| (key.clone(), typed::model(node)))
             .collect(),
-        separator: Separator::default(),
+        ..Stack::new(ProjectName::new(name), files.directory)
     }
 }
 

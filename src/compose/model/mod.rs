@@ -124,6 +124,27 @@ pub struct Stack {
     pub separator: Separator,
 }
 
+impl Stack {
+    /// A project without anything in it.
+    pub fn new(name: ProjectName, working_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            name,
+            working_dir: working_dir.into(),
+            files: Vec::new(),
+            services: IndexMap::new(),
+            disabled_services: IndexMap::new(),
+            networks: IndexMap::new(),
+            volumes: IndexMap::new(),
+            unused_networks: IndexMap::new(),
+            unused_volumes: IndexMap::new(),
+            configs: IndexMap::new(),
+            secrets: IndexMap::new(),
+            models: IndexMap::new(),
+            separator: Separator::default(),
+        }
+    }
+}
+
 /// One service: the template of its containers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -1,4 +1,8 @@
 //! Which files make the project, where it lies, what it is called, and its variables.
+//!
+//! Owns what is settled before a stack file is understood: the search for files, `.env` and `--env-file`,
+//! the name and the copy (instance) of the project. Sees files and environment through
+//! [`Source`](super::source::Source) alone. The paths that it returns are absolute and clean.
 
 mod files;
 pub(in crate::compose) mod instance;

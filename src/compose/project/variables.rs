@@ -9,10 +9,10 @@ use indexmap::IndexMap;
 
 use super::files::NoProject;
 use super::{absolute, clean, display_path};
+use crate::compose::decode::decode;
 use crate::compose::diagnostic::{Problems, Span};
 use crate::compose::dotenv::{self, Scope};
 use crate::compose::load::LoadOptions;
-use crate::compose::reader;
 use crate::compose::source::Source;
 
 /// Variables from files, for interpolation.
@@ -183,7 +183,7 @@ pub(in crate::compose) fn read_env_file(
     scope: &Scope<'_>,
     problems: &mut Problems,
 ) -> Option<EnvFile> {
-    let text = match reader::decode(bytes) {
+    let text = match decode(bytes) {
         Ok(text) => text,
         Err(why) => {
             problems.error(None, format!("{}: {why}", shown.display()));
