@@ -82,7 +82,6 @@ mod stop;
 mod time;
 mod top;
 mod up;
-mod up_choices;
 mod version;
 mod volume;
 mod volumes;

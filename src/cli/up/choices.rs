@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::context::{Context, says_yes};
-use super::error::{Error, Result};
-use super::foreground::OnExit;
-use super::project::Selection;
-use super::up::Up;
+use super::Up;
+use crate::cli::context::{Context, says_yes};
+use crate::cli::error::{Error, Result};
+use crate::cli::foreground::OnExit;
+use crate::cli::project::Selection;
 use crate::compose::model::ServiceName;
 
 impl Up {
