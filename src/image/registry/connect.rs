@@ -5,8 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::Uri;
 use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::header;
+use hyper::http::request::Builder as RequestBuilder;
+use hyper::{Method, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -106,6 +108,35 @@ pub(super) struct Connection {
     pub(super) proxy: Option<Proxy>,
     /// It has served a request before: the other side may have closed it by now.
     pub(super) used: bool,
+}
+
+impl Connection {
+    /// What every request over it begins with.
+    pub(super) fn request(&self, method: Method, endpoint: &Endpoint, url: &Uri) -> RequestBuilder {
+        let path = url.path_and_query().map_or("/", |path| path.as_str());
+        let authority = url.authority().map_or("", |authority| authority.as_str());
+        // Nobody's name and password belong into an address.
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        let target = match self.proxy {
+            Some(_) => format!("{}://{host}{path}", endpoint.scheme.name()),
+            None => path.to_owned(),
+        };
+        let head = hyper::Request::builder()
+            .method(method)
+            .uri(target)
+            .header(header::HOST, host)
+            .header(
+                header::USER_AGENT,
+                concat!("stack/", env!("CARGO_PKG_VERSION")),
+            );
+        let proxy = self.proxy.as_ref();
+        match proxy.and_then(|proxy| proxy.authorization.as_ref()) {
+            Some(value) => head.header(header::PROXY_AUTHORIZATION, value),
+            None => head,
+        }
+    }
 }
 
 /// Connections that are idle, to be used again, and what new ones need.

@@ -97,27 +97,7 @@ fn request(
     endpoint: &Endpoint,
     (url, known): (&Uri, Option<&FileVersion>),
 ) -> Result<hyper::Request<Body>, Cause> {
-    let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let authority = url.authority().map_or("", |authority| authority.as_str());
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    let target = match connection.proxy {
-        Some(_) => format!("{}://{host}{path}", endpoint.scheme.name()),
-        None => path.to_owned(),
-    };
-    let mut head = hyper::Request::builder()
-        .method(Method::GET)
-        .uri(target)
-        .header(header::HOST, host)
-        .header(
-            header::USER_AGENT,
-            concat!("stack/", env!("CARGO_PKG_VERSION")),
-        );
-    let proxy = connection.proxy.as_ref();
-    if let Some(value) = proxy.and_then(|proxy| proxy.authorization.as_ref()) {
-        head = head.header(header::PROXY_AUTHORIZATION, value);
-    }
+    let mut head = connection.request(Method::GET, endpoint, url);
     if let Some(etag) = known.and_then(|known| known.etag.as_ref()) {
         head = head.header(header::IF_NONE_MATCH, etag);
     } else if let Some(modified) = known.and_then(|known| known.modified.as_ref()) {

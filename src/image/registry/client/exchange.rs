@@ -116,31 +116,7 @@ impl Client {
         endpoint: &Endpoint,
         (url, request): (&Uri, &Request<'_>),
     ) -> Result<Answer, RegistryError> {
-        let path = url.path_and_query().map_or("/", |path| path.as_str());
-        let authority = url.authority().map_or("", |authority| authority.as_str());
-        // Nobody's name and password belong into an address.
-        let host = authority
-            .rsplit_once('@')
-            .map_or(authority, |(_, host)| host);
-        let target = match connection.proxy {
-            Some(_) => format!("{}://{host}{path}", endpoint.scheme.name()),
-            None => path.to_owned(),
-        };
-        let mut head = hyper::Request::builder()
-            .method(request.method.clone())
-            .uri(target)
-            .header(header::HOST, host)
-            .header(
-                header::USER_AGENT,
-                concat!("stack/", env!("CARGO_PKG_VERSION")),
-            );
-        let proxy = connection
-            .proxy
-            .as_ref()
-            .and_then(|proxy| proxy.authorization.as_ref());
-        if let Some(value) = proxy {
-            head = head.header(header::PROXY_AUTHORIZATION, value);
-        }
+        let mut head = connection.request(request.method.clone(), endpoint, url);
         for (name, value) in &request.headers {
             head = head.header(name, value);
         }
