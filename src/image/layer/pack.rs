@@ -5,6 +5,9 @@
 //! spec has them (layer.md): `.wh.name` for a character device 0:0, `.wh..wh..opq` for an opaque
 //! directory.
 
+mod hashed;
+mod kept;
+
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -14,19 +17,15 @@ use std::path::Path;
 
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
 use super::super::digest::Digest;
 use super::error::LayerError;
 use super::header::{self, Body};
+use hashed::{BUFFER, Hashed};
+use kept::{Kept, attributes, is_opaque};
 
 /// No directory that anybody uses is deeper; each one is held open while it is walked.
 const DEPTH_MAX: usize = 512;
-const BUFFER: usize = 256 << 10;
-const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
-const CAPABILITY: &str = "security.capability";
-/// Longest list of names of attributes, and longest value, that is read (xattr(7): 64 KiB).
-const XATTR_MAX: usize = 64 << 10;
 
 /// What a directory is that is packed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -163,12 +162,7 @@ struct Packer<W> {
 impl<W: Write> Packer<W> {
     fn new(out: W, packing: Packing) -> Self {
         Self {
-            out: Hashed {
-                out,
-                hasher: Sha256::new(),
-                pending: Vec::with_capacity(BUFFER),
-                size: 0,
-            },
+            out: Hashed::new(out),
             packing,
             links: HashMap::new(),
             bytes: 0,
@@ -403,57 +397,6 @@ impl<W: Write> Packer<W> {
     }
 }
 
-/// Extended attributes that a layer keeps: the same that one may bring (see `attributes`).
-#[derive(Debug, Default)]
-struct Kept {
-    capability: Option<Vec<u8>>,
-    user: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-fn attributes(fd: BorrowedFd<'_>) -> Result<Kept, Errno> {
-    let mut kept = Kept::default();
-    // Most files have none: asking for the length alone is one cheap call.
-    let length = match fs::flistxattr(fd, &mut [0_u8; 0][..]) {
-        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(kept),
-        Ok(length) => length.min(XATTR_MAX),
-        Err(error) => return Err(error),
-    };
-    let mut list = vec![0_u8; length];
-    let length = fs::flistxattr(fd, &mut list[..])?;
-    let mut names: Vec<&[u8]> = list[..length]
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-        .collect();
-    names.sort_unstable();
-    for name in names {
-        if name == CAPABILITY.as_bytes() {
-            kept.capability = Some(value(fd, name)?);
-        } else if name.starts_with(b"user.") && !name.starts_with(b"user.overlay.") {
-            kept.user.push((name.to_vec(), value(fd, name)?));
-        }
-    }
-    Ok(kept)
-}
-
-fn value(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<u8>, Errno> {
-    let mut buffer = vec![0_u8; XATTR_MAX];
-    let length = fs::fgetxattr(fd, name, &mut buffer[..])?;
-    buffer.truncate(length);
-    Ok(buffer)
-}
-
-fn is_opaque(directory: BorrowedFd<'_>) -> Result<bool, Errno> {
-    for name in OPAQUE {
-        let mut value = [0_u8; 4];
-        match fs::fgetxattr(directory, name, &mut value[..]) {
-            Ok(length) if &value[..length] == b"y" => return Ok(true),
-            Ok(_) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(false)
-}
-
 fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
@@ -463,43 +406,6 @@ fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
         }
     }
     Ok(names)
-}
-
-/// Collects small writes, and hashes what it hands on.
-struct Hashed<W> {
-    out: W,
-    hasher: Sha256,
-    pending: Vec<u8>,
-    size: u64,
-}
-
-impl<W: Write> Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.pending.len() + bytes.len() > BUFFER {
-            self.flush()?;
-        }
-        if bytes.len() >= BUFFER / 2 {
-            self.hasher.update(bytes);
-            self.size += bytes.len() as u64;
-            return self.out.write_all(bytes);
-        }
-        self.pending.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.hasher.update(&self.pending);
-        self.size += self.pending.len() as u64;
-        self.out.write_all(&self.pending)?;
-        self.pending.clear();
-        Ok(())
-    }
-
-    fn finish(mut self) -> io::Result<(Digest, u64)> {
-        self.flush()?;
-        self.out.flush()?;
-        Ok((Digest::from_hasher(self.hasher), self.size))
-    }
 }
 
 #[cfg(test)]
@@ -535,7 +441,7 @@ mod tests {
         fs::mknodat(&fd, "fifo", FileType::Fifo, Mode::RUSR, 0).unwrap();
         fs::fsetxattr(
             fs::open(at("b"), flags, Mode::empty()).unwrap(),
-            OPAQUE[0],
+            crate::image::layer::tree::OPAQUE[0],
             b"y",
             fs::XattrFlags::empty(),
         )

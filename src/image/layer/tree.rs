@@ -15,7 +15,7 @@ const DEPTH_MAX: usize = 256;
 /// How often a lookup that raced with a rename is tried (openat2(2): EAGAIN).
 const LOOKUPS: usize = 16;
 /// overlayfs: what lies below a directory with this is hidden.
-const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
+pub(super) const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
 
 /// The directory of one layer.
 pub(super) struct Tree {
