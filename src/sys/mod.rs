@@ -1,4 +1,8 @@
-//! Every `unsafe` block and raw system call, each with its SAFETY note. No policy.
+//! Every `unsafe` block and raw system call, each with its SAFETY note.
+//!
+//! Owns what neither the standard library nor `rustix` and `nix` can do safely, one file for each concern
+//! of the kernel. Never decides: callers say which flags, which file, which process. What a file here
+//! exports is safe to call.
 
 #![allow(unsafe_code, reason = "the one place for it; denied everywhere else")]
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod heredoc;
 pub mod instruction;
 mod lines;
 mod parse;
+#[cfg(test)]
 mod render;
 mod run;
 mod source;

@@ -56,21 +56,10 @@ impl Source {
         Ok(source)
     }
 
-    /// The name it is shown with.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// What was written at a place.
     pub fn text(&self, span: Span) -> String {
         let (problems, _) = self.problems();
         problems.sources.text(span).unwrap_or_default().to_owned()
-    }
-
-    /// The line of a place, counted from 1.
-    pub fn line(&self, span: Span) -> usize {
-        let (problems, _) = self.problems();
-        problems.sources.locate(span).map_or(1, |place| place.line)
     }
 
     /// A problem at a place of this file, met after it was read: a step that failed, say.

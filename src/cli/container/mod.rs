@@ -1,4 +1,7 @@
 //! `stack container`: single containers of any project, by name or id.
+//!
+//! What acts on containers tells the supervisor of their project, as the commands for services do; only what
+//! reads is done here.
 
 mod act;
 mod freeze;

@@ -1,4 +1,6 @@
-//! `stack image …`: images, apart from any project.
+//! `stack image …`: images, apart from any project; one file per sub-command.
+//!
+//! How a transfer is shown is here, too, since pulls, pushes, loads and saves show it alike.
 
 pub(super) mod build;
 mod history;

@@ -1,4 +1,11 @@
-//! What a person asks of a project, and what that makes of the desired state. Pure.
+//! What a person asks of a project, and what that makes of the desired state.
+//!
+//! Owns [`Command`], which travels from the command line to the supervisor as JSON, and what each of its
+//! kinds does to [`Desired`]: `Command` × `Desired` × time → `Desired`. Never looks at a container: a
+//! command is applied alike whatever runs, and the plan finds out what is left to do.
+//!
+//! What is asked for is written down as a state or as a moment ("restarted before"), never as a deed to be
+//! done. What is no state at all (a signal, a one-off container) changes little here; the reconciler does it.
 
 mod one_off;
 mod removal;

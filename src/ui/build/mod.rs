@@ -1,4 +1,7 @@
 //! How a build goes on: lines as BuildKit prints them, or a live tree.
+//!
+//! Turns the build's [`Event`]s into text for standard error, and never asks the build anything: whoever
+//! shows nothing loses nothing.
 
 mod plain;
 mod tree;

@@ -1,4 +1,7 @@
 //! What is happening to networks, volumes, images and containers, as it happens.
+//!
+//! Shows each subject once, in the order in which something first happened to it: as a tree that is drawn
+//! over, as lines, or as JSON. Never on standard output, which is for data, unless the user asks for that.
 
 mod plain;
 mod tree;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount as OciMount, MountBuilder};
 
-use super::super::create::with_image_volumes;
-use super::super::volume::{self, Backing};
 use super::oci;
 use crate::compose::model::{Mount, MountSource};
 use crate::engine::EngineError;
+use crate::engine::native::create::with_image_volumes;
+use crate::engine::native::volume::{self, Backing};
 use crate::image::Image;
 use crate::runtime::bundle::CopyUp;
 use crate::state::Paths;
