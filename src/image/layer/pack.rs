@@ -475,10 +475,12 @@ struct Hashed<W> {
 
 impl<W: Write> Hashed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.pending.len() + bytes.len() > BUFFER {
+        let is_large = bytes.len() >= BUFFER / 2;
+        // What is handed on at once must not overtake what was collected.
+        if is_large || self.pending.len() + bytes.len() > BUFFER {
             self.flush()?;
         }
-        if bytes.len() >= BUFFER / 2 {
+        if is_large {
             self.hasher.update(bytes);
             self.size += bytes.len() as u64;
             return self.out.write_all(bytes);
@@ -558,6 +560,33 @@ mod tests {
         let (same, second) = packed(again.path(), Packing::default());
         assert_eq!(first.digest, second.digest);
         assert_eq!(bytes, same);
+    }
+
+    #[test]
+    fn files_of_every_length_stay_in_their_order() {
+        let half = BUFFER / 2;
+        for length in [
+            1,
+            half - 1,
+            half,
+            half + 1,
+            BUFFER - 1024,
+            BUFFER,
+            BUFFER + half,
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, byte) in [("a", 1), ("b", 2)] {
+                std::fs::write(dir.path().join(name), vec![byte; length]).unwrap();
+            }
+            let (bytes, _) = packed(dir.path(), Packing::default());
+            let again = tempfile::tempdir().unwrap();
+            let mut archive = Archive::new(&bytes[..]);
+            unpack(&mut archive, again.path(), Limits::default()).unwrap();
+            for (name, byte) in [("a", 1), ("b", 2)] {
+                let content = std::fs::read(again.path().join(name)).unwrap();
+                assert!(content == vec![byte; length], "{name} of {length} bytes");
+            }
+        }
     }
 
     #[test]
