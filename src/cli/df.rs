@@ -355,6 +355,7 @@ mod tests {
                 id: digest(name),
                 manifest: digest(name),
                 references: Vec::new(),
+                repo_digests: Vec::new(),
                 size: 0,
                 created: None,
                 labels: Default::default(),

@@ -468,6 +468,11 @@ pub(super) fn account(
             layer.done = done;
             layer.total = total.max(done);
         }
+        // The other half is sending it.
+        Phase::Compressing { done, total } => {
+            layer.done = done / 2;
+            layer.total = total.max(done);
+        }
         Phase::Unpacked | Phase::Present | Phase::Mounted | Phase::Sent => layer.done = layer.total,
         Phase::Resolving | Phase::Retrying { .. } | Phase::Syncing | Phase::Done => return None,
     }

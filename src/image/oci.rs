@@ -73,6 +73,20 @@ pub(super) struct Index {
     pub(super) manifests: Vec<Descriptor>,
 }
 
+/// What the media type of a plain layer becomes when the layer is compressed with gzip; `None` = it is
+/// compressed, or no layer.
+pub(super) fn gzip_type(media_type: &str) -> Option<&'static str> {
+    match media_type {
+        "application/vnd.oci.image.layer.v1.tar" => {
+            Some("application/vnd.oci.image.layer.v1.tar+gzip")
+        }
+        "application/vnd.docker.image.rootfs.diff.tar" => {
+            Some("application/vnd.docker.image.rootfs.diff.tar.gzip")
+        }
+        _ => None,
+    }
+}
+
 /// The manifest is an OCI one, whatever the base image's was: its layers are to be called so too.
 pub(super) fn oci_layer_type(media_type: &str) -> String {
     match media_type {

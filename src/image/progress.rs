@@ -29,6 +29,13 @@ pub enum Phase {
         /// Bytes in all, if known.
         total: Option<u64>,
     },
+    /// The layer is compressed before it is sent.
+    Compressing {
+        /// Bytes of the archive so far.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
     /// The transfer broke off and starts again after a pause.
     Retrying {
         /// Which attempt comes next; the first one was 1.

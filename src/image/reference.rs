@@ -142,6 +142,11 @@ impl Reference {
         }
     }
 
+    /// Whether both are in the same repository of the same registry.
+    pub fn shares_repository(&self, other: &Self) -> bool {
+        self.registry == other.registry && self.repository == other.repository
+    }
+
     /// What to ask the registry for: the digest if there is one, else the tag.
     pub(crate) fn version(&self) -> String {
         match (&self.digest, &self.tag) {

@@ -31,6 +31,9 @@ pub(super) use key::{Key, KeyMaker};
 pub use prune::{CacheRules, Entry, EntryKind};
 pub(super) use stat_cache::{FileHashes, Identity};
 
+/// What the records are that are written now. Those of 1 may name layers whose archives are in disorder.
+const VERSION: u32 = 2;
+
 /// What a step made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -82,10 +85,11 @@ impl Cache {
         self.root.join(kind).join(key.hex())
     }
 
-    /// What a step with this key made. A record that cannot be read is none.
+    /// What a step with this key made. A record that cannot be read, or of another version, is none.
     pub(super) fn find(&self, key: &Key) -> Option<Record> {
         let path = self.at("records", key);
-        let record: Record = read_json(&path).ok().flatten()?;
+        let record: Option<Record> = read_json(&path).ok().flatten();
+        let record = record.filter(|record| record.version == VERSION)?;
         // The time says when it was last of use.
         let now = rustix::fs::Timespec {
             tv_sec: 0,
@@ -111,7 +115,7 @@ impl Cache {
         let mark = self.root.join("layers").join(layer.hex());
         fs::write(&mark, "").map_err(|error| StateError::io("write", &mark, error))?;
         let record = Record {
-            version: 1,
+            version: VERSION,
             layer,
             created,
             text: text.to_owned(),
@@ -122,7 +126,7 @@ impl Cache {
     /// Remembers when something was made that has no layer of its own.
     pub(super) fn put_date(&self, key: &Key, created: Timestamp) -> Result<(), StateError> {
         let record = Record {
-            version: 1,
+            version: VERSION,
             layer: Digest::of(b""),
             created,
             text: String::new(),

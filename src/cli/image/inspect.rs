@@ -54,12 +54,13 @@ impl Inspect {
 /// The document about one image.
 pub(in crate::cli) fn document(image: &Image) -> Value {
     let config = &image.config;
-    let names: Vec<String> = image.references.iter().map(Reference::familiar).collect();
-    let digests: std::collections::BTreeSet<String> = image
+    let tagged = image
         .references
         .iter()
-        .map(|reference| format!("{}@{}", reference.familiar_name(), image.manifest))
-        .collect();
+        .filter(|name| name.digest().is_none());
+    let names: Vec<String> = tagged.map(Reference::familiar).collect();
+    let digests = image.repo_digests.iter().map(Reference::familiar);
+    let digests: std::collections::BTreeSet<String> = digests.collect();
     let history = config.history().iter().flatten().last();
     let comment = history.and_then(|last| last.comment().clone());
     let mut document = json!({

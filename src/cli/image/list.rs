@@ -92,22 +92,22 @@ impl List {
     fn rows(&self, images: &[ImageSummary], now: Timestamp) -> Vec<Row> {
         let mut rows = Vec::new();
         for image in images {
-            let none = || ("<none>".to_owned(), "<none>".to_owned());
-            let mut named: Vec<_> = image.references.iter().map(names).collect();
-            if named.is_empty() {
-                named.push(none());
-            }
+            let named = image.references.iter().map(Some);
+            let named: Vec<_> = match image.references.is_empty() {
+                true => vec![None],
+                false => named.collect(),
+            };
             rows.extend(named.into_iter().map(|name| self.row(image, name, now)));
         }
         rows
     }
 
-    fn row(
-        &self,
-        image: &ImageSummary,
-        (repository, tag): (String, String),
-        now: Timestamp,
-    ) -> Row {
+    fn row(&self, image: &ImageSummary, name: Option<&Reference>, now: Timestamp) -> Row {
+        let none = || "<none>".to_owned();
+        let (repository, tag) = name.map_or_else(|| (none(), none()), names);
+        let mut digests = image.repo_digests.iter();
+        let digest = digests.find(|digest| name.is_some_and(|name| name.shares_repository(digest)));
+        let digest = digest.and_then(Reference::digest);
         let created = |text: fn(Timestamp, Timestamp) -> String| {
             image
                 .created
@@ -117,7 +117,7 @@ impl List {
             containers: "N/A",
             created_at: created(|created, _| words::time(created)),
             created_since: created(words::ago),
-            digest: image.manifest.to_string(),
+            digest: digest.map_or_else(none, Digest::to_string),
             id: match self.no_trunc {
                 true => image.id.to_string(),
                 false => short(&image.id),
@@ -238,6 +238,7 @@ mod tests {
             id: Digest::of(content),
             manifest: Digest::of(content),
             references: names.iter().map(|name| name.parse().unwrap()).collect(),
+            repo_digests: Vec::new(),
             size: 187_654_321,
             created: Some(Timestamp::from_second(1_699_900_000).unwrap()),
             labels: Default::default(),
@@ -305,6 +306,6 @@ mod tests {
     #[test]
     fn json_has_docker_s_fields() {
         let text = printed(&["--format", "json", "nginx:1"]);
-        insta::assert_snapshot!(text, @r#"{"Containers":"N/A","CreatedAt":"2023-11-13 18:26:40 +0000 UTC","CreatedSince":"28 hours ago","Digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","ID":"e3b0c44298fc","Repository":"nginx","SharedSize":"N/A","Size":"188MB","Tag":"1","UniqueSize":"N/A","VirtualSize":"188MB"}"#);
+        insta::assert_snapshot!(text, @r#"{"Containers":"N/A","CreatedAt":"2023-11-13 18:26:40 +0000 UTC","CreatedSince":"28 hours ago","Digest":"\u003cnone\u003e","ID":"e3b0c44298fc","Repository":"nginx","SharedSize":"N/A","Size":"188MB","Tag":"1","UniqueSize":"N/A","VirtualSize":"188MB"}"#);
     }
 }

@@ -269,6 +269,7 @@ mod tests {
             id: format!("sha256:{}", "0".repeat(64)).parse().unwrap(),
             manifest: format!("sha256:{}", "0".repeat(64)).parse().unwrap(),
             references: Vec::new(),
+            repo_digests: Vec::new(),
             config: serde_json::from_str(&format!(
                 r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":[]}},"config":{config}}}"#
             ))

@@ -26,7 +26,7 @@ const GZIP_LEVEL: u32 = 1;
 /// Chunks on their way to the blob's thread.
 const CHUNKS: usize = 8;
 /// Bytes that are read at once.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
 /// An archive may be this much longer than the files in it: headers, and blanks at its end.
 const OVERHEAD: u64 = 4 << 30;
 
@@ -57,6 +57,13 @@ pub(in crate::image) struct Ingested {
 }
 
 impl Ingested {
+    /// The blob, when it is compressed.
+    pub(in crate::image) fn compressed_blob(&self) -> Option<Descriptor> {
+        let media_type = self.compression.media_type();
+        let compressed = self.compression != Compression::None;
+        compressed.then(|| Descriptor::new(media_type, self.digest, self.size))
+    }
+
     /// Compares what came with what was promised.
     pub(in crate::image) fn verify(
         &self,
@@ -295,12 +302,7 @@ fn write_blob(
     chunks: &Receiver<Bytes>,
     compress: bool,
 ) -> io::Result<(Digest, u64)> {
-    let mut out = HashedFile {
-        file: sink.file,
-        hasher: Sha256::new(),
-        size: 0,
-        kept: sink.kept,
-    };
+    let mut out = HashedFile::new(sink.file, sink.kept);
     if compress {
         let mut encoder =
             flate2::write::GzEncoder::new(&mut out, flate2::Compression::new(GZIP_LEVEL));
@@ -313,15 +315,32 @@ fn write_blob(
             out.write_all(&chunk)?;
         }
     }
-    Ok((Digest::from_hasher(out.hasher), out.size))
+    Ok(out.finish())
 }
 
-struct HashedFile {
+/// A file whose digest is taken while it is written.
+pub(super) struct HashedFile {
     file: File,
     hasher: Sha256,
     size: u64,
     /// Bytes to come that are in the file already.
     kept: u64,
+}
+
+impl HashedFile {
+    pub(super) fn new(file: File, kept: u64) -> Self {
+        Self {
+            file,
+            hasher: Sha256::new(),
+            size: 0,
+            kept,
+        }
+    }
+
+    /// Digest and length of what was written.
+    pub(super) fn finish(self) -> (Digest, u64) {
+        (Digest::from_hasher(self.hasher), self.size)
+    }
 }
 
 impl Write for HashedFile {

@@ -8,6 +8,7 @@
 
 mod archive;
 mod attributes;
+mod compress;
 mod compression;
 mod contents;
 mod error;
@@ -31,6 +32,7 @@ pub use pack::{Packed, Packing};
 pub(crate) use archive::{Archive, Entry, Kind};
 pub(crate) use attributes::Attributes;
 pub(super) use attributes::inherit;
+pub(super) use compress::compress;
 pub(crate) use compression::{decoder, detect};
 pub(super) use contents::{Contents, spread};
 pub(super) use header::{Body as EntryBody, encode_plain as encode_entry, padding};

@@ -467,6 +467,33 @@ mod tests {
     }
 
     #[test]
+    fn files_of_every_length_stay_in_their_order() {
+        let half = BUFFER / 2;
+        for length in [
+            1,
+            half - 1,
+            half,
+            half + 1,
+            BUFFER - 1024,
+            BUFFER,
+            BUFFER + half,
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, byte) in [("a", 1), ("b", 2)] {
+                std::fs::write(dir.path().join(name), vec![byte; length]).unwrap();
+            }
+            let (bytes, _) = packed(dir.path(), Packing::default());
+            let again = tempfile::tempdir().unwrap();
+            let mut archive = Archive::new(&bytes[..]);
+            unpack(&mut archive, again.path(), Limits::default()).unwrap();
+            for (name, byte) in [("a", 1), ("b", 2)] {
+                let content = std::fs::read(again.path().join(name)).unwrap();
+                assert!(content == vec![byte; length], "{name} of {length} bytes");
+            }
+        }
+    }
+
+    #[test]
     fn other_programs_read_the_archive() {
         let dir = sample();
         let (bytes, _) = packed(dir.path(), Packing::default());

@@ -99,7 +99,8 @@ pub async fn pull(
     let found = resolve.manifest().await?;
     if !options.unnamed
         && let Some(image) = store.get(reference).unwrap_or(None)
-        && image.manifest == found.digest
+        && (image.manifest == found.digest
+            || image.repo_digests.contains(&reference.at(found.digest)))
     {
         store.note_pull(reference, jiff::Timestamp::now())?;
         progress(Progress {

@@ -1,16 +1,22 @@
 //! Images to registries.
 //!
 //! Owns the order of things: blobs first, then manifests, then the index that names them, then the
-//! tag. Documents go as they are, byte for byte, so that digests and media types stay.
+//! tag. Layers that lie plain in the store, because they were made here, go compressed, and the manifest
+//! that the registry gets names them so. All else goes as it is, byte for byte, so that digests and media
+//! types stay.
 //!
 //! Invariant: a name at the registry never stands for something that is not all there.
 
+mod layer;
+mod rewrite;
 mod upload;
 
 #[cfg(test)]
+mod compressed_tests;
+#[cfg(test)]
 mod push_tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -19,7 +25,7 @@ use hyper::{Method, StatusCode, header};
 use tokio::time::sleep;
 
 use super::digest::Digest;
-use super::oci::{Descriptor, Index, Manifest};
+use super::oci::{Descriptor, Index, Manifest, gzip_type};
 use super::progress::{Phase, Progress, ProgressSink};
 use super::reference::Reference;
 use super::registry::{
@@ -42,8 +48,15 @@ pub struct PushOptions {
     pub credentials: Credentials,
     /// Blobs sent at once; 0 = 4.
     pub parallel: usize,
-    /// The manifest of what is sent; `None` = what the name stands for here.
+    /// The manifest of what is sent, as it is; `None` = what the name stands for here.
     pub manifest: Option<Digest>,
+}
+
+/// How the layers go that lie plain in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plain {
+    Compressed,
+    AsTheyAre,
 }
 
 /// What a registry has now.
@@ -95,16 +108,25 @@ pub async fn push(
         },
         progress,
     };
-    push.document(&descriptor, reference.version(), NESTING_MAX)
-        .await?;
+    let pushed = match options.manifest {
+        None if descriptor.is_manifest() => push.image(&descriptor).await?,
+        _ => {
+            push.document(&descriptor, reference.version(), NESTING_MAX)
+                .await?;
+            Pushed {
+                digest: descriptor.digest,
+                size: descriptor.size,
+            }
+        }
+    };
+    if options.manifest.is_none() {
+        store.note_push(reference, &pushed.digest)?;
+    }
     progress(Progress {
         layer: None,
         phase: Phase::Done,
     });
-    Ok(Pushed {
-        digest: descriptor.digest,
-        size: descriptor.size,
-    })
+    Ok(pushed)
 }
 
 struct Push<'a> {
@@ -118,7 +140,25 @@ struct Push<'a> {
 }
 
 impl Push<'_> {
-    /// Sends a manifest or index, after all that it names. Boxed, for an index may hold indexes.
+    /// Sends an image under its name, with compressed layers.
+    async fn image(&self, descriptor: &Descriptor) -> Result<Pushed> {
+        let bytes = self.own(descriptor)?;
+        let manifest = self.parse(descriptor, &bytes)?;
+        let sent = self.blobs(&manifest, Plain::Compressed).await?;
+        let bytes = rewrite::layers(bytes, &sent).map_err(|source| Error::Corrupt {
+            path: self.store.blob(&descriptor.digest),
+            source,
+        })?;
+        let pushed = Pushed {
+            digest: Digest::of(&bytes),
+            size: bytes.len() as u64,
+        };
+        let version = self.reference.version();
+        self.put(&version, &descriptor.media_type, bytes).await?;
+        Ok(pushed)
+    }
+
+    /// Sends a manifest or index as it is, after all that it names. Boxed, for an index may hold indexes.
     fn document<'b>(
         &'b self,
         descriptor: &'b Descriptor,
@@ -134,7 +174,8 @@ impl Push<'_> {
                         .await?;
                 }
             } else if descriptor.is_manifest() {
-                self.blobs(&self.parse(descriptor, &bytes)?).await?;
+                let manifest = self.parse(descriptor, &bytes)?;
+                self.blobs(&manifest, Plain::AsTheyAre).await?;
             } else {
                 return Err(Error::Registry(RegistryError::MediaType {
                     reference: Box::new(self.reference.clone()),
@@ -163,7 +204,12 @@ impl Push<'_> {
         })
     }
 
-    async fn blobs(&self, manifest: &Manifest) -> Result<()> {
+    /// Sends what a manifest names; what the registry got in place of plain layers.
+    async fn blobs(
+        &self,
+        manifest: &Manifest,
+        plain: Plain,
+    ) -> Result<HashMap<Digest, Descriptor>> {
         let mut seen = HashSet::new();
         let all = manifest.layers.iter().chain([&manifest.config]);
         // Layers that registries do not hold have their own addresses.
@@ -183,24 +229,38 @@ impl Push<'_> {
             );
         }
         let uploads = blobs.into_iter().map(|blob| {
-            let sibling = self
-                .siblings
-                .iter()
-                .find(|(_, blobs)| blobs.contains(&blob.digest));
-            let upload = Upload {
-                client: &self.client,
-                reference: self.reference,
-                path: self.store.blob(&blob.digest),
-                blob,
-                mount: sibling.map(|(name, _)| name.as_str()),
-                progress: self.progress,
-            };
-            upload.run().boxed()
+            let gzip = gzip_type(&blob.media_type).filter(|_| plain == Plain::Compressed);
+            async move {
+                match gzip {
+                    Some(media_type) => {
+                        let sent = self.compressed(blob, media_type).await?;
+                        Ok(Some((blob.digest, sent)))
+                    }
+                    None => self.upload(blob, blob).run().await.map(|()| None),
+                }
+            }
+            .boxed()
         });
         // Boxed in a list: the compiler cannot prove a stream of borrowing closures to be `Send`.
         let uploads = uploads.collect::<Vec<_>>();
         let sent = stream::iter(uploads).buffer_unordered(self.parallel);
-        sent.try_collect::<()>().await
+        let sent = sent.try_collect::<Vec<Option<_>>>().await?;
+        Ok(sent.into_iter().flatten().collect())
+    }
+
+    /// The way of a blob that the store knows as `layer`.
+    fn upload<'b>(&'b self, blob: &'b Descriptor, layer: &'b Descriptor) -> Upload<'b> {
+        let mut siblings = self.siblings.iter();
+        let sibling = siblings.find(|(_, blobs)| blobs.contains(&layer.digest));
+        Upload {
+            client: &self.client,
+            reference: self.reference,
+            path: self.store.blob(&blob.digest),
+            blob,
+            layer,
+            mount: sibling.map(|(name, _)| name.as_str()),
+            progress: self.progress,
+        }
     }
 
     fn tell(&self, blob: &Descriptor, phase: Phase) {

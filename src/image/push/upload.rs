@@ -32,6 +32,8 @@ pub(super) struct Upload<'a> {
     pub(super) reference: &'a Reference,
     pub(super) path: PathBuf,
     pub(super) blob: &'a Descriptor,
+    /// What the store has of it: the blob itself, or the plain archive in it.
+    pub(super) layer: &'a Descriptor,
     /// Another repository of the registry that has it.
     pub(super) mount: Option<&'a str>,
     pub(super) progress: ProgressSink<'a>,
@@ -61,7 +63,7 @@ enum Sent {
 impl Upload<'_> {
     fn tell(&self, phase: Phase) {
         (self.progress)(Progress {
-            layer: Some(self.blob.digest),
+            layer: Some(self.layer.digest),
             phase,
         });
     }
@@ -97,12 +99,7 @@ impl Upload<'_> {
                 Ok(None) => continue,
                 Err(error) => error,
             };
-            tracing::debug!(blob = %self.blob.digest, %error, "an upload broke off");
-            let pause = failures.pause(error)?;
-            self.tell(Phase::Retrying {
-                attempt: failures.attempt(),
-            });
-            sleep(pause).await;
+            self.rest(&mut failures, error).await?;
             if let Some(known) = session.take() {
                 session = self.ask_again(known).await;
                 if session
@@ -112,6 +109,56 @@ impl Upload<'_> {
                     failures.forget();
                 }
             }
+        }
+    }
+
+    /// Waits before the next try, if there is to be one.
+    async fn rest(
+        &self,
+        failures: &mut Failures,
+        error: RegistryError,
+    ) -> Result<(), RegistryError> {
+        tracing::debug!(blob = %self.blob.digest, %error, "an upload broke off");
+        let pause = failures.pause(error)?;
+        self.tell(Phase::Retrying {
+            attempt: failures.attempt(),
+        });
+        sleep(pause).await;
+        Ok(())
+    }
+
+    /// Gets the blob to the registry without sending it, if it has it.
+    pub(super) async fn find(&self) -> Result<Option<Phase>, RegistryError> {
+        let mut failures = Failures::default();
+        loop {
+            match self.look().await {
+                Ok(found) => return Ok(found),
+                Err(error) => self.rest(&mut failures, error).await?,
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Option<Phase>, RegistryError> {
+        if self.is_there().await? {
+            return Ok(Some(Phase::Present));
+        }
+        if self.mount.is_none() {
+            return Ok(None);
+        }
+        match self.begin().await? {
+            Begun::Mounted => Ok(Some(Phase::Mounted)),
+            Begun::Session(session) => {
+                self.give_up(&session).await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// An upload that is not wanted goes by itself some day; this is only kinder.
+    async fn give_up(&self, session: &Session) {
+        let request = Request::new(Method::DELETE);
+        if let Ok(answer) = self.client.ask_at(&session.location, &request).await {
+            self.client.end(answer).await;
         }
     }
 
@@ -266,9 +313,15 @@ impl Upload<'_> {
     }
 
     fn tell_sent(&self, done: u64) {
+        let total = self.layer.size;
+        let done = match self.layer.digest == self.blob.digest {
+            true => done,
+            // Half of the work was to compress it.
+            false => total / 2 + scaled(done, self.blob.size, total - total / 2),
+        };
         self.tell(Phase::Transfer {
             done,
-            total: Some(self.blob.size),
+            total: Some(total),
         });
     }
 
@@ -295,6 +348,12 @@ impl Upload<'_> {
             done,
         })
     }
+}
+
+/// The same part of `whole` as `done` is of `total`.
+fn scaled(done: u64, total: u64, whole: u64) -> u64 {
+    let part = u128::from(done) * u128::from(whole) / u128::from(total.max(1));
+    u64::try_from(part).map_or(whole, |part| part.min(whole))
 }
 
 fn octets() -> Vec<(HeaderName, String)> {

@@ -180,6 +180,9 @@ impl ImageStore {
     fn needed(&self, index: &Index) -> Result<(HashSet<String>, HashSet<String>)> {
         let mut layers = self.kept_elsewhere();
         let mut blobs = layers.clone();
+        for name in &layers {
+            blobs.extend(self.compressed_name(name));
+        }
         for descriptor in &index.manifests {
             blobs.insert(descriptor.digest.hex());
             if !descriptor.is_manifest() {
@@ -192,6 +195,14 @@ impl ImageStore {
             layers.extend(diff_ids(&config)?.iter().map(Digest::hex));
         }
         Ok((blobs, layers))
+    }
+
+    /// The file name of a layer's compressed archive.
+    fn compressed_name(&self, layer: &str) -> Option<String> {
+        let diff_id = format!("sha256:{layer}").parse().ok()?;
+        // Of a layer that is damaged there is nothing to keep.
+        let blob = self.compressed(&diff_id).ok().flatten()?;
+        Some(blob.digest.hex())
     }
 
     /// Another tool may have put a document into the layout that this one does not use: nothing that

@@ -15,7 +15,8 @@ const IMAGE_NAME: &str = "io.containerd.image.name";
 pub(super) const IMAGE_ID: &str = "dev.stack.image.id";
 /// Bytes of the unpacked layers.
 pub(super) const UNPACKED_SIZE: &str = "dev.stack.image.size";
-/// What the registry called the image: the digest of its index, where it has several platforms.
+/// What the registry calls the image: the digest of its index, where it has several platforms, and of
+/// the manifest with compressed layers, where it was sent there.
 pub(super) const REPO_DIGEST: &str = "dev.stack.image.repo-digest";
 
 /// When the registry was last asked for the image.
@@ -38,9 +39,7 @@ impl Index {
             self.named().find(|(descriptor, name)| {
                 let known = descriptor.digest == *digest
                     || descriptor.annotations.get(REPO_DIGEST) == Some(&digest.to_string());
-                known
-                    && name.registry() == reference.registry()
-                    && name.repository() == reference.repository()
+                known && name.shares_repository(reference)
             })
         };
         exact.or_else(by_digest).map(|(descriptor, _)| descriptor)
@@ -59,6 +58,22 @@ impl Index {
             .filter(|(found, _)| found.digest == *manifest)
             .map(|(_, name)| name)
             .collect()
+    }
+
+    /// What registries call a manifest, each of its repositories once.
+    pub(super) fn repo_digests(&self, manifest: &Digest) -> Vec<Reference> {
+        let mut digests = Vec::new();
+        for (descriptor, name) in self.named().filter(|(found, _)| found.digest == *manifest) {
+            let digest = descriptor.annotations.get(REPO_DIGEST);
+            let Some(digest) = digest.and_then(|text| text.parse().ok()) else {
+                continue;
+            };
+            let reference = name.at(digest);
+            if !digests.contains(&reference) {
+                digests.push(reference);
+            }
+        }
+        digests
     }
 
     /// Lets a name stand for a manifest, and for nothing else.

@@ -21,7 +21,7 @@ use super::super::error::{Error, io_error};
 use super::super::layer::{Ingested, inherit};
 use super::super::oci::Descriptor;
 use super::ImageStore;
-use super::disk::{Durability, Temporary, parse, read_json, replace};
+use super::disk::{Durability, Lock, Temporary, parse, read_json, replace};
 
 /// What is known of a layer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub(super) struct LayerRecord {
     boot: String,
     /// Directories that take their attributes from the layers below, as long as that is not done.
     implied: Vec<String>,
+    /// Its compressed archive as a registry has it, whether the store has that too or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compressed: Option<Descriptor>,
 }
 
 impl ImageStore {
@@ -70,8 +73,7 @@ impl ImageStore {
         layer: &Descriptor,
         diff_id: &Digest,
     ) -> Result<bool, Error> {
-        let blob = fs::metadata(self.blob(&layer.digest));
-        Ok(blob.is_ok_and(|blob| blob.len() == layer.size) && self.has_layer(diff_id)?)
+        Ok(self.has_blob(layer) && self.has_layer(diff_id)?)
     }
 
     /// Puts an unpacked layer and its blob into their places.
@@ -97,6 +99,7 @@ impl ImageStore {
             bytes: layer.bytes,
             boot: boot_id()?,
             implied: layer.implied.iter().map(|name| hex(name)).collect(),
+            compressed: layer.compressed_blob(),
         };
         write_record(unfinished.path(), &record)?;
         let target = self.layer(&layer.diff_id);
@@ -152,6 +155,35 @@ impl ImageStore {
             write_record(&layer, &record)?;
         }
         Ok(())
+    }
+
+    /// The compressed archive of a layer, if one was ever fetched or made.
+    pub(in crate::image) fn compressed(
+        &self,
+        diff_id: &Digest,
+    ) -> Result<Option<Descriptor>, Error> {
+        let record = read_json::<LayerRecord>(&self.layer(diff_id).join("layer.json"))?;
+        Ok(record.and_then(|record| record.compressed))
+    }
+
+    /// Notes what a layer's archive becomes when it is compressed.
+    pub(in crate::image) fn note_compressed(
+        &self,
+        diff_id: &Digest,
+        compressed: &Descriptor,
+    ) -> Result<(), Error> {
+        let _lock = Lock::exclusive(&self.index_lock())?;
+        let layer = self.layer(diff_id);
+        let Some(mut record) = read_json::<LayerRecord>(&layer.join("layer.json"))? else {
+            return Ok(());
+        };
+        record.compressed = Some(compressed.clone());
+        write_record(&layer, &record)
+    }
+
+    /// Whether the store has a blob of this digest and length.
+    pub(in crate::image) fn has_blob(&self, blob: &Descriptor) -> bool {
+        fs::metadata(self.blob(&blob.digest)).is_ok_and(|found| found.len() == blob.size)
     }
 
     /// Bytes of a layer's files; 0 if it is not there.

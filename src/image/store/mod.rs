@@ -39,13 +39,14 @@ use super::digest::Digest;
 use super::error::{Error, io_error};
 use super::oci::{Descriptor, Index, Manifest};
 use super::reference::Reference;
-use index::{IMAGE_ID, PULLED, UNPACKED_SIZE};
+use index::{IMAGE_ID, PULLED, REPO_DIGEST, UNPACKED_SIZE};
 
 pub(super) use commit::NewImage;
 use disk::Durability;
 pub(super) use disk::{Lock, Temporary};
 pub use garbage::{Cleaning, InUse};
 pub use prune::{LabelRule, PruneRules};
+pub(super) use snapshot::PackedLayer;
 pub use snapshot::{Hold, Snapshot, StoredLayer};
 pub use usage::{Parts, Usage};
 
@@ -64,6 +65,8 @@ pub struct Image {
     pub manifest: Digest,
     /// The names that stand for this image.
     pub references: Vec<Reference>,
+    /// What registries call it, as far as it was fetched from them or sent to them: names with digests.
+    pub repo_digests: Vec<Reference>,
     /// What to run and how.
     pub config: ImageConfiguration,
     /// The health check, for which the OCI configuration has no words.
@@ -87,6 +90,8 @@ pub struct ImageSummary {
     pub manifest: Digest,
     /// The names that stand for it; none = it was replaced by a newer one.
     pub references: Vec<Reference>,
+    /// As [`Image::repo_digests`].
+    pub repo_digests: Vec<Reference>,
     /// Bytes of the unpacked layers.
     pub size: u64,
     /// When it was made.
@@ -287,6 +292,7 @@ impl ImageStore {
                 id: manifest.config.digest,
                 manifest: descriptor.digest,
                 references: index.names(&descriptor.digest),
+                repo_digests: index.repo_digests(&descriptor.digest),
                 size: self.size_of(descriptor, &config)?,
                 created,
                 labels: labels_of(&config),
@@ -322,6 +328,7 @@ impl ImageStore {
             id: manifest.config.digest,
             manifest: descriptor.digest,
             references,
+            repo_digests: index.repo_digests(&descriptor.digest),
             size: self.size_of(descriptor, &config)?,
             created: config
                 .created()
@@ -383,6 +390,14 @@ impl ImageStore {
         let _lock = Lock::exclusive(&self.index_lock())?;
         let mut index = self.read_index()?;
         index.note(reference, (PULLED, now.to_string()));
+        self.write_index(&index, Durability::Now)
+    }
+
+    /// Notes what its registry calls an image that was sent to it.
+    pub(super) fn note_push(&self, reference: &Reference, digest: &Digest) -> Result<()> {
+        let _lock = Lock::exclusive(&self.index_lock())?;
+        let mut index = self.read_index()?;
+        index.note(reference, (REPO_DIGEST, digest.to_string()));
         self.write_index(&index, Durability::Now)
     }
 
@@ -453,11 +468,15 @@ impl ImageStore {
     pub fn tag(&self, source: &Reference, target: &Reference) -> Result<()> {
         let _lock = Lock::exclusive(&self.index_lock())?;
         let mut index = self.read_index()?;
-        let Some(descriptor) = index.find(source).cloned() else {
+        let Some(mut descriptor) = index.find(source).cloned() else {
             return Err(Error::NoSuchImage {
                 reference: source.clone(),
             });
         };
+        // What one registry calls it another one has never heard of.
+        if !source.shares_repository(target) {
+            descriptor.annotations.remove(REPO_DIGEST);
+        }
         index.set(target, descriptor);
         self.write_index(&index, Durability::Now)
     }

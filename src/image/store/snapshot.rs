@@ -1,7 +1,7 @@
 //! Images that are made here: writable directories that become layers, and the documents on top.
 //!
 //! A layer that is made here has a plain archive as its blob: the digest of the blob is the layer's
-//! diff id. It is hashed while it is written and compressed by whoever sends it elsewhere.
+//! diff id. It is hashed while it is written, and compressed when it is sent elsewhere.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::super::Result;
 use super::super::digest::Digest;
 use super::super::error::{Error, LayerSource, io_error};
-use super::super::layer::{Compression, Ingested, Packing, pack, remove_tree};
+use super::super::layer::{Compression, Ingested, Packing, compress, pack, remove_tree};
 use super::super::oci::{CONFIG, Descriptor, MANIFEST, Manifest, oci_layer_type};
 use super::super::reference::Reference;
 use super::{Durability, Image, ImageStore, Lock, NewImage, Temporary, disk};
@@ -45,6 +45,14 @@ impl Snapshot {
     pub fn scratch(&self) -> PathBuf {
         self.temporary.path().join("scratch")
     }
+}
+
+/// The compressed archive of a layer. Dropped, it is gone.
+#[derive(Debug)]
+pub(in crate::image) struct PackedLayer {
+    pub(in crate::image) path: PathBuf,
+    pub(in crate::image) blob: Descriptor,
+    _temporary: Temporary,
 }
 
 /// A layer of the store with its blob.
@@ -135,15 +143,45 @@ impl ImageStore {
         }
     }
 
-    /// A layer that was made by [`ImageStore::keep`], if it is still there.
+    /// A layer that was made by [`ImageStore::keep`], here or elsewhere, if it is still there with an
+    /// archive.
     pub fn kept(&self, diff_id: &Digest) -> Result<Option<StoredLayer>> {
-        let Ok(blob) = std::fs::metadata(self.blob(diff_id)) else {
-            return Ok(None);
-        };
         if !self.has_layer(diff_id)? {
             return Ok(None);
         }
-        Ok(Some(self.made_layer(diff_id, blob.len())))
+        if let Ok(blob) = std::fs::metadata(self.blob(diff_id)) {
+            return Ok(Some(self.made_layer(diff_id, blob.len())));
+        }
+        let compressed = self.compressed(diff_id)?;
+        let fetched = compressed.filter(|blob| self.has_blob(blob));
+        Ok(fetched.map(|blob| StoredLayer {
+            diff_id: *diff_id,
+            files: self.layer_files(diff_id),
+            blob,
+        }))
+    }
+
+    /// Compresses the archive of a layer that was made here; `None` = it is not there, or damaged. `tell`
+    /// gets the number of bytes read; its error ends the work.
+    pub(in crate::image) fn compress_layer(
+        &self,
+        diff_id: &Digest,
+        tell: impl FnMut(u64) -> std::io::Result<()>,
+    ) -> Result<Option<PackedLayer>> {
+        let Ok(plain) = File::open(self.blob(diff_id)) else {
+            return Ok(None);
+        };
+        let temporary = self.unfinished()?;
+        let path = temporary.path().join("blob");
+        let file = File::create_new(&path).map_err(io_error("create", &path))?;
+        let made = compress(plain, file, tell).map_err(io_error("compress to", &path))?;
+        let blob = Descriptor::new(Compression::Gzip.media_type(), made.digest, made.size);
+        let whole = made.plain == *diff_id;
+        Ok(whole.then_some(PackedLayer {
+            path,
+            blob,
+            _temporary: temporary,
+        }))
     }
 
     /// The layers of an image, the bottom one first.

@@ -28,10 +28,12 @@ impl<W: Write> Hashed<W> {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.pending.len() + bytes.len() > BUFFER {
+        let is_large = bytes.len() >= BUFFER / 2;
+        // What is handed on at once must not overtake what was collected.
+        if is_large || self.pending.len() + bytes.len() > BUFFER {
             self.flush()?;
         }
-        if bytes.len() >= BUFFER / 2 {
+        if is_large {
             self.hasher.update(bytes);
             self.size += bytes.len() as u64;
             return self.out.write_all(bytes);
