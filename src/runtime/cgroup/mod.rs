@@ -138,10 +138,8 @@ impl Cgroup {
             let missing = io::Error::from_raw_os_error(libc::ENOENT);
             return Err(CgroupError::io("open the cgroup", &path, missing));
         }
-        let v2_controllers = match (&v2, layout.v2) {
-            (Some(_), Some(unified)) => unified.controllers,
-            _ => Vec::new(),
-        };
+        // Its own: above it fewer may be handed down than the hierarchy has.
+        let v2_controllers = v2.as_deref().map_or_else(Vec::new, layout::controllers_of);
         Ok(Self {
             path,
             v2,
