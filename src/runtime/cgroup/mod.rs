@@ -208,6 +208,29 @@ impl Cgroup {
             .try_for_each(|dir| write(&dir.join("cgroup.procs"), "0"))
     }
 
+    /// The same with the v2 cgroup that this process is in: it, or one below it.
+    pub(crate) fn leaf_of(&self, pid: i32) -> Result<Self, CgroupError> {
+        let file = PathBuf::from(format!("/proc/{pid}/cgroup"));
+        let text = read(&file)?;
+        let below = self.v2.as_deref().and_then(|own| {
+            let above = own.ancestors().nth(self.path.components().count())?;
+            let leaf = above.join(v2_path(&text)?);
+            leaf.starts_with(own).then_some(leaf)
+        });
+        let Some(leaf) = below else {
+            let elsewhere = io::Error::from_raw_os_error(libc::ENOENT);
+            return Err(CgroupError::io(
+                "find its process in",
+                &self.path,
+                elsewhere,
+            ));
+        };
+        Ok(Self {
+            v2: Some(leaf),
+            ..self.clone()
+        })
+    }
+
     /// Moves a process into it.
     pub fn add(&self, pid: i32) -> Result<(), CgroupError> {
         let directories = self
@@ -364,6 +387,15 @@ fn relative(path: &Path) -> Result<PathBuf, CgroupError> {
     } else {
         Ok(out)
     }
+}
+
+/// From the text of `/proc/<pid>/cgroup` (cgroups(7)): where the process is in the v2 hierarchy, below
+/// its root.
+fn v2_path(text: &str) -> Option<&str> {
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    // So it is for what is outside the reader's cgroup namespace.
+    let outside = path.split('/').any(|name| name == "..");
+    (!outside).then_some(path)
 }
 
 fn write(file: &Path, value: &str) -> Result<(), CgroupError> {
