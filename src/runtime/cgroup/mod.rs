@@ -162,6 +162,11 @@ impl Cgroup {
         Self::open(path)?.is_frozen()
     }
 
+    /// Whether this machine keeps memory with v1's controller, which can do things that v2's cannot.
+    pub fn has_old_memory() -> bool {
+        Layout::detect().is_ok_and(|layout| layout.v1_mount(Controller::Memory).is_some())
+    }
+
     /// Its path below the hierarchies' mount points.
     pub fn path(&self) -> &Path {
         &self.path
