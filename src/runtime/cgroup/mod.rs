@@ -10,6 +10,7 @@
 //! Never decides a limit. Invariant: a `Cgroup` names directories below the hierarchies' mount
 //! points only, and `remove` leaves none of them.
 
+pub(crate) mod apart;
 mod create;
 mod devices;
 mod layout;
