@@ -14,7 +14,6 @@ mod heredoc;
 pub mod instruction;
 mod lines;
 mod parse;
-#[cfg(test)]
 mod render;
 mod run;
 mod source;
