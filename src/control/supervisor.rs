@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::reconcile::Reconciler;
 use crate::engine::EngineError;
 use crate::engine::native::Native;
+use crate::runtime::cgroup::apart::{self, Half};
 use crate::state::{Lock, Paths, StateError, remove_dir, sweep_gone};
 
 /// Threads for work that touches disk or kernel: enough to keep the cores busy while some wait.
@@ -45,7 +46,13 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     let Some(project) = project.to_str() else {
         return ExitCode::from(2);
     };
-    match supervise(&paths, project) {
+    // There is one thread, and nothing is held yet.
+    if apart::go_on_apart() == Half::Stays {
+        return ExitCode::SUCCESS;
+    }
+    let result = supervise(&paths, project);
+    apart::leave();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(

@@ -1,6 +1,6 @@
 //! A further program in a container that runs.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use oci_spec::runtime::{Process, Spec};
 
@@ -9,7 +9,7 @@ use super::cgroup::Cgroup;
 use super::channel;
 use super::container::{Guard, StdioSetup, clone_into, wait_for_exec};
 use super::failure::{Context, StartError, Step};
-use super::inside;
+use super::inside::{self, Birth};
 use super::namespaces::PidNamespaceVisit;
 use crate::sys::clone::Cloned;
 
@@ -63,7 +63,7 @@ pub fn exec(request: ExecRequest<'_>) -> Result<ExecChild, StartError> {
     let not_dumpable = rustix::process::DumpableBehavior::NotDumpable;
     rustix::process::set_dumpable_behavior(not_dumpable).at(Step::Namespaces, "dumpable")?;
     let visit = PidNamespaceVisit::begin(request.target).map_err(not_running)?;
-    let (cloned, birth) = clone_into(request.cgroup, 0)?;
+    let (cloned, birth) = clone_beside(&request)?;
     let (pid, pidfd) = match cloned {
         Cloned::Child => {
             drop(ours);
@@ -79,6 +79,33 @@ pub fn exec(request: ExecRequest<'_>) -> Result<ExecChild, StartError> {
     wait_for_exec(&ours)?;
     guard.release();
     Ok(ExecChild { pid, pidfd })
+}
+
+/// Clones into the container's cgroup; or, when a program in the container has made cgroups below
+/// that one (systemd, an engine), to where its first process is: a v2 cgroup that hands controllers
+/// down has no processes of its own (cgroup-v2.rst, "No Internal Process Constraint").
+fn clone_beside(request: &ExecRequest<'_>) -> Result<(Cloned, Birth), StartError> {
+    match clone_into(request.cgroup, 0) {
+        Err(StartError::Failed {
+            errno: Some(libc::EBUSY | libc::EOPNOTSUPP),
+            ..
+        }) => {}
+        other => return other,
+    }
+    let pid = pid_of(request.target).at(Step::Cgroup, "")?;
+    let leaf = request.cgroup.leaf_of(pid);
+    let leaf = leaf.map_err(|e| StartError::because(Step::Cgroup, "", e.to_string()))?;
+    clone_into(&leaf, 0)
+}
+
+/// The process of a pidfd, as this process sees it (pidfd_open(2), "fdinfo").
+fn pid_of(pidfd: &OwnedFd) -> std::io::Result<i32> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    let pid = pid.and_then(|pid| pid.trim().parse().ok());
+    // It says -1 of a process that has ended.
+    pid.filter(|pid| *pid > 0)
+        .ok_or_else(|| std::io::Error::from_raw_os_error(libc::ESRCH))
 }
 
 fn not_running(error: rustix::io::Errno) -> StartError {

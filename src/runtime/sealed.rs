@@ -78,11 +78,13 @@ fn overlay() -> io::Result<OwnedFd> {
     };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::open(directory, flags, Mode::empty())?;
-    // Without an upper layer there have to be two lower ones; the second is empty.
-    let empty = detached("tmpfs", |_| Ok(()))?;
+    // Without an upper layer there have to be two lower ones. Nothing is looked for in the second,
+    // which is one that every machine has mounted: one that is mounted nowhere is refused before
+    // Linux 6.15 (`clone_private_mount`).
+    let other = rustix::fs::open("/dev", flags, Mode::empty())?;
     let layer = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let view = detached("overlay", |fs| {
-        let both = format!("{}:{}", layer(&directory), layer(&empty));
+        let both = format!("{}:{}", layer(&directory), layer(&other));
         rustix::mount::fsconfig_set_string(fs, "lowerdir", both)
     })?;
     let file = rustix::fs::openat(

@@ -23,6 +23,23 @@ pub enum Namespace {
     Path(PathBuf),
 }
 
+/// A device that a container is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenDevice {
+    /// Its node in the container.
+    pub node: LinuxDevice,
+    /// What may be done with it: any of `r`, `w`, `m`.
+    pub access: String,
+}
+
+impl GivenDevice {
+    fn rule(&self) -> LinuxDeviceCgroup {
+        let mut rule = LinuxDeviceCgroup::from(&self.node);
+        rule.set_access(Some(self.access.clone()));
+        rule
+    }
+}
+
 /// What differs from one container to the next. Start from [`Settings::default`].
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -60,7 +77,7 @@ pub struct Settings {
     /// Size of `/dev/shm`; `None` = 64 MiB.
     pub shm_size: Option<u64>,
     /// Devices beyond the standard ones.
-    pub devices: Vec<LinuxDevice>,
+    pub devices: Vec<GivenDevice>,
     /// `/stack/<project>/<id>`.
     pub cgroup_path: PathBuf,
     /// Network namespace.
@@ -207,12 +224,13 @@ const READONLY: [&str; 5] = [
 ];
 
 fn linux(settings: &Settings) -> Linux {
+    let nodes = settings.devices.iter().map(|device| device.node.clone());
     let devices = if settings.privileged {
         let mut devices = host_devices(Path::new("/dev"));
-        devices.extend(settings.devices.iter().cloned());
+        devices.extend(nodes);
         devices
     } else {
-        settings.devices.clone()
+        nodes.collect()
     };
     let list = |paths: &[&str]| {
         let hidden = !settings.privileged;
@@ -288,7 +306,7 @@ fn resources(settings: &Settings) -> LinuxResources {
     rules.push(everything);
     rules.extend(settings.resources.devices().iter().flatten().cloned());
     if !settings.privileged {
-        rules.extend(settings.devices.iter().map(LinuxDeviceCgroup::from));
+        rules.extend(settings.devices.iter().map(GivenDevice::rule));
     }
     let mut resources = settings.resources.clone();
     resources.set_devices(Some(rules));

@@ -208,12 +208,13 @@ fn devices(service: &Service) -> Value {
     })
 }
 
-/// Docker: without `memswap_limit`, as much swap again as memory.
+/// Docker: without `memswap_limit`, or with 0, as much swap again as memory.
 fn memory_swap(service: &Service) -> i64 {
     let resources = &service.resources;
     let doubled = |bytes: u64| i64::try_from(bytes.saturating_mul(2)).unwrap_or(i64::MAX);
     let unless_given = || resources.memory.map_or(0, doubled);
-    resources.memory_swap.unwrap_or_else(unless_given)
+    let given = resources.memory_swap.filter(|both| *both != 0);
+    given.unwrap_or_else(unless_given)
 }
 
 fn device(device: &Device) -> Value {

@@ -6,6 +6,7 @@
 
 use crate::compose::Loaded;
 use crate::compose::concerns::{Concern, Place};
+use crate::runtime::cgroup::Cgroup;
 
 /// What becomes of a value that is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,8 @@ enum Support {
     Later,
     /// A warning: nothing is done with it, and why.
     Ignored(&'static str),
+    /// A warning where the machine has no v1 hierarchies, and why.
+    OldCgroups(&'static str),
     /// An error: without it, the stack would mean something else.
     Missing(&'static str),
 }
@@ -41,7 +44,7 @@ struct Capability {
     support: Support,
 }
 
-use Support::{Ignored, Later, Missing};
+use Support::{Ignored, Later, Missing, OldCgroups};
 
 const fn any(place: &'static str, support: Support) -> Capability {
     Capability {
@@ -72,10 +75,10 @@ const fn except(
 }
 
 const SWARM: Support = Ignored("it only means something to a cluster");
+const OLD: Support = OldCgroups("cgroup v2, which this machine has, knows no such thing");
 const WINDOWS: Support = Ignored("it only means something to Windows containers");
 
 static TABLE: &[Capability] = &[
-    any("services.*.blkio_config", Later),
     any("services.*.cgroup_parent", Later),
     any("services.*.cgroup", Later),
     any("services.*.cpu_count", WINDOWS),
@@ -83,7 +86,6 @@ static TABLE: &[Capability] = &[
     any("services.*.cpu_rt_period", Later),
     any("services.*.cpu_rt_runtime", Later),
     any("services.*.credential_spec", WINDOWS),
-    any("services.*.device_cgroup_rules", Later),
     Capability {
         place: "services.*.devices[].source",
         values: Values::NoPath,
@@ -96,12 +98,12 @@ static TABLE: &[Capability] = &[
         &["json-file", "local", "none"],
         Ignored("output is kept in files here; `stack logs` shows it"),
     ),
-    any("services.*.mem_swappiness", Later),
+    any("services.*.mem_swappiness", OLD),
     any(
         "services.*.models",
         Missing("the service would not find its model"),
     ),
-    any("services.*.oom_kill_disable", Later),
+    any("services.*.oom_kill_disable", OLD),
     any("services.*.pull_refresh_after", Later),
     except(
         "services.*.runtime",
@@ -150,17 +152,22 @@ static TABLE: &[Capability] = &[
     ),
 ];
 
-/// What the engine has to say about a stack.
+/// What the engine has to say about a stack, on this machine.
 pub(crate) fn concerns(loaded: &Loaded) -> Vec<Concern> {
+    concerns_on(loaded, Cgroup::has_old_memory)
+}
+
+fn concerns_on(loaded: &Loaded, has_old_cgroups: fn() -> bool) -> Vec<Concern> {
     let found = TABLE.iter().flat_map(|capability| {
         let places = loaded.places(capability.place).into_iter();
-        places.filter_map(|place| capability.concern(&place))
+        places.filter_map(move |place| capability.concern(&place, has_old_cgroups))
     });
     found.collect()
 }
 
 impl Capability {
-    fn concern(&self, place: &Place<'_>) -> Option<Concern> {
+    /// The machine is only looked at where something depends on it.
+    fn concern(&self, place: &Place<'_>, has_old_cgroups: fn() -> bool) -> Option<Concern> {
         let text = place.text.as_deref().unwrap_or_default();
         let is_meant = match self.values {
             Values::Any => place.says_something(),
@@ -177,7 +184,8 @@ impl Capability {
             Later => place
                 .warning(format!("`{path}` is not supported yet"))
                 .label("ignored"),
-            Ignored(why) => place
+            OldCgroups(_) if has_old_cgroups() => return None,
+            Ignored(why) | OldCgroups(why) => place
                 .warning(format!("`{path}` is ignored: {why}"))
                 .label("ignored"),
             Missing(why) => place
@@ -257,6 +265,28 @@ secrets: {s: {file: x}}
        |
     14 |   default: {driver: macvlan}
        |             ^^^^^^ not supported yet
+    ");
+    }
+
+    #[test]
+    fn what_cgroup_v2_has_no_more_is_told_where_there_is_no_v1() {
+        let text = "services:\n  web:\n    image: nginx\n    mem_swappiness: 10\n    oom_kill_disable: true\n";
+        let loaded = loaded(text);
+        assert!(concerns_on(&loaded, || true).is_empty());
+        let shown = loaded.review(concerns_on(&loaded, || false), &|_| true);
+        let shown = shown.render(Color::Never, 100);
+        insta::assert_snapshot!(shown, @r"
+    warning: `services.web.mem_swappiness` is ignored: cgroup v2, which this machine has, knows no such thing
+     --> stack.yaml:4:5
+      |
+    4 |     mem_swappiness: 10
+      |     ^^^^^^^^^^^^^^ ignored
+
+    warning: `services.web.oom_kill_disable` is ignored: cgroup v2, which this machine has, knows no such thing
+     --> stack.yaml:5:5
+      |
+    5 |     oom_kill_disable: true
+      |     ^^^^^^^^^^^^^^^^ ignored
     ");
     }
 

@@ -1,23 +1,20 @@
 //! The container's configuration for the runtime: OCI spec and shim configuration.
 
+mod devices;
 mod logging;
 mod mounts;
+mod resources;
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
-use oci_spec::runtime::{
-    LinuxCpuBuilder, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, LinuxMemoryBuilder,
-    LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, PosixRlimit, PosixRlimitBuilder,
-    PosixRlimitType,
-};
+use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType};
 
 use logging::log_limits;
 use mounts::Mounts;
 
 use super::{Native, observe, template};
-use crate::compose::model::{Device, Resources, Service, ServiceNetwork, Ulimit};
+use crate::compose::model::{Service, ServiceNetwork, Ulimit};
 use crate::engine::EngineError;
 use crate::image::Image;
 use crate::net::Endpoint;
@@ -72,9 +69,9 @@ impl Native {
             no_new_privileges: privileges.no_new,
             rlimits: rlimits(model)?,
             sysctls: model.sysctls.clone(),
-            resources: resources(&model.resources)?,
+            resources: resources::of(model)?,
             shm_size: model.shm_size,
-            devices: model.devices.iter().map(device).collect::<Result<_, _>>()?,
+            devices: devices::given(&model.devices)?,
             cgroup_path: observe::cgroup_path(record),
             network,
             pid: self.namespace("pid", model.pid.as_deref())?,
@@ -233,123 +230,9 @@ fn rlimit(name: &str, limit: Ulimit) -> Result<PosixRlimit, EngineError> {
         .map_err(oci)
 }
 
-/// CFS period that `cpus` is turned into a quota of, in µs (Docker's value).
-const CPU_PERIOD: u64 = 100_000;
-
-fn resources(limits: &Resources) -> Result<LinuxResources, EngineError> {
-    let mut all = LinuxResourcesBuilder::default();
-    let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    if limits.memory.is_some()
-        || limits.memory_reservation.is_some()
-        || limits.memory_swap.is_some()
-    {
-        let mut memory = LinuxMemoryBuilder::default();
-        if let Some(bytes) = limits.memory {
-            memory = memory.limit(signed(bytes));
-            // Docker: without `memswap_limit`, as much swap again as memory.
-            memory = memory.swap(
-                limits
-                    .memory_swap
-                    .unwrap_or_else(|| signed(bytes.saturating_mul(2))),
-            );
-        }
-        if let Some(bytes) = limits.memory_reservation {
-            memory = memory.reservation(signed(bytes));
-        }
-        all = all.memory(memory.build().map_err(oci)?);
-    }
-    let mut cpu = LinuxCpuBuilder::default();
-    let mut any_cpu = false;
-    if let Some(nano) = limits.nano_cpus {
-        let quota = u128::from(nano) * u128::from(CPU_PERIOD) / 1_000_000_000;
-        cpu = cpu
-            .period(CPU_PERIOD)
-            .quota(i64::try_from(quota).unwrap_or(i64::MAX));
-        any_cpu = true;
-    }
-    if let Some(quota) = limits.cpu_quota {
-        cpu = cpu.quota(quota);
-        any_cpu = true;
-    }
-    if let Some(period) = limits.cpu_period {
-        cpu = cpu.period(period);
-        any_cpu = true;
-    }
-    if let Some(shares) = limits.cpu_shares {
-        cpu = cpu.shares(shares);
-        any_cpu = true;
-    }
-    if let Some(cpus) = &limits.cpuset {
-        cpu = cpu.cpus(cpus);
-        any_cpu = true;
-    }
-    if any_cpu {
-        all = all.cpu(cpu.build().map_err(oci)?);
-    }
-    if let Some(pids) = limits.pids {
-        all = all.pids(
-            LinuxPidsBuilder::default()
-                .limit(pids)
-                .build()
-                .map_err(oci)?,
-        );
-    }
-    all.build().map_err(oci)
-}
-
-fn device(device: &Device) -> Result<LinuxDevice, EngineError> {
-    let missing = || {
-        EngineError::Value(format!(
-            "there is no device {} on this machine",
-            device.source
-        ))
-    };
-    let metadata = fs::metadata(&device.source).map_err(|_| missing())?;
-    let kind = match metadata.file_type() {
-        kind if kind.is_char_device() => LinuxDeviceType::C,
-        kind if kind.is_block_device() => LinuxDeviceType::B,
-        _ => {
-            return Err(EngineError::Value(format!(
-                "{} is not a device",
-                device.source
-            )));
-        }
-    };
-    let number = |part: u32| i64::from(part);
-    LinuxDeviceBuilder::default()
-        .path(&device.target)
-        .typ(kind)
-        .major(number(nix::libc::major(metadata.rdev())))
-        .minor(number(nix::libc::minor(metadata.rdev())))
-        .file_mode(metadata.mode() & 0o777)
-        .uid(metadata.uid())
-        .gid(metadata.gid())
-        .build()
-        .map_err(oci)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cpus_become_a_quota_and_memory_brings_as_much_swap() {
-        let found = resources(&Resources {
-            nano_cpus: Some(1_500_000_000),
-            memory: Some(64 << 20),
-            pids: Some(10),
-            ..Resources::default()
-        })
-        .unwrap();
-        let cpu = found.cpu().as_ref().unwrap();
-        assert_eq!((cpu.quota(), cpu.period()), (Some(150_000), Some(100_000)));
-        let memory = found.memory().as_ref().unwrap();
-        assert_eq!(
-            (memory.limit(), memory.swap()),
-            (Some(64 << 20), Some(128 << 20))
-        );
-        assert!(found.pids().is_some());
-    }
 
     #[test]
     fn ulimits_by_name_and_unlimited() {

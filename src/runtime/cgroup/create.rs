@@ -15,7 +15,12 @@ use crate::sys::bpf;
 
 /// Controllers that every container gets on v2, for its numbers and for the count of processes
 /// killed for memory.
-const ALWAYS_V2: [Controller; 3] = [Controller::Memory, Controller::Pids, Controller::Cpu];
+const ALWAYS_V2: [Controller; 4] = [
+    Controller::Memory,
+    Controller::Pids,
+    Controller::Cpu,
+    Controller::Io,
+];
 /// The same where there is no v2: freezing, killing and devices too.
 const ALWAYS_V1: [Controller; 6] = [
     Controller::Freezer,
@@ -148,17 +153,8 @@ impl Cgroup {
         };
         let path = dir.join(&setting.file);
         match fs::write(&path, &setting.value) {
-            Err(e)
-                if e.kind() == io::ErrorKind::NotFound
-                    || e.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                // No such file in this kernel: cgroup directories do not let one be created.
-                if setting.need == Need::Nice {
-                    Ok(())
-                } else {
-                    Err(CgroupError::io("write", &path, e))
-                }
-            }
+            Err(e) if setting.need == Need::Nice && is_absent(&e) => Ok(()),
+            Err(e) if is_absent(&e) => Err(CgroupError::io("write", &path, e)),
             Err(source) => Err(CgroupError::Limit {
                 path,
                 value: setting.value.clone(),
@@ -217,6 +213,15 @@ impl Cgroup {
             .iter()
             .try_for_each(|(file, line)| write(&dir.join(file), line))
     }
+}
+
+/// Whether the kernel has no such file (cgroup directories do not let one be created), or no
+/// scheduler at work that would heed it.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOENT | libc::EPERM | libc::EACCES | libc::EOPNOTSUPP)
+    )
 }
 
 fn attach_device_program(dir: &Path, rules: &[devices::Rule]) -> io::Result<()> {

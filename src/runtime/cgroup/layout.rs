@@ -153,6 +153,12 @@ impl Layout {
     }
 }
 
+/// Those that a v2 cgroup has; one that is just going away has none.
+pub(crate) fn controllers_of(directory: &Path) -> Vec<Controller> {
+    let names = fs::read_to_string(directory.join("cgroup.controllers"));
+    controllers_v2(&names.unwrap_or_default())
+}
+
 /// From the text of `cgroup.controllers`.
 pub(crate) fn controllers_v2(names: &str) -> Vec<Controller> {
     let names: Vec<&str> = names.split_whitespace().collect();

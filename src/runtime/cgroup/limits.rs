@@ -143,10 +143,25 @@ fn memory_v1(memory: &LinuxMemory, out: &mut Vec<Setting>) {
     }
 }
 
-/// v1's shares (2…262144, 1024 by default) as v2's weight (1…10000, 100 by default): the linear
-/// map that runc and systemd's users expect.
+/// v1's shares (2…262144, 1024 by default) as v2's weight (1…10000, 100 by default), so that both
+/// ends and the defaults meet: 1024 shares are as much as a cgroup has that nobody gave any. runc
+/// does so since 1.3.2 and crun since 1.23; before, 1024 was 39.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 1 and 10000"
+)]
 fn weight(shares: u64) -> u64 {
-    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
+    match shares {
+        ..=2 => 1,
+        262_144.. => 10_000,
+        _ => {
+            let l = (shares as f64).log2();
+            let exponent = (l * l + 125.0 * l) / 612.0 - 7.0 / 34.0;
+            10f64.powf(exponent).ceil() as u64
+        }
+    }
 }
 
 const DEFAULT_PERIOD: u64 = 100_000;
@@ -231,14 +246,33 @@ fn pids(resources: &LinuxResources, out: &mut Vec<Setting>) {
     }
 }
 
+/// The spec's weight (10…1000) as that of `io.weight` (1…10000).
+fn io_weight(weight: u16) -> u32 {
+    1 + (u32::from(weight.clamp(10, 1000)) - 10) * 9999 / 990
+}
+
+/// Weights of single devices: `major:minor`, weight.
+fn weights(io: &LinuxBlockIo) -> impl Iterator<Item = (String, u16)> {
+    let devices = io.weight_device().iter().flatten();
+    devices.filter_map(|device| {
+        let weight = device.weight().filter(|weight| *weight != 0)?;
+        Some((format!("{}:{}", device.major(), device.minor()), weight))
+    })
+}
+
 fn io_v2(io: &LinuxBlockIo, out: &mut Vec<Setting>) {
+    // Two schedulers, two files; a kernel has those of the ones that it was built with.
+    let of_bfq = "io.bfq.weight";
     if let Some(weight) = io.weight().filter(|w| *w != 0) {
-        let weight = 1 + (u32::from(weight.clamp(10, 1000)) - 10) * 9999 / 990;
-        out.push(nice(
-            Controller::Io,
-            "io.weight",
-            format!("default {weight}"),
-        ));
+        out.push(nice(Controller::Io, of_bfq, weight.clamp(1, 1000)));
+        let value = format!("default {}", io_weight(weight));
+        out.push(nice(Controller::Io, "io.weight", value));
+    }
+    for (device, weight) in weights(io) {
+        let value = format!("{device} {}", weight.clamp(1, 1000));
+        out.push(nice(Controller::Io, of_bfq, value));
+        let value = format!("{device} {}", io_weight(weight));
+        out.push(nice(Controller::Io, "io.weight", value));
     }
     let kinds = [
         ("rbps", io.throttle_read_bps_device()),
@@ -260,11 +294,16 @@ fn io_v2(io: &LinuxBlockIo, out: &mut Vec<Setting>) {
 }
 
 fn io_v1(io: &LinuxBlockIo, out: &mut Vec<Setting>) {
-    out.extend(
-        io.weight()
-            .filter(|w| *w != 0)
-            .map(|w| nice(Controller::Io, "blkio.weight", w)),
-    );
+    // CFQ's, and BFQ's since Linux 5.0.
+    for (file, of_device) in [
+        ("blkio.weight", "blkio.weight_device"),
+        ("blkio.bfq.weight", "blkio.bfq.weight_device"),
+    ] {
+        let weight = io.weight().filter(|w| *w != 0);
+        out.extend(weight.map(|w| nice(Controller::Io, file, w)));
+        let lines = weights(io).map(|(device, weight)| format!("{device} {weight}"));
+        out.extend(lines.map(|line| nice(Controller::Io, of_device, line)));
+    }
     let kinds: [(&str, &Option<Vec<LinuxThrottleDevice>>); 4] = [
         (
             "blkio.throttle.read_bps_device",
@@ -342,7 +381,7 @@ mod tests {
             ),
             (
                 r#"{"cpu":{"shares":1024}}"#,
-                &["cpu.weight=39"],
+                &["cpu.weight=100"],
                 &["cpu.shares=1024"],
             ),
             (
@@ -375,6 +414,21 @@ mod tests {
                 &["io.max=8:0 rbps=1000"],
                 &["blkio.throttle.read_bps_device=8:0 1000"],
             ),
+            (
+                r#"{"blockIO":{"weight":300,"weightDevice":[{"major":8,"minor":0,"weight":10}]}}"#,
+                &[
+                    "io.bfq.weight=300",
+                    "io.weight=default 2930",
+                    "io.bfq.weight=8:0 10",
+                    "io.weight=8:0 1",
+                ],
+                &[
+                    "blkio.weight=300",
+                    "blkio.weight_device=8:0 10",
+                    "blkio.bfq.weight=300",
+                    "blkio.bfq.weight_device=8:0 10",
+                ],
+            ),
         ];
         for (json, want_v2, want_v1) in table {
             let resources = resources(json);
@@ -385,9 +439,23 @@ mod tests {
 
     #[test]
     fn weights_cover_the_whole_range() {
+        for (shares, expected) in [
+            (0, 1),
+            (2, 1),
+            (102, 17),
+            (256, 35),
+            (512, 59),
+            (1024, 100),
+            (2000, 170),
+            (2048, 174),
+            (262_144, 10_000),
+            (u64::MAX, 10_000),
+        ] {
+            assert_eq!(weight(shares), expected, "{shares}");
+        }
         assert_eq!(
-            (weight(0), weight(2), weight(262_144), weight(u64::MAX)),
-            (1, 1, 10_000, 10_000)
+            (io_weight(0), io_weight(10), io_weight(1000)),
+            (1, 1, 10_000)
         );
     }
 }

@@ -10,6 +10,7 @@
 //! Never decides a limit. Invariant: a `Cgroup` names directories below the hierarchies' mount
 //! points only, and `remove` leaves none of them.
 
+pub(crate) mod apart;
 mod create;
 mod devices;
 mod layout;
@@ -138,10 +139,8 @@ impl Cgroup {
             let missing = io::Error::from_raw_os_error(libc::ENOENT);
             return Err(CgroupError::io("open the cgroup", &path, missing));
         }
-        let v2_controllers = match (&v2, layout.v2) {
-            (Some(_), Some(unified)) => unified.controllers,
-            _ => Vec::new(),
-        };
+        // Its own: above it fewer may be handed down than the hierarchy has.
+        let v2_controllers = v2.as_deref().map_or_else(Vec::new, layout::controllers_of);
         Ok(Self {
             path,
             v2,
@@ -162,6 +161,11 @@ impl Cgroup {
             }
         }
         Self::open(path)?.is_frozen()
+    }
+
+    /// Whether this machine keeps memory with v1's controller, which can do things that v2's cannot.
+    pub fn has_old_memory() -> bool {
+        Layout::detect().is_ok_and(|layout| layout.v1_mount(Controller::Memory).is_some())
     }
 
     /// Its path below the hierarchies' mount points.
@@ -208,6 +212,29 @@ impl Cgroup {
         self.v2
             .iter()
             .try_for_each(|dir| write(&dir.join("cgroup.procs"), "0"))
+    }
+
+    /// The same with the v2 cgroup that this process is in: it, or one below it.
+    pub(crate) fn leaf_of(&self, pid: i32) -> Result<Self, CgroupError> {
+        let file = PathBuf::from(format!("/proc/{pid}/cgroup"));
+        let text = read(&file)?;
+        let below = self.v2.as_deref().and_then(|own| {
+            let above = own.ancestors().nth(self.path.components().count())?;
+            let leaf = above.join(v2_path(&text)?);
+            leaf.starts_with(own).then_some(leaf)
+        });
+        let Some(leaf) = below else {
+            let elsewhere = io::Error::from_raw_os_error(libc::ENOENT);
+            return Err(CgroupError::io(
+                "find its process in",
+                &self.path,
+                elsewhere,
+            ));
+        };
+        Ok(Self {
+            v2: Some(leaf),
+            ..self.clone()
+        })
     }
 
     /// Moves a process into it.
@@ -366,6 +393,15 @@ fn relative(path: &Path) -> Result<PathBuf, CgroupError> {
     } else {
         Ok(out)
     }
+}
+
+/// From the text of `/proc/<pid>/cgroup` (cgroups(7)): where the process is in the v2 hierarchy, below
+/// its root.
+fn v2_path(text: &str) -> Option<&str> {
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    // So it is for what is outside the reader's cgroup namespace.
+    let outside = path.split('/').any(|name| name == "..");
+    (!outside).then_some(path)
 }
 
 fn write(file: &Path, value: &str) -> Result<(), CgroupError> {

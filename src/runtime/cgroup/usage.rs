@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::layout::Controller;
-use super::{Cgroup, CgroupError, read};
+use super::{Cgroup, CgroupError, children, read};
 
 /// What a container uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -132,16 +132,25 @@ impl Cgroup {
         Ok(moved.fold((0, 0), |sum, pid| (sum.0 + pid.0, sum.1 + pid.1)))
     }
 
-    /// Ids of its processes as the host sees them, as text.
+    /// Ids of its processes as the host sees them, as text; those in cgroups that they have made
+    /// below their own too.
     pub fn processes(&self) -> Result<Vec<String>, CgroupError> {
         let Some(dir) = self.v2.as_deref().or_else(|| self.v1_directories().next()) else {
             return Ok(Vec::new());
         };
-        Ok(read(&dir.join("cgroup.procs"))?
-            .lines()
-            .map(str::to_owned)
-            .collect())
+        let mut found = lines_of(&dir.join("cgroup.procs"))?;
+        let mut below = children(dir);
+        while let Some(dir) = below.pop() {
+            // One that has just been removed has none.
+            found.extend(lines_of(&dir.join("cgroup.procs")).unwrap_or_default());
+            below.extend(children(&dir));
+        }
+        Ok(found)
     }
+}
+
+fn lines_of(file: &Path) -> Result<Vec<String>, CgroupError> {
+    Ok(read(file)?.lines().map(str::to_owned).collect())
 }
 
 /// The number after a key, in the "flat keyed" files.

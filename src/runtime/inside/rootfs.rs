@@ -81,7 +81,7 @@ pub(crate) fn layers_at(lower: &[std::path::PathBuf], target: &Path) -> Attempt<
         .collect::<Attempt<Vec<_>>>()?;
     match detached_layers(&layers) {
         Ok(fd) => attach(fd, target).map(Root::new),
-        Err(Errno::INVAL) => {
+        Err(Errno::INVAL | Errno::NOSYS) => {
             let names: Vec<String> = layers.iter().map(name).collect();
             let data = format!("lowerdir={}", names.join(":"));
             let data = std::ffi::CString::new(data).at(STEP, "overlay")?;
@@ -95,6 +95,7 @@ pub(crate) fn layers_at(lower: &[std::path::PathBuf], target: &Path) -> Attempt<
 }
 
 fn detached_layers(layers: &[OwnedFd]) -> rustix::io::Result<OwnedFd> {
+    require_single_layers()?;
     let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     rustix::mount::fsconfig_set_string(&fs, "source", "overlay")?;
     for layer in layers {
@@ -173,8 +174,10 @@ fn overlay(rootfs: &Rootfs, target: &Path) -> Attempt<Option<OwnedFd>> {
     let directories = Directories::open(rootfs)?;
     match detached_overlay(&directories, rootfs.snapshot) {
         Ok(fd) => Ok(Some(fd)),
-        // Before Linux 6.7 there is no `lowerdir+`, and a value of fsconfig has 255 bytes at most.
-        Err(Errno::INVAL) => legacy_overlay(&directories, target, rootfs.snapshot).map(|()| None),
+        // Without `lowerdir+`: a value of fsconfig has 255 bytes at most.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            legacy_overlay(&directories, target, rootfs.snapshot).map(|()| None)
+        }
         Err(error) => Err(overlay_error(error)),
     }
 }
@@ -187,7 +190,27 @@ const STANDALONE: [(&str, &str); 3] = [
     ("index", "off"),
 ];
 
+/// `ENOSYS` where overlayfs does not take layers one by one (`lowerdir+`, since Linux 6.7). To try it there
+/// is a complaint in the kernel's log, at every start of a container.
+fn require_single_layers() -> rustix::io::Result<()> {
+    let release = rustix::system::uname();
+    match has_single_layers(&release.release().to_string_lossy()) {
+        true => Ok(()),
+        false => Err(Errno::NOSYS),
+    }
+}
+
+/// By the kernel's release; one that cannot be read is tried.
+fn has_single_layers(release: &str) -> bool {
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|part| part.parse().ok());
+    let version: Option<(u32, u32)> = numbers.next().zip(numbers.next());
+    version.is_none_or(|version| version >= (6, 7))
+}
+
 fn detached_overlay(directories: &Directories, snapshot: bool) -> rustix::io::Result<OwnedFd> {
+    require_single_layers()?;
     let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     rustix::mount::fsconfig_set_string(&fs, "source", "overlay")?;
     if snapshot {
@@ -223,6 +246,9 @@ fn legacy_overlay(directories: &Directories, target: &Path, snapshot: bool) -> A
     );
     for (name, value) in STANDALONE.iter().filter(|_| snapshot) {
         let _ = write!(data, ",{name}={value}");
+    }
+    if snapshot {
+        data.push_str(",volatile");
     }
     let data = std::ffi::CString::new(data).at(STEP, "overlay")?;
     rustix::mount::mount(
@@ -274,4 +300,24 @@ pub(crate) fn share(propagation: Option<&str>) -> Attempt<()> {
         rustix::mount::mount_change("/", flags).at(STEP, "/")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_given_one_by_one_since_linux_6_7() {
+        for (release, expected) in [
+            ("6.1.0-56-cloud-amd64", false),
+            ("5.15.0", false),
+            ("6.6", false),
+            ("6.7.0-rc1", true),
+            ("6.12.117+deb12-cloud-amd64", true),
+            ("7.0-x", true),
+            ("strange", true),
+        ] {
+            assert_eq!(has_single_layers(release), expected, "{release}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::harness::{Container, alone};
 use crate::runtime::bundle::Seccomp;
 use crate::runtime::failure::Step;
+use crate::runtime::spec::GivenDevice;
 
 #[test]
 fn capabilities_are_dockers() {
@@ -70,9 +71,12 @@ fn devices_of_the_host_can_be_made_but_not_opened() {
 #[test]
 fn a_device_that_is_given_can_be_opened() {
     alone(a_device_that_is_given_can_be_opened, || {
-        let container = Container::sh("test -c /dev/sub/kmsg && (: < /dev/sub/kmsg) && echo open").with(|c| {
-            let json = r#"[{"path":"/dev/sub/kmsg","type":"c","major":1,"minor":11,"fileMode":416,"uid":0,"gid":0}]"#;
-            c.settings.devices = serde_json::from_str(json).unwrap();
+        let container = Container::sh("test -c /dev/sub/kmsg && (: < /dev/sub/kmsg) && echo open; (: > /dev/sub/kmsg) && echo written").with(|c| {
+            let json = r#"{"path":"/dev/sub/kmsg","type":"c","major":1,"minor":11,"fileMode":416,"uid":0,"gid":0}"#;
+            c.settings.devices = vec![GivenDevice {
+                node: serde_json::from_str(json).unwrap(),
+                access: "r".into(),
+            }];
             c.settings.cap_add = vec!["SYSLOG".into()];
         });
         let out = container.run();
