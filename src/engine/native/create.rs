@@ -70,13 +70,7 @@ impl Native {
         new: &NewContainer<'_>,
         made_volumes: &mut Vec<String>,
     ) -> Result<ObservedContainer, EngineError> {
-        let check = new.model.healthcheck.as_ref();
-        if check.is_some_and(|check| check.start_interval.is_some() && check.start_period.is_none())
-        {
-            // Docker's condition, in its words: without the period the interval would never be used.
-            let message = "healthcheck.start_interval requires healthcheck.start_period to be set";
-            return Err(EngineError::Value(message.to_owned()));
-        }
+        check_health(new.model)?;
         let id = new_id();
         let command = template::command(new.model, &new.image);
         if command.is_empty() {
@@ -88,21 +82,7 @@ impl Native {
         model.volumes.extend(given.mounts);
         model.volumes = self.with_taken_over(desired, model.volumes, &new.model.volumes_from)?;
         let mounts = with_image_volumes(&model, &new.image);
-        let mut anonymous = BTreeMap::new();
-        for mount in mounts
-            .iter()
-            .filter(|mount| mount.source == MountSource::Anonymous)
-        {
-            let name = match new.inherited.get(&mount.target) {
-                Some(name) => name.clone(),
-                None => {
-                    let name = volume::create_anonymous(&self.paths, &self.project)?;
-                    made_volumes.push(name.clone());
-                    name
-                }
-            };
-            anonymous.insert(mount.target.clone(), name);
-        }
+        let anonymous = self.anonymous_volumes(&mounts, &new.inherited, made_volumes)?;
         let image_id = new.image.id.to_string();
         let one_off = new.one_off.clone();
         let record = ContainerRecord {
@@ -148,6 +128,32 @@ impl Native {
             status: ContainerStatus::default(),
             phase: Phase::Created,
         })
+    }
+
+    /// A volume without a name for each mount that wants one: that of the container which is replaced, or a
+    /// new one, which is noted in `made`.
+    fn anonymous_volumes(
+        &self,
+        mounts: &[Mount],
+        inherited: &BTreeMap<String, String>,
+        made: &mut Vec<String>,
+    ) -> Result<BTreeMap<String, String>, EngineError> {
+        let mut anonymous = BTreeMap::new();
+        for mount in mounts {
+            if mount.source != MountSource::Anonymous {
+                continue;
+            }
+            let name = match inherited.get(&mount.target) {
+                Some(name) => name.clone(),
+                None => {
+                    let name = volume::create_anonymous(&self.paths, &self.project)?;
+                    made.push(name.clone());
+                    name
+                }
+            };
+            anonymous.insert(mount.target.clone(), name);
+        }
+        Ok(anonymous)
     }
 
     fn write_container(
@@ -242,6 +248,17 @@ impl Native {
             }
         };
         mounts.iter().map(record).collect()
+    }
+}
+
+/// Docker's condition, in its words: without the period the interval would never be used.
+fn check_health(model: &Service) -> Result<(), EngineError> {
+    match &model.healthcheck {
+        Some(check) if check.start_interval.is_some() && check.start_period.is_none() => {
+            let message = "healthcheck.start_interval requires healthcheck.start_period to be set";
+            Err(EngineError::Value(message.to_owned()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Networks: a record, a bridge, and the firewall's knowledge of it.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use ipnetwork::IpNetwork;
@@ -100,6 +101,35 @@ fn new_record(
     pools: Option<&str>,
 ) -> Result<NetworkRecord, EngineError> {
     let others = networks(paths)?;
+    let subnets = subnets_of(network, &others, pools)?;
+    Ok(NetworkRecord {
+        version: 1,
+        id: super::new_id(),
+        name: network.name.clone(),
+        project: project.to_owned(),
+        key: key.as_str().to_owned(),
+        created: Timestamp::now(),
+        config_hash: network_hash(network),
+        bridge: names::bridge_name(paths.root(), &network.name),
+        subnets,
+        internal: network.internal,
+        attachable: network.attachable,
+        options: network.driver_opts.clone(),
+        mtu: network
+            .driver_opts
+            .get("com.docker.network.driver.mtu")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(DEFAULT_MTU),
+        labels: labels_of(project, (key, network)),
+    })
+}
+
+/// The subnets that the file gives, and one more for each family that needs one and has none.
+fn subnets_of(
+    network: &Network,
+    others: &[NetworkRecord],
+    pools: Option<&str>,
+) -> Result<Vec<SubnetRecord>, EngineError> {
     let mut subnets = Vec::new();
     for subnet in &network.subnets {
         let taken = others.iter().find(|other| {
@@ -125,41 +155,24 @@ fn new_record(
     let has = |v4: bool| subnets.iter().any(|subnet| subnet.subnet.is_ipv4() == v4);
     let (missing_v4, missing_v6) = (!has(true), network.enable_ipv6 && !has(false));
     if missing_v4 {
-        subnets.push(plain(free_subnet(network, &others, pools)?));
+        subnets.push(plain(free_subnet(network, others, pools)?));
     }
     if missing_v6 {
         subnets.push(plain(IpNetwork::V6(unique_local(&network.name))));
     }
-    let mut all = match project {
-        // Made by hand.
-        "" => network.labels.clone().into_iter().collect(),
-        project => labels::of_object(project, &network.labels),
-    };
-    if !project.is_empty() {
-        let key = key.as_str().to_owned();
-        all.insert("com.docker.compose.network".to_owned(), key);
-        all.insert(labels::CONFIG_HASH.to_owned(), network_hash(network));
+    Ok(subnets)
+}
+
+/// Its own labels, and those of its project; one that was made by hand has none.
+fn labels_of(project: &str, (key, network): (&NetworkKey, &Network)) -> BTreeMap<String, String> {
+    if project.is_empty() {
+        return network.labels.clone().into_iter().collect();
     }
-    Ok(NetworkRecord {
-        version: 1,
-        id: super::new_id(),
-        name: network.name.clone(),
-        project: project.to_owned(),
-        key: key.as_str().to_owned(),
-        created: Timestamp::now(),
-        config_hash: network_hash(network),
-        bridge: names::bridge_name(paths.root(), &network.name),
-        subnets,
-        internal: network.internal,
-        attachable: network.attachable,
-        options: network.driver_opts.clone(),
-        mtu: network
-            .driver_opts
-            .get("com.docker.network.driver.mtu")
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(DEFAULT_MTU),
-        labels: all,
-    })
+    let mut all = labels::of_object(project, &network.labels);
+    let key = key.as_str().to_owned();
+    all.insert("com.docker.compose.network".to_owned(), key);
+    all.insert(labels::CONFIG_HASH.to_owned(), network_hash(network));
+    all
 }
 
 fn plain(subnet: IpNetwork) -> SubnetRecord {
