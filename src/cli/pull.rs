@@ -7,9 +7,10 @@ use clap::{Args, ValueEnum};
 use super::context::{Context, Warnings};
 use super::error::Result;
 use super::image_phase::{Failures, Pull as When, Shown, Wanted, ensure, image_text};
-use super::project::{Dependencies, select};
+use super::project::{Dependencies, Selection, select};
 use super::rehearsal;
-use crate::compose::model::{PullPolicy, Service, ServiceName};
+use crate::compose::Loaded;
+use crate::compose::model::{PullPolicy, Service, ServiceName, Stack};
 use crate::control::{self, Kind, ProgressState};
 use crate::image::Reference;
 
@@ -60,19 +61,62 @@ impl Pull {
             false => Dependencies::LeftOut,
         };
         let mut selection = select(&loaded.stack, &self.services, dependencies)?;
-        let written = |name: &ServiceName| {
-            let key = format!("services.{name}.pull_policy");
-            loaded.positions.has(&key)
+        let buildable = self.settle_policies(&loaded, &mut selection.stack);
+        let skipped = self.leave_out(context, &mut selection, &buildable)?;
+        show_skipped(context, skipped);
+        let wanted = Wanted {
+            stack: &selection.stack,
+            services: &selection.services,
+            positions: Some(&loaded.positions),
+            pull: When::Policy,
+            failures: match self.ignore_pull_failures {
+                true => Failures::Ignored,
+                false => Failures::Fatal,
+            },
+            shown: Shown::unless_quiet(self.quiet),
         };
+        if context.global.dry_run {
+            rehearse(context, &wanted);
+            return Ok(());
+        }
+        let builds: Vec<&str> = wanted
+            .services
+            .iter()
+            .filter(|name| buildable.contains(name))
+            .map(ServiceName::as_str)
+            .collect();
+        match ensure(context, &wanted) {
+            Err(error) if !builds.is_empty() => Err(error.hint(format!(
+                "images that are built here may be in no registry: `stack build {}`",
+                builds.join(" ")
+            ))),
+            other => other.map(drop),
+        }
+    }
+
+    /// Gives each service the policy that counts here; those that can be built.
+    fn settle_policies(&self, loaded: &Loaded, stack: &mut Stack) -> Vec<ServiceName> {
         let mut buildable = Vec::new();
-        for (name, service) in &mut selection.stack.services {
-            service.pull_policy = self.policy_of((service.pull_policy, written(name)));
+        for (name, service) in &mut stack.services {
+            let key = format!("services.{name}.pull_policy");
+            let written = loaded.positions.has(&key);
+            service.pull_policy = self.policy_of((service.pull_policy, written));
             if service.has_build {
                 buildable.push(name.clone());
             }
             // What is asked of its registry is an image like any other.
             service.has_build = service.has_build && service.image.is_none();
         }
+        buildable
+    }
+
+    /// Takes services out whose images are not fetched; those images, and why.
+    fn leave_out(
+        &self,
+        context: &Context,
+        selection: &mut Selection,
+        buildable: &[ServiceName],
+    ) -> Result<BTreeMap<String, &'static str>> {
         let store = context.images()?;
         let is_here = |image: &str| {
             let reference = image.parse::<Reference>().ok();
@@ -91,53 +135,7 @@ impl Pull {
             let why = skipped(service.pull_policy, buildable, || is_here(&image));
             why.map(|why| skips.insert(image, why)).is_none()
         });
-        if !skips.is_empty() {
-            let mut progress = context.progress("pull");
-            for (image, why) in skips {
-                progress.update(&control::Progress {
-                    kind: Kind::Image,
-                    name: image,
-                    state: ProgressState::Skipped,
-                    detail: (!why.is_empty()).then(|| why.to_owned()),
-                });
-            }
-            progress.finish();
-        }
-        let wanted = Wanted {
-            stack: &selection.stack,
-            services: &selection.services,
-            positions: Some(&loaded.positions),
-            pull: When::Policy,
-            failures: match self.ignore_pull_failures {
-                true => Failures::Ignored,
-                false => Failures::Fatal,
-            },
-            shown: Shown::unless_quiet(self.quiet),
-        };
-        if context.global.dry_run {
-            let images: BTreeSet<String> = wanted
-                .services
-                .iter()
-                .filter_map(|name| Some((name, wanted.stack.services.get(name)?)))
-                .map(|(name, service)| image_text(wanted.stack, name, service))
-                .collect();
-            let states = [ProgressState::Pulling, ProgressState::Pulled];
-            rehearsal::show_images(context, images.iter().map(String::as_str), states);
-            return Ok(());
-        }
-        let wanted_builds: Vec<&str> = wanted
-            .services
-            .iter()
-            .filter(|name| buildable.contains(name))
-            .map(ServiceName::as_str)
-            .collect();
-        match ensure(context, &wanted) {
-            Err(error) if !wanted_builds.is_empty() => Err(error.hint(format!(
-                "images that are built here may be in no registry: `stack build {}`",
-                wanted_builds.join(" ")
-            ))),
-            other => other.map(drop),
-        }
+        Ok(skips)
     }
 
     /// When to fetch: as the flag says, else always, unless the stack file says otherwise in so many
@@ -151,6 +149,34 @@ impl Pull {
             (None, _) => PullPolicy::Always,
         }
     }
+}
+
+fn show_skipped(context: &Context, images: BTreeMap<String, &'static str>) {
+    if images.is_empty() {
+        return;
+    }
+    let mut progress = context.progress("pull");
+    for (image, why) in images {
+        progress.update(&control::Progress {
+            kind: Kind::Image,
+            name: image,
+            state: ProgressState::Skipped,
+            detail: (!why.is_empty()).then(|| why.to_owned()),
+        });
+    }
+    progress.finish();
+}
+
+/// Shows what would be fetched.
+fn rehearse(context: &Context, wanted: &Wanted<'_>) {
+    let images: BTreeSet<String> = wanted
+        .services
+        .iter()
+        .filter_map(|name| Some((name, wanted.stack.services.get(name)?)))
+        .map(|(name, service)| image_text(wanted.stack, name, service))
+        .collect();
+    let states = [ProgressState::Pulling, ProgressState::Pulled];
+    rehearsal::show_images(context, images.iter().map(String::as_str), states);
 }
 
 /// Why an image is not fetched, in Docker Compose's words, which may be none; `None` when it is.
