@@ -121,7 +121,7 @@ services:
     cpu_shares: 1024
     cpuset: "1"
   two: {image: busybox, command: sleep 1000, deploy: {resources: {limits: {cpus: "1.5", memory: 20M, pids: 9}, reservations: {memory: 10M}}}}
-  none: {image: busybox, command: sleep 1000, pids_limit: -1}
+  none: {image: busybox, command: sleep 1000, pids_limit: -1, cgroup: host}
 END
   stack up -d
   limit one memory.max 67108864
@@ -142,6 +142,7 @@ END
   limit none pids.max max
   limit none cpu.max "max 100000"
   same "seen inside" "$(stack exec -T one cat /sys/fs/cgroup/memory.max)" 67108864
+  has "the host's namespace" "$(stack exec -T none cat /proc/self/cgroup)" /stack/limits/
   same "processors inside" "$(stack exec -T one nproc)" 1
   fails stack exec -T one sh -c 'echo max >/sys/fs/cgroup/memory.max'
 }
