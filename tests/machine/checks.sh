@@ -121,7 +121,7 @@ services:
     cpu_shares: 1024
     cpuset: "1"
   two: {image: busybox, command: sleep 1000, deploy: {resources: {limits: {cpus: "1.5", memory: 20M, pids: 9}, reservations: {memory: 10M}}}}
-  none: {image: busybox, command: sleep 1000, pids_limit: -1}
+  none: {image: busybox, command: sleep 1000, pids_limit: -1, cgroup: host}
 END
   stack up -d
   limit one memory.max 67108864
@@ -142,6 +142,7 @@ END
   limit none pids.max max
   limit none cpu.max "max 100000"
   same "seen inside" "$(stack exec -T one cat /sys/fs/cgroup/memory.max)" 67108864
+  has "the host's namespace" "$(stack exec -T none cat /proc/self/cgroup)" /stack/limits/
   same "processors inside" "$(stack exec -T one nproc)" 1
   fails stack exec -T one sh -c 'echo max >/sys/fs/cgroup/memory.max'
 }
@@ -366,6 +367,19 @@ END
   same "one cgroup" "$(find $group/stack/killed -mindepth 1 -type d)" "$(cgroup_of one)"
 }
 
+# unit ARGUMENTS…: runs stack as a unit that has ended, with all of its cgroup, when this returns.
+unit() {
+  cat >/run/systemd/system/checks.service <<END
+[Service]
+Type=oneshot
+WorkingDirectory=$PWD
+Environment=STACK_ROOT=$STACK_ROOT
+ExecStart=/machine/stack $*
+END
+  systemctl daemon-reload
+  systemctl start checks.service
+}
+
 # A unit of systemd ends with everything that is in its cgroup. What it brought up goes on.
 check_unit() {
   if [ -z "$systemd" ]; then return; fi
@@ -375,7 +389,7 @@ services:
   web: {image: busybox, command: httpd -f -p 80, ports: ["18090:80"]}
 END
   local first
-  systemd-run --wait --collect --quiet -E STACK_ROOT="$STACK_ROOT" -p WorkingDirectory="$PWD" /machine/stack up -d
+  unit up -d
   sleep 1
   first=$(state_of one '{{.State.Pid}} {{.RestartCount}}')
   echo "$first"
@@ -386,7 +400,7 @@ END
   until_ok test "$(state_of one '{{.RestartCount}}')" = 1
   systemctl daemon-reload
   limit one pids.max max
-  systemd-run --wait --collect --quiet -E STACK_ROOT="$STACK_ROOT" -p WorkingDirectory="$PWD" /machine/stack down
+  unit down
 }
 
 # --- Running them. ---
@@ -430,6 +444,8 @@ run() {
 
 chosen=$(sed -n 's/.*machine\.checks=\([^ ]*\).*/\1/p' /proc/cmdline | tr ',' ' ')
 if [ -z "$chosen" ]; then chosen=$(sed -n 's/^check_\([a-z0-9_]*\)() .*/\1/p' "$0" | xargs); fi
+# The console is for the checks; `dmesg` has it all.
+dmesg -n 1
 echo "machine begins"
 for name in $chosen; do run "$name"; done
 echo "machine: $passed passed, $failed failed"

@@ -20,8 +20,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/stack-tests/machine
 readonly here top cache
-# A machine on two processors without kvm; twice what the slowest needs.
-readonly patience=600
+# Seconds for one machine: on two processors without kvm it takes five minutes when nothing else runs.
+readonly patience=2400
 work=
 
 say() { printf '%s\n' "$*" >&2; }

@@ -80,7 +80,6 @@ const WINDOWS: Support = Ignored("it only means something to Windows containers"
 
 static TABLE: &[Capability] = &[
     any("services.*.cgroup_parent", Later),
-    any("services.*.cgroup", Later),
     any("services.*.cpu_count", WINDOWS),
     any("services.*.cpu_percent", WINDOWS),
     any("services.*.cpu_rt_period", Later),

@@ -77,7 +77,7 @@ impl Native {
             pid: self.namespace("pid", model.pid.as_deref())?,
             ipc: self.namespace("ipc", model.ipc.as_deref())?,
             uts: self.namespace("uts", model.uts.as_deref())?,
-            cgroup: Namespace::Private,
+            cgroup: self.namespace("cgroup", model.cgroup.as_deref())?,
             oom_score_adj: model.oom_score_adj,
         };
         write_json(&dir.join("config.json"), &default_spec(settings)?)?;
