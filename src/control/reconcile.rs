@@ -281,6 +281,7 @@ impl<E: Engine> Reconciler<E> {
                 self.save_status(container);
             }
         }
+        self.audience.tell_stop_before(&step);
         if let Some(progress) = before(&step) {
             self.audience.tell(progress);
         }
