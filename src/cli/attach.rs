@@ -335,7 +335,7 @@ pub(crate) fn conclude(end: End) -> Result<()> {
     match end {
         End::Code(0) => Ok(()),
         End::Code(code) => Err(Error::program_ended(code)),
-        End::NotStarted(failure) => Err(not_started(&failure)),
+        End::NotStarted(failure) => Err(not_started("create failed", &failure)),
         End::Detached => Err(Error::new("read escape sequence")),
         End::Signalled(signal) => Err(Error::program_ended(128 + signal)),
         End::Unknown => Err(
@@ -345,7 +345,11 @@ pub(crate) fn conclude(end: End) -> Result<()> {
     }
 }
 
-/// A program that could not be started, with the exit code that a shell would give.
-pub(crate) fn not_started(failure: &crate::runtime::protocol::Failure) -> Error {
-    Error::new(format!("{}: {}", failure.step, failure.error)).ending_with(failure.exit_code)
+/// A program that could not be started, in Docker's words, with the exit code that a shell would give.
+pub(crate) fn not_started(what: &str, failure: &crate::runtime::protocol::Failure) -> Error {
+    let message = format!(
+        "OCI runtime {what}: unable to start container process: {}",
+        failure.error
+    );
+    Error::new(message).ending_with(failure.exit_code)
 }

@@ -20,6 +20,13 @@ use crate::ui::raw_mode::RawMode;
 pub(crate) struct Attach {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    joining: Joining,
+}
+
+/// Flags about how a terminal is joined.
+#[derive(Debug, Args)]
+pub(crate) struct Joining {
     /// Keys that let go of the container; ctrl-p,ctrl-q unless given.
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<DetachKeys>,
@@ -45,6 +52,13 @@ impl Attach {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let container = self.target.find(context, Among::Running)?;
+        self.joining.join(context, &container)
+    }
+}
+
+impl Joining {
+    /// Joins a container that runs.
+    pub(crate) fn join(self, context: &Context, container: &ObservedContainer) -> Result<()> {
         if matches!(container.phase, Phase::Paused { .. }) {
             return Err(Error::new(
                 "cannot attach to a paused container, unpause it first",
@@ -62,7 +76,7 @@ impl Attach {
         };
         let socket = context.paths.shim_socket(&container.record.id);
         let attached = attach(&socket, AttachRequest { input })?;
-        self.stay(context, &container, attached)
+        self.stay(context, container, attached)
     }
 
     /// Stays until the program ends, or the caller lets go.

@@ -7,15 +7,23 @@ use super::context::Context;
 use super::error::{Error, Result};
 use super::pick::{Among, Target};
 use crate::compose::model::Service;
-use crate::image::{ConfigChange, ImportOptions, Reference};
+use crate::image::{ConfigChange, Digest, ImportOptions, Reference};
 use crate::plan::{ObservedContainer, Phase};
 use crate::runtime::cgroup::Cgroup;
+use crate::ui::Progress;
 
 /// Flags of `commit`.
 #[derive(Debug, Args)]
 pub(crate) struct Commit {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    made: Made,
+}
+
+/// What is made of a container.
+#[derive(Debug, Args)]
+pub(crate) struct Made {
     /// Name of the image; without one it is known by its id alone.
     #[arg(value_name = "REPOSITORY[:TAG]")]
     name: Option<String>,
@@ -48,6 +56,20 @@ impl Commit {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         context.require_root()?;
+        let find = || self.target.find(context, Among::All);
+        let mut progress = context.progress("commit");
+        self.made.make(context, find, &mut progress).map(drop)
+    }
+}
+
+impl Made {
+    /// Makes an image of the container that `find` finds, and says so: its id.
+    pub(crate) fn make(
+        self,
+        context: &Context,
+        find: impl FnOnce() -> Result<ObservedContainer>,
+        progress: &mut Progress,
+    ) -> Result<Option<Digest>> {
         let reference = match &self.name {
             Some(name) => Some(name.parse::<Reference>().map_err(|error| {
                 Error::new(format!("invalid reference format: {name}")).because(error)
@@ -58,12 +80,11 @@ impl Commit {
         for line in &self.change {
             changes.extend(ConfigChange::parse(line)?);
         }
-        let container = self.target.find(context, Among::All)?;
+        let container = find()?;
         let record = &container.record;
-        let mut progress = context.progress("commit");
         progress.note(&format!("{} Committing", record.name));
         if context.global.dry_run {
-            return Ok(());
+            return Ok(None);
         }
         let store = context.images()?;
         let gone = || Error::new(format!("image {} is not here any more", record.image));
@@ -86,7 +107,7 @@ impl Commit {
         let image = image?;
         super::image_phase::settle_later(context, &store);
         progress.note(&format!("{} Committed as {}", record.name, image.id));
-        Ok(())
+        Ok(Some(image.id))
     }
 }
 

@@ -23,6 +23,7 @@ use crate::image::layer::pack_entry;
 use crate::plan::ObservedContainer;
 use crate::runtime::Root;
 use crate::transfer::{Destination, Owner, Source, UnpackError, goal, look, split, unpack};
+use crate::ui::Progress;
 
 /// Flags of `cp`.
 #[derive(Debug, Args)]
@@ -37,31 +38,50 @@ pub(crate) struct Cp {
     /// One-off containers of the service, too.
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    manner: Manner,
+    #[command(flatten)]
+    which: Index,
+}
+
+/// Flags about how files are copied.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Manner {
     /// Keep the owners of the files that are copied out of a container; into one they are always kept.
     #[arg(short, long)]
     archive: bool,
     /// Copy what a symbolic link leads to, instead of the link.
     #[arg(short = 'L', long)]
     follow_link: bool,
-    #[command(flatten)]
-    which: Index,
+}
+
+/// A copy as it was asked for.
+pub(crate) struct Copying<'a> {
+    /// What is copied.
+    pub(crate) source: &'a str,
+    /// Where to.
+    pub(crate) destination: &'a str,
+    /// How.
+    pub(crate) manner: Manner,
+    /// What the names before a colon are of: `services`, `containers`.
+    pub(crate) named: &'static str,
 }
 
 /// One end of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End<'a> {
     Local(&'a str),
-    Service(&'a str, &'a str),
+    Inside(&'a str, &'a str),
 }
 
 impl<'a> End<'a> {
-    /// `SERVICE:PATH`, unless it begins as a path does (`/a:b`, `./a:b`).
+    /// `NAME:PATH`, unless it begins as a path does (`/a:b`, `./a:b`).
     fn parse(text: &'a str) -> Self {
         if text.starts_with(['/', '.']) {
             return Self::Local(text);
         }
         match text.split_once(':') {
-            Some((service, path)) => Self::Service(service, path),
+            Some((name, path)) => Self::Inside(name, path),
             None => Self::Local(text),
         }
     }
@@ -78,35 +98,14 @@ fn rooted(path: &str) -> Cow<'_, str> {
 impl Cp {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        if self.source.is_empty() {
-            return Err(Error::new("source can not be empty"));
-        }
-        if self.destination.is_empty() {
-            return Err(Error::new("destination can not be empty"));
-        }
-        match (End::parse(&self.source), End::parse(&self.destination)) {
-            (End::Service(..), End::Service(..)) => {
-                Err(Error::new("copying between services is not supported"))
-            }
-            (End::Local(_), End::Local(_)) => Err(Error::new("unknown copy direction")
-                .hint("write the container's side as SERVICE:PATH")),
-            (End::Service(service, path), End::Local(local)) => {
-                let containers = self.containers(context, service)?;
-                let from = rooted(path);
-                let each = |container: &_| self.out_of(context, container, (&from, local));
-                let say = |name: &str| format!("{name}:{path} to {local}");
-                copy(context, &containers[..1], &say, each)
-            }
-            (End::Local(local), End::Service(service, path)) => {
-                let containers = self.containers(context, service)?;
-                let mut input = Input::of(context, local, containers.len())?;
-                let to = rooted(path);
-                let each =
-                    |container: &_| self.put_into(context, container, (local, &to), input.as_mut());
-                let say = |name: &str| format!("{local} to {name}:{path}");
-                copy(context, &containers, &say, each)
-            }
-        }
+        let copying = Copying {
+            source: &self.source,
+            destination: &self.destination,
+            manner: self.manner,
+            named: "services",
+        };
+        let find = |service: &str| self.containers(context, service);
+        copying.run(context, &mut context.progress("cp"), &find)
     }
 
     /// The containers that are meant; at least one.
@@ -126,9 +125,59 @@ impl Cp {
             false => Ok(found),
         }
     }
+}
 
-    fn put_into(
+impl Copying<'_> {
+    /// Does it, and says so; `find` knows the containers of a name, at least one.
+    pub(crate) fn run(
         &self,
+        context: &Context,
+        progress: &mut Progress,
+        find: &dyn Fn(&str) -> Result<Vec<ObservedContainer>>,
+    ) -> Result<()> {
+        if self.source.is_empty() {
+            return Err(Error::new("source can not be empty"));
+        }
+        if self.destination.is_empty() {
+            return Err(Error::new("destination can not be empty"));
+        }
+        let saying = (context, progress);
+        match (End::parse(self.source), End::parse(self.destination)) {
+            (End::Inside(..), End::Inside(..)) => Err(Error::new(format!(
+                "copying between {} is not supported",
+                self.named
+            ))),
+            (End::Local(_), End::Local(_)) if self.named == "containers" => {
+                Err(Error::new("must specify at least one container source"))
+            }
+            (End::Local(_), End::Local(_)) => Err(Error::new("unknown copy direction")
+                .hint("write the container's side as SERVICE:PATH")),
+            (End::Inside(name, path), End::Local(local)) => {
+                let containers = find(name)?;
+                let from = rooted(path);
+                let each = |container: &_| self.manner.out_of(context, container, (&from, local));
+                let say = |name: &str| format!("{name}:{path} to {local}");
+                copy(saying, &containers[..1], &say, each)
+            }
+            (End::Local(local), End::Inside(name, path)) => {
+                let containers = find(name)?;
+                let mut input = Input::of(context, local, containers.len())?;
+                let to = rooted(path);
+                let each = |container: &_| {
+                    let paths = (local, &*to);
+                    self.manner
+                        .put_into(context, container, paths, input.as_mut())
+                };
+                let say = |name: &str| format!("{local} to {name}:{path}");
+                copy(saying, &containers, &say, each)
+            }
+        }
+    }
+}
+
+impl Manner {
+    fn put_into(
+        self,
         context: &Context,
         container: &ObservedContainer,
         (local, path): (&str, &str),
@@ -182,7 +231,7 @@ impl Cp {
     }
 
     fn out_of(
-        &self,
+        self,
         context: &Context,
         container: &ObservedContainer,
         (path, local): (&str, &str),
@@ -228,12 +277,11 @@ impl Cp {
 
 /// Copies for each container, and says so.
 fn copy(
-    context: &Context,
+    (context, progress): (&Context, &mut Progress),
     containers: &[ObservedContainer],
     say: &dyn Fn(&str) -> String,
     mut each: impl FnMut(&ObservedContainer) -> Result<()>,
 ) -> Result<()> {
-    let mut progress = context.progress("cp");
     let mut failed = Vec::new();
     for container in containers {
         let name = &container.record.name;
@@ -514,11 +562,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_is_a_path_unless_it_names_a_service() {
+    fn an_end_is_a_path_unless_it_names_something_else() {
         for (text, expected) in [
-            ("web:/a", End::Service("web", "/a")),
-            ("web:a:b", End::Service("web", "a:b")),
-            ("web:", End::Service("web", "")),
+            ("web:/a", End::Inside("web", "/a")),
+            ("web:a:b", End::Inside("web", "a:b")),
+            ("web:", End::Inside("web", "")),
             ("/a:b", End::Local("/a:b")),
             ("./a:b", End::Local("./a:b")),
             ("../a", End::Local("../a")),

@@ -53,7 +53,7 @@ impl Down {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let (project, loaded) = Project::find_with_stack(context)?;
-        let services = project.named(&self.services)?;
+        let services = project.known(&self.services)?;
         let observed = observe(&context.paths, Some(&project.name))?;
         let owned = observed
             .networks

@@ -85,7 +85,7 @@ impl Events {
         let (since, until) = (point(&self.since)?, point(&self.until)?);
         let project = Project::find(context)?;
         let wanted = Wanted {
-            services: project.named(&self.services)?,
+            services: project.known(&self.services)?,
             project: project.name,
             since,
             until,

@@ -81,23 +81,63 @@ pub(crate) struct Exec {
 impl Exec {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
-        let dry_run = context.global.dry_run;
-        if !dry_run {
+        if !context.global.dry_run {
             context.require_root()?;
         }
-        let container = self.container(context)?;
-        if dry_run && self.manner.detach {
+        let container = self.target.find(context, Among::Running)?;
+        let inside = Inside {
+            command: self.command,
+            manner: self.manner,
+            terminal: match self.no_tty {
+                true => Terminal::None,
+                false => Terminal::WhereThereIsOne,
+            },
+        };
+        inside.run(context, &container)
+    }
+}
+
+/// A program that is to be run in a container.
+pub(crate) struct Inside {
+    /// Program and arguments.
+    pub(crate) command: Vec<String>,
+    /// How.
+    pub(crate) manner: Manner,
+    /// Whether it gets a terminal.
+    pub(crate) terminal: Terminal,
+}
+
+/// Whether a program gets a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Terminal {
+    /// It gets none.
+    None,
+    /// It gets one where the caller has one.
+    WhereThereIsOne,
+}
+
+impl Inside {
+    /// Runs it.
+    pub(crate) fn run(self, context: &Context, container: &ObservedContainer) -> Result<()> {
+        if let Phase::Paused { .. } = &container.phase {
+            let message = format!("container {} is paused", container.record.name);
+            let hint = format!(
+                "let it go on with `stack unpause {}`",
+                container.record.service
+            );
+            return Err(Error::new(message).hint(hint));
+        }
+        if context.global.dry_run && self.manner.detach {
             return Ok(());
         }
         context.refuse_dry_run("interactive exec")?;
-        let id = &container.record.id;
-        let has_terminal = !self.no_tty
+        let has_terminal = self.terminal == Terminal::WhereThereIsOne
             && !self.manner.detach
             && io::stdin().is_terminal()
             && io::stdout().is_terminal();
-        let request = self.request(context, &container, has_terminal)?;
-        let socket = context.paths.shim_socket(id);
-        let journal = Told::begin(context, &container, &self.command);
+        let request = self.request(context, container, has_terminal)?;
+        let socket = context.paths.shim_socket(&container.record.id);
+        let journal = Told::begin(context, container, &self.command);
         let result = match (self.manner.detach, has_terminal) {
             (true, _) => return detached(&socket, request),
             (_, true) => on_terminal(&socket, request),
@@ -105,18 +145,6 @@ impl Exec {
         };
         journal.end(&result);
         result
-    }
-
-    /// The container: the one with the number, else the first that runs; a one-off container when
-    /// there is no other.
-    fn container(&self, context: &Context) -> Result<ObservedContainer> {
-        let container = self.target.find(context, Among::Running)?;
-        if let Phase::Paused { .. } = &container.phase {
-            let message = format!("container {} is paused", container.record.name);
-            let hint = format!("let it go on with `stack unpause {}`", self.target.service);
-            return Err(Error::new(message).hint(hint));
-        }
-        Ok(container)
     }
 
     /// The program with the container's own environment, directory and rights, and the flags' changes.
@@ -256,9 +284,9 @@ fn start(socket: &std::path::Path, request: ExecRequest, stdio: ExecStdio<'_>) -
     exec(socket, request, stdio).map_err(|error| match error {
         // Docker: a program that is there and cannot be run, for whatever reason.
         ClientError::Refused(failure) if failure.exit_code == 128 => {
-            not_started(&failure).ending_with(126)
+            not_started("exec failed: exec failed", &failure).ending_with(126)
         }
-        ClientError::Refused(failure) => not_started(&failure),
+        ClientError::Refused(failure) => not_started("exec failed: exec failed", &failure),
         error => error.into(),
     })
 }

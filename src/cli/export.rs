@@ -13,12 +13,20 @@ use super::pick::{Among, Target};
 use crate::engine::native::{View, with_root};
 use crate::image::layer::pack_entry;
 use crate::plan::ObservedContainer;
+use crate::ui::Progress;
 
 /// Flags of `export`.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// `--output`.
+#[derive(Debug, Args)]
+pub(crate) struct Output {
     /// File to write, instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -29,8 +37,20 @@ impl Export {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         context.require_root()?;
         let container = self.target.find(context, Among::All)?;
-        let name = &container.record.name;
         let mut progress = context.progress("export");
+        self.output.write(context, &container, &mut progress)
+    }
+}
+
+impl Output {
+    /// Writes the archive there, and says so.
+    pub(crate) fn write(
+        &self,
+        context: &Context,
+        container: &ObservedContainer,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let name = &container.record.name;
         if self.output.is_none() && io::stdout().is_terminal() {
             return Err(
                 Error::new("output option is required when exporting to terminal")
@@ -45,10 +65,9 @@ impl Export {
             return Ok(());
         }
         match &self.output {
-            Some(path) => into_file(context, &container, path)?,
-            None => archive(context, &container, super::cp::standard_output()?)?,
+            Some(path) => into_file(context, container, path)?,
+            None => archive(context, container, super::cp::standard_output()?)?,
         }
-        progress.note(&format!("{name} Exported"));
         Ok(())
     }
 }

@@ -129,6 +129,13 @@ impl FollowedLogs {
         }
     }
 
+    /// Shows all that there is by now. What has just ended may have written and not been told of yet:
+    /// where there is no inotify, logs are looked at from time to time only.
+    pub(crate) fn show_all(&mut self) -> Result<()> {
+        self.due = self.logs.keys().cloned().collect();
+        self.show_available()
+    }
+
     /// There may be something to show.
     pub(crate) fn has_more(&mut self) -> bool {
         self.take_ready();
@@ -201,5 +208,39 @@ impl FollowedLogs {
     /// Ends the view.
     pub(crate) fn finish(&mut self) -> Result<()> {
         Ok(self.view.finish()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::bundle::LogConfig;
+    use crate::runtime::log::LogWriter;
+    use crate::ui::Paint;
+
+    #[test]
+    fn what_was_written_last_is_shown_at_the_end_without_inotify_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = LogWriter::open(&LogConfig {
+            dir: dir.path().to_owned(),
+            max_size: 1 << 20,
+            max_files: 1,
+        })
+        .unwrap();
+        let options = LogOptions {
+            prefix: false,
+            timestamps: false,
+            paint: Paint::Off,
+        };
+        let mut logs = FollowedLogs::joined(options).unwrap();
+        logs.watch = LogWatch::by_timer().unwrap();
+        logs.follow_range("web-1", dir.path(), Range::default())
+            .unwrap();
+        logs.show_available().unwrap();
+        writer.write(Stream::Stdout, b"last words\n");
+        logs.show_all().unwrap();
+        let follower = &mut logs.logs.get_mut(dir.path()).unwrap().follower;
+        let left = follower.read_available(&mut |_| ControlFlow::Continue(()));
+        assert_eq!(left.unwrap(), 0);
     }
 }

@@ -250,7 +250,7 @@ impl<'a> Session<'a> {
                 answer = Some(self.client.command(&self.stop_command()).await?);
             }
             if self.is_over(answer.is_some()) {
-                self.pump()?;
+                self.above(FollowedLogs::show_all)?;
                 return self.result();
             }
         }
@@ -288,7 +288,7 @@ impl<'a> Session<'a> {
         if self.stage == Stage::Starting {
             if let Err(error) = done {
                 self.look(Report::Nothing)?;
-                self.pump()?;
+                self.above(FollowedLogs::show_all)?;
                 return Err(error);
             }
             self.stage = Stage::Running;
@@ -363,7 +363,7 @@ impl<'a> Session<'a> {
         if self.shown.insert(name.to_owned(), finished_at) == Some(finished_at) {
             return Ok(());
         }
-        self.pump()?;
+        self.above(FollowedLogs::show_all)?;
         let more = if restarts { " (restarting)" } else { "" };
         let message = format!("exited with code {code}{more}");
         let short = strip_project(name, &self.what.project).to_owned();

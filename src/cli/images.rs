@@ -50,7 +50,7 @@ impl Images {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
-        let services = project.named(&self.services)?;
+        let services = project.known(&self.services)?;
         let store = context.images()?;
         let mut images: HashMap<String, Option<Image>> = HashMap::new();
         let mut rows = Vec::new();

@@ -31,11 +31,19 @@ impl Kill {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let signal = choice::signal(&self.signal)?;
         let project = Project::find(context)?;
-        let services = project.named(&self.services)?;
+        let named = project.named(&self.services)?;
         let remove_orphans = self.remove_orphans
             || context
                 .env("COMPOSE_REMOVE_ORPHANS")
                 .is_some_and(|value| super::context::says_yes(&value));
+        let services = match remove_orphans {
+            true => Some(named),
+            false => project.concerned(&self.services)?,
+        };
+        let Some(services) = services else {
+            Terminal::say("No container to kill");
+            return Ok(());
+        };
         let observed = observe_services(&context.paths, &project.name, &services)?;
         let listed = listed(&observed, project.desired()?);
         let active = |listed: &&Listed| listed.state.is_active();

@@ -19,6 +19,7 @@ use super::project::Project;
 use super::time;
 use crate::compose::model::ServiceName;
 use crate::runtime::log::{Line, LogError, Range, Stream, read};
+use crate::state::records::ContainerRecord;
 use crate::ui::{LogOptions, LogView, Paint};
 
 /// Time between two looks for new and ended containers while following.
@@ -76,7 +77,9 @@ impl Logs {
         if self.which.index > 0 && self.services.len() != 1 {
             return Err(Error::new("--index requires one service to be selected"));
         }
-        let services = project.named(&self.services)?;
+        let Some(services) = project.concerned(&self.services)? else {
+            return Ok(());
+        };
         let options = LogOptions {
             prefix: !self.no_log_prefix,
             timestamps: self.times.timestamps,
@@ -89,7 +92,7 @@ impl Logs {
             context,
             project: &project.name,
             services: &services,
-            index: self.which.index,
+            which: Which::Number(self.which.index),
         };
         let found = replicas.find()?;
         if let (Some(service), 1.., true) = (services.first(), self.which.index, found.is_empty()) {
@@ -105,17 +108,24 @@ impl Logs {
             warn(&message, context.terminal.stderr);
         }
         match self.follow {
-            true => follow(&replicas, options, range),
-            false => print(&found, options, range),
+            true => follow(&replicas, FollowedLogs::joined(options)?, range),
+            false => print(&found, LogView::joined(options), range),
         }
     }
 
     fn range(&self, now: Timestamp) -> Result<Range> {
+        self.times.range(&self.tail, now)
+    }
+}
+
+impl Times {
+    /// These times, and so many lines from the end.
+    pub(crate) fn range(&self, tail: &str, now: Timestamp) -> Result<Range> {
         let point = |text: &Option<String>| {
             let text = text.as_deref().filter(|text| !text.is_empty());
             text.map(|text| time::point(text, now)).transpose()
         };
-        let tail = match self.tail.as_str() {
+        let tail = match tail {
             "all" | "" => None,
             // Docker takes a negative number as "all".
             text => match text.parse::<i64>() {
@@ -128,9 +138,42 @@ impl Logs {
         };
         Ok(Range {
             tail,
-            since: point(&self.times.since)?,
-            until: point(&self.times.until)?,
+            since: point(&self.since)?,
+            until: point(&self.until)?,
         })
+    }
+}
+
+/// The output of one container, each stream on the caller's own of that name.
+pub(crate) fn of_container(
+    context: &Context,
+    record: &ContainerRecord,
+    (followed, timestamps, range): (bool, bool, Range),
+) -> Result<()> {
+    let options = LogOptions {
+        prefix: false,
+        timestamps,
+        paint: Paint::Off,
+    };
+    let replicas = Replicas {
+        context,
+        project: &record.project,
+        services: std::slice::from_ref(&record.service),
+        which: Which::Container(&record.id),
+    };
+    // The log is the replica's: what a container before it wrote is not this one's.
+    let range = Range {
+        since: range.since.max(Some(record.created)),
+        ..range
+    };
+    let found = replicas.find()?;
+    if !found.silent.is_empty() {
+        let message = "configured logging driver does not support reading";
+        return Err(Error::new(message));
+    }
+    match followed {
+        true => follow(&replicas, FollowedLogs::new(options)?, range),
+        false => print(&found, LogView::new(options), range),
     }
 }
 
@@ -139,7 +182,16 @@ struct Replicas<'a> {
     context: &'a Context,
     project: &'a str,
     services: &'a [ServiceName],
-    index: u32,
+    which: Which<'a>,
+}
+
+/// Which containers of the services.
+#[derive(Clone, Copy)]
+enum Which<'a> {
+    /// The replica with this number; 0 = all replicas.
+    Number(u32),
+    /// The one with this id, a replica or not.
+    Container(&'a str),
 }
 
 /// Logs of the project and whether something still writes to them.
@@ -168,7 +220,11 @@ impl Replicas<'_> {
         let (mut active, mut ended) = (BTreeSet::new(), BTreeMap::new());
         for listed in list(self.context, self.project, self.services)? {
             let record = listed.record();
-            if record.one_off || !self.wants(&record.service, record.number) {
+            let wanted = match self.which {
+                Which::Container(id) => record.id == id,
+                Which::Number(_) => !record.one_off && self.wants(&record.service, record.number),
+            };
+            if !wanted {
                 continue;
             }
             let name = strip_project(&record.name, self.project).to_owned();
@@ -213,13 +269,16 @@ impl Replicas<'_> {
     }
 
     fn wants(&self, service: &ServiceName, number: u32) -> bool {
-        (self.services.is_empty() || self.services.contains(service))
-            && (self.index == 0 || self.index == number)
+        let of_number = match self.which {
+            Which::Number(0) => true,
+            Which::Number(wanted) => wanted == number,
+            Which::Container(_) => false,
+        };
+        of_number && (self.services.is_empty() || self.services.contains(service))
     }
 }
 
-fn follow(replicas: &Replicas<'_>, options: LogOptions, range: Range) -> Result<()> {
-    let mut followed = FollowedLogs::joined(options)?;
+fn follow(replicas: &Replicas<'_>, mut followed: FollowedLogs, range: Range) -> Result<()> {
     let mut range = range;
     let mut running: BTreeSet<String> = BTreeSet::new();
     loop {
@@ -234,10 +293,10 @@ fn follow(replicas: &Replicas<'_>, options: LogOptions, range: Range) -> Result<
         followed.show_available()?;
         if found.active.is_empty() || running.iter().any(|name| found.ended.contains_key(name)) {
             // What it wrote last may have come after the look at it.
-            followed.wait(Duration::ZERO);
-            followed.show_available()?;
+            followed.show_all()?;
         }
-        for name in &running {
+        let tells_ends = matches!(replicas.which, Which::Number(_));
+        for name in running.iter().filter(|_| tells_ends) {
             if let Some(code) = found.ended.get(name) {
                 followed.status(name, &format!("exited with code {code}"))?;
             }
@@ -310,8 +369,7 @@ const BATCH: usize = 4096;
 const BATCH_BYTES: usize = 256 << 10;
 
 /// Prints what there is, all containers merged by time.
-fn print(found: &Found, options: LogOptions, range: Range) -> Result<()> {
-    let mut view = LogView::joined(options);
+fn print(found: &Found, mut view: LogView, range: Range) -> Result<()> {
     let sources: Vec<_> = found.logs.keys().map(|name| view.add(name)).collect();
     if let [source] = sources[..] {
         let mut failed = None;

@@ -73,6 +73,7 @@ mod remote;
 mod restart;
 mod rm;
 mod run;
+mod run_hooks;
 mod scale;
 mod schema;
 mod source;

@@ -56,7 +56,9 @@ fn change(context: &Context, names: &[String], to: To) -> Result<()> {
         context.require_root()?;
     }
     let project = Project::find(context)?;
-    let services = project.named(names)?;
+    let Some(services) = project.concerned(names)? else {
+        return Ok(());
+    };
     let mut progress = context.progress(match to {
         To::Frozen => "pause",
         To::Thawed => "unpause",
@@ -70,7 +72,7 @@ fn change(context: &Context, names: &[String], to: To) -> Result<()> {
         if !concerned {
             let name = &container.record.name;
             match (to, &container.phase) {
-                _ if services.is_empty() => {}
+                _ if names.is_empty() => {}
                 (To::Frozen, Phase::Paused { .. }) => {
                     errors.push(format!("container {name} is already paused"));
                 }

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use indexmap::IndexMap;
 use serde::Deserialize;
 
 use super::choice::nearest;
@@ -24,6 +25,8 @@ pub(crate) struct Project {
     /// The services of its stack file, those that no profile switches on too; `None` when only its name
     /// was given.
     services: Option<Vec<ServiceName>>,
+    /// Those of them that are switched on.
+    on: Vec<ServiceName>,
     /// A service of the file has something to be run before it is stopped.
     has_stop_hooks: bool,
     /// A service of the file is provided by a program.
@@ -62,8 +65,12 @@ impl Project {
                 (Err(error), _) => (reload::broken_project(context).ok_or(error)?, None),
             },
         };
+        let services = loaded.as_ref().map(Loaded::service_names);
+        let mut on = services.clone().unwrap_or_default();
+        on.retain(|name| loaded.as_ref().is_some_and(|loaded| loaded.is_on(name)));
         let project = Self {
-            services: loaded.as_ref().map(Loaded::service_names),
+            services,
+            on,
             has_stop_hooks: loaded
                 .as_ref()
                 .is_some_and(|loaded| loaded.has_service_key("pre_stop")),
@@ -126,9 +133,60 @@ impl Project {
         self.services.is_some()
     }
 
-    /// Checks the names of services that the command line gave.
+    /// Checks the names of services that the command line gave: the stack file has them. Without one they
+    /// are checked as [`Self::service`] does.
     pub(crate) fn named(&self, names: &[String]) -> Result<Vec<ServiceName>> {
+        let Some(services) = &self.services else {
+            return self.known(names);
+        };
+        let find = |name: &String| match services.iter().find(|known| known.as_str() == name) {
+            Some(known) => Ok(known.clone()),
+            None => Err(no_such_service(
+                name,
+                services.iter().map(ServiceName::as_str),
+            )),
+        };
+        names.iter().map(find).collect()
+    }
+
+    /// The same for commands that know services which have left the stack file, too.
+    pub(crate) fn known(&self, names: &[String]) -> Result<Vec<ServiceName>> {
         names.iter().map(|name| self.service(name)).collect()
+    }
+
+    /// The services that a command acts on, as in Docker Compose: those that are named, else those of the
+    /// stack file that are switched on. Empty = all that were brought up; `None` = no one is left.
+    pub(crate) fn concerned(&self, names: &[String]) -> Result<Option<Vec<ServiceName>>> {
+        if !names.is_empty() || !self.has_file() {
+            return self.named(names).map(Some);
+        }
+        let mut recorded = self.recorded_services()?;
+        if recorded.iter().all(|service| self.on.contains(service)) {
+            return Ok(Some(Vec::new()));
+        }
+        recorded.retain(|service| self.on.contains(service));
+        Ok((!recorded.is_empty()).then_some(recorded))
+    }
+
+    /// The services that were brought up.
+    fn recorded_services(&self) -> Result<Vec<ServiceName>> {
+        #[derive(Deserialize)]
+        struct Names {
+            services: IndexMap<ServiceName, serde::de::IgnoredAny>,
+        }
+        if let Some(known) = self.recorded.get() {
+            let known = known.iter().flat_map(|desired| desired.services.keys());
+            return Ok(known.cloned().collect());
+        }
+        // Names are all that is needed: the models may be large.
+        let recorded: Option<Names> = read_json(&self.recorded_at())?;
+        let names = recorded.map(|recorded| recorded.services.into_keys());
+        Ok(names.into_iter().flatten().collect())
+    }
+
+    /// The services of the stack file that are switched on, in its order.
+    pub(crate) fn switched_on(&self) -> &[ServiceName] {
+        &self.on
     }
 
     /// Checks the name of one service: the stack file has it, or it was brought up. Where there is
@@ -267,12 +325,13 @@ mod tests {
             name: "shop".to_owned(),
             services: (!services.is_empty())
                 .then(|| services.iter().copied().map(ServiceName::new).collect()),
+            on: services.iter().copied().map(ServiceName::new).collect(),
             has_stop_hooks: false,
             has_providers: false,
             paths: Paths::given("/nowhere".into(), "/nowhere".into()),
             recorded: OnceCell::from(recorded),
         };
-        let said = |project: Project, name: &str| match project.named(&[name.to_owned()]) {
+        let said = |project: Project, name: &str| match project.known(&[name.to_owned()]) {
             Ok(names) => names.len().to_string(),
             Err(error) => error.to_string(),
         };
@@ -288,6 +347,25 @@ mod tests {
             ..crate::plan::DesiredService::new(Default::default(), jiff::Timestamp::UNIX_EPOCH)
         };
         desired.services.insert(ServiceName::new("gone"), gone);
-        assert_eq!(said(project(Some(desired), &["web"]), "gone"), "1");
+        assert_eq!(said(project(Some(desired.clone()), &["web"]), "gone"), "1");
+        let strict = project(Some(desired.clone()), &["web"]).named(&["gone".to_owned()]);
+        assert_eq!(
+            strict.unwrap_err().to_string(),
+            "error: no such service: gone"
+        );
+
+        // Those that have left the file are acted on by nobody who does not name them.
+        let concerned = |desired: &Desired, services: &[&str]| {
+            let concerned = project(Some(desired.clone()), services).concerned(&[]);
+            let names = concerned.unwrap()?.into_iter();
+            Some(names.map(|name| name.to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(concerned(&desired, &["web"]), None);
+        assert_eq!(concerned(&desired, &["web", "gone"]), Some(vec![]));
+        assert_eq!(concerned(&desired, &[]), Some(vec![]));
+        let web = crate::plan::DesiredService::new(Default::default(), jiff::Timestamp::UNIX_EPOCH);
+        desired.services.insert(ServiceName::new("web"), web);
+        let web = Some(vec!["web".to_owned()]);
+        assert_eq!(concerned(&desired, &["web", "db"]), web);
     }
 }

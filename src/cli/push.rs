@@ -43,6 +43,9 @@ impl Push {
             context.require_root()?;
         }
         let loaded = context.load(Warnings::Shown)?;
+        if self.services.is_empty() && loaded.stack.services.is_empty() {
+            return Ok(());
+        }
         let dependencies = match self.include_deps {
             true => Dependencies::Included,
             false => Dependencies::LeftOut,

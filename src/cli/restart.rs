@@ -29,12 +29,14 @@ impl Restart {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let (project, loaded) = Project::find_with_stack(context)?;
-        let services = project.named(&self.services)?;
+        let Some(services) = project.concerned(&self.services)? else {
+            return Ok(());
+        };
         let Some(desired) = project.desired()? else {
             return Ok(());
         };
         if let Some(loaded) = &loaded
-            && is_edited(&loaded.stack, desired)
+            && is_edited(&loaded.stack, desired, &services)
         {
             let message =
                 "the stack file has changed since \"up\"; restart does not apply that: stack up -d";
@@ -50,15 +52,17 @@ impl Restart {
     }
 }
 
-/// Whether a service that was brought up is another one in the stack file by now, or is not in it any
-/// more. One that was not brought up may have been left out then, and means nothing.
-fn is_edited(stack: &Stack, desired: &Desired) -> bool {
-    let recorded: Vec<ServiceName> = desired.services.keys().cloned().collect();
+/// Whether one of these services (none = all), having been brought up, is another one in the stack file by
+/// now. One that was not brought up may have been left out then, and means nothing.
+fn is_edited(stack: &Stack, desired: &Desired, services: &[ServiceName]) -> bool {
+    let concerned = |name: &&ServiceName| services.is_empty() || services.contains(name);
+    let recorded = desired.services.keys().filter(concerned).cloned();
+    let recorded: Vec<ServiceName> = recorded.collect();
     let mut all = stack.clone();
     // What a profile has switched on for the last `up` need not be on now.
     all.services.extend(stack.disabled_services.clone());
     let touched = Touched::find(desired, &all, &recorded);
-    !touched.changed.is_empty() || !touched.removed.is_empty()
+    !touched.changed.is_empty()
 }
 
 #[cfg(test)]
@@ -81,7 +85,7 @@ mod tests {
             (first, false),
             ("services: {db: {image: b}, web: {image: a}}", false),
             ("services: {web: {image: a}, db: {image: c}}", true),
-            ("services: {web: {image: a}}", true),
+            ("services: {web: {image: a}}", false),
             (
                 "services: {web: {image: a}, db: {image: b}, other: {image: a}}",
                 false,
@@ -91,7 +95,14 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(is_edited(&sample::stack(text), &desired), edited, "{text}");
+            let stack = sample::stack(text);
+            assert_eq!(is_edited(&stack, &desired, &[]), edited, "{text}");
         }
+        let other = sample::stack("services: {web: {image: a}, db: {image: c}}");
+        let only = |name: &str| is_edited(&other, &desired, &[ServiceName::new(name)]);
+        assert!(
+            only("db") && !only("web"),
+            "what is not restarted is not told of"
+        );
     }
 }

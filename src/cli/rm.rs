@@ -40,7 +40,10 @@ impl Rm {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
-        let services = project.named(&self.services)?;
+        let Some(services) = project.concerned(&self.services)? else {
+            Terminal::say("No stopped containers");
+            return Ok(());
+        };
         if self.stop && project.was_up() {
             let command = Command::Stop {
                 services: services.clone(),

@@ -20,9 +20,10 @@ use super::plan::known_images;
 use super::project::{Dependencies, select};
 use super::provider;
 use super::rehearsal;
+use super::run_hooks::Running;
 use super::up::{orphans, say_orphans};
 use crate::compose::Loaded;
-use crate::compose::model::{ServiceName, Stack};
+use crate::compose::model::{Hook, ServiceName, Stack};
 use crate::control::{
     Client, Command, Event, Events, Kind, OneOff, Progress as Change, ProgressState, Removal, Up,
 };
@@ -112,6 +113,7 @@ struct Prepared {
     auto_remove: bool,
     detach: bool,
     interactive: bool,
+    hooks: Vec<Hook>,
 }
 
 impl Run {
@@ -195,6 +197,10 @@ impl Run {
             auto_remove: self.rm,
             detach: self.detach,
             interactive: self.interactive,
+            hooks: one_off
+                .model()
+                .map(|model| model.post_start.clone())
+                .unwrap_or_default(),
             command: Command::Run(Box::new(one_off)),
         };
         prepared.run(context, self.progress(context))
@@ -326,8 +332,9 @@ impl Prepared {
                 to_done(&mut events, &mut progress, paint).await?;
                 Ok(id)
             })?;
+            let hooks = Running::begin(context, &id, &self.hooks);
             writeln!(io::stdout(), "{id}")?;
-            return Ok(());
+            return hooks.map_or(Ok(()), Running::end);
         }
         let (id, attached) = block_on(async {
             let mut events = client.command(&self.command).await?;
@@ -337,6 +344,10 @@ impl Prepared {
             Ok((id, attached))
         })?;
         context.release_images();
+        let hooks = match &attached {
+            Ok(_) => Running::begin(context, &id, &self.hooks),
+            Err(_) => None,
+        };
         let end = attached.and_then(|attached| self.stay(context, &id, attached));
         if let Ok(End::Detached) = end {
             return Ok(());
@@ -347,8 +358,10 @@ impl Prepared {
             false => Ok(()),
         };
         let end = end?;
+        let hooks = hooks.map_or(Ok(()), Running::end);
         removed?;
-        conclude(end)
+        conclude(end)?;
+        hooks
     }
 
     /// Attaches as soon as the shim is there; it starts the program then.

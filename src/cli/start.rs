@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::context::{Context, Warnings};
+use super::context::Context;
 use super::drive::drive_within;
 use super::error::{Error, Result};
 use super::project::Project;
+use crate::compose::model::ServiceName;
 use crate::control::Command;
+use crate::engine::native::observe_services;
 
 /// Flags of `start`.
 #[derive(Debug, Args)]
@@ -28,22 +30,15 @@ impl Start {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
-        let services = project.named(&self.services)?;
-        let recorded = project.desired()?.map(|desired| &desired.services);
-        let missing = services
-            .iter()
-            .find(|service| recorded.is_none_or(|recorded| !recorded.contains_key(*service)));
-        let none = recorded.is_none_or(indexmap::IndexMap::is_empty);
-        let what = match missing {
-            Some(service) => Some(format!("service \"{service}\" has no container to start")),
-            None if none => Some(nothing_of(context, &project)),
-            None => None,
-        };
-        if let Some(what) = what {
-            return Err(
-                Error::new(what).hint("make its containers with `stack up` or `stack create`")
-            );
+        let named = project.named(&self.services)?;
+        let observed = observe_services(&context.paths, &project.name, &[])?;
+        let mut containers = observed.containers.values();
+        if !containers.any(|container| !container.record.one_off) {
+            return nothing_to_start(&project, &named);
         }
+        let Some(services) = project.concerned(&self.services)? else {
+            return Ok(());
+        };
         let command = Command::Start {
             services,
             wait: self.wait,
@@ -54,17 +49,17 @@ impl Start {
     }
 }
 
-/// What is said of a project without containers: of its first service, as Docker Compose does, where its
-/// file says what that is.
-fn nothing_of(context: &Context, project: &Project) -> String {
-    let loaded = project.has_file().then(|| context.load(Warnings::Hidden));
-    let loaded = loaded.and_then(Result::ok);
-    let services = loaded.as_ref().map(|loaded| &loaded.stack.services);
-    match services.and_then(|services| services.keys().next()) {
+/// What comes of it where the project has no container: a failure of the first service, as in Docker
+/// Compose, unless its file has none that is switched on.
+fn nothing_to_start(project: &Project, named: &[ServiceName]) -> Result<()> {
+    let first = named.first().or(project.switched_on().first());
+    let what = match first {
         Some(service) => format!("service \"{service}\" has no container to start"),
+        None if project.has_file() => return Ok(()),
         None => format!(
             "no container found for project \"{}\": not found",
             project.name
         ),
-    }
+    };
+    Err(Error::new(what).hint("make its containers with `stack up` or `stack create`"))
 }

@@ -13,7 +13,7 @@ use super::containers::{self, Listed, cgroup, short_id};
 use super::context::Context;
 use super::error::Result;
 use super::project::Project;
-use crate::compose::model::{ServiceName, ServiceNetwork};
+use crate::compose::model::ServiceNetwork;
 use crate::ui::{Table, words};
 
 /// Between the two samples that a share of the processor is reckoned from: far above what the
@@ -40,6 +40,13 @@ pub(crate) struct Stats {
     /// Service whose containers are shown; none = all.
     #[arg(value_name = "SERVICE")]
     service: Option<String>,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+/// Flags about what is shown, and how.
+#[derive(Debug, Args)]
+pub(crate) struct Shown {
     /// Show containers that do not run, too.
     #[arg(short, long)]
     all: bool,
@@ -94,10 +101,19 @@ impl Stats {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
-        let services = project.named(self.service.as_slice())?;
+        let services = project.known(self.service.as_slice())?;
+        self.shown
+            .show(&|| containers::list(context, &project.name, &services))
+    }
+}
+
+impl Shown {
+    /// Shows what the containers use that `list` finds, again and again.
+    pub(crate) fn show(&self, list: &dyn Fn() -> Result<Vec<Listed>>) -> Result<()> {
         let memory = total_memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
         let look = || -> Result<Vec<(Listed, Option<Sample>)>> {
-            let list = self.list(context, &project.name, &services)?;
+            let mut list = list()?;
+            list.retain(|listed| self.all || listed.state.is_active());
             let with_sample = |listed: Listed| {
                 let sample = sample(&listed, memory);
                 (listed, sample)
@@ -132,17 +148,6 @@ impl Stats {
             before = samples(&now);
             pause = EACH;
         }
-    }
-
-    fn list(
-        &self,
-        context: &Context,
-        project: &str,
-        services: &[ServiceName],
-    ) -> Result<Vec<Listed>> {
-        let mut list = containers::list(context, project, services)?;
-        list.retain(|listed| self.all || listed.state.is_active());
-        Ok(list)
     }
 
     fn row(&self, listed: &Listed, before: Option<&Sample>, now: Option<&Sample>) -> Row {
@@ -302,7 +307,7 @@ mod tests {
 
     fn printed(flags: &[&str]) -> String {
         let stats = Wrapper::try_parse_from([&["stats"], flags].concat());
-        let stats = stats.unwrap().stats;
+        let stats = stats.unwrap().stats.shown;
         let at = Instant::now();
         let sample = |cpu_usec, at| Sample {
             at,

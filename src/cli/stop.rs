@@ -25,11 +25,14 @@ impl Stop {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
-        let services = project.named(&self.services)?;
+        let named = project.named(&self.services)?;
         if project.has_providers() {
             let (_, loaded) = Project::find_with_stack(context)?;
-            provider::stop(context, loaded.as_ref(), &services)?;
+            provider::stop(context, loaded.as_ref(), &named)?;
         }
+        let Some(services) = project.concerned(&self.services)? else {
+            return Ok(());
+        };
         if !project.was_up() {
             return Ok(());
         }

@@ -13,6 +13,7 @@ use super::containers::{self, Listed, cgroup};
 use super::context::Context;
 use super::error::Result;
 use super::project::Project;
+use crate::runtime::init::INIT_PATH;
 use crate::ui::{Spacing, Table};
 
 const HEAD: [&str; 10] = [
@@ -31,7 +32,7 @@ impl Top {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
-        let services = project.named(&self.services)?;
+        let services = project.known(&self.services)?;
         let mut list = containers::list(context, &project.name, &services)?;
         list.retain(|listed| listed.container.is_up());
         let mut table = Table::new(&HEAD).spaced(Spacing::NARROW);
@@ -49,6 +50,17 @@ impl Top {
         }
         Ok(out.flush()?)
     }
+}
+
+/// The processes of one container, as `docker top` shows them.
+pub(crate) fn write_one(listed: &Listed, out: &mut dyn Write) -> Result<()> {
+    // The service and its number go without saying.
+    let own = HEAD.len() - 2;
+    let mut table = Table::new(&HEAD[2..]).spaced(Spacing::NARROW);
+    for row in rows(listed, &Host::look())? {
+        table.row(row.into_iter().rev().take(own).rev().collect());
+    }
+    Ok(table.write(out)?)
 }
 
 fn rows(listed: &Listed, host: &Host) -> Result<Vec<Vec<String>>> {
@@ -72,10 +84,9 @@ fn rows(listed: &Listed, host: &Host) -> Result<Vec<Vec<String>>> {
     Ok(rows.collect())
 }
 
-/// What the built-in init would be called with: it is a part of this program that has kept the
-/// arguments of another part.
+/// What the built-in init is called with: it shows only as much of it as it has room for.
 fn init_command(program: &[String]) -> String {
-    format!("stack-init -- {}", program.join(" "))
+    format!("{INIT_PATH} -- {}", program.join(" "))
 }
 
 /// What the cells of all processes are reckoned with.

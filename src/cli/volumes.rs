@@ -32,7 +32,7 @@ impl Volumes {
     /// Does it.
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let project = Project::find(context)?;
-        let services = project.named(&self.services)?;
+        let services = project.known(&self.services)?;
         let mut records = volumes(&context.paths)?;
         // Those without a name are their containers' own business.
         records.retain(|record| record.project == project.name && !record.key.is_empty());

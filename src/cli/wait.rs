@@ -71,6 +71,16 @@ impl Wait {
     }
 }
 
+/// Waits until a container does not run: the code that it ended with.
+pub(crate) fn wait_for_one(context: &Context, container: ObservedContainer) -> Result<i32> {
+    let id = container.record.id.clone();
+    if let Some(pidfd) = watch(context, container)? {
+        let running = BTreeMap::from([(id.clone(), pidfd)]);
+        while ended(&running)?.is_empty() {}
+    }
+    exit_code(context, &id)
+}
+
 /// Waits until none of them runs, and says of each how it ended: the code of the last one.
 fn wait_for_all(context: &Context, containers: Vec<ObservedContainer>) -> Result<i32> {
     let mut running: BTreeMap<String, OwnedFd> = BTreeMap::new();

@@ -22,6 +22,7 @@ use crate::ui::Terminal;
 
 pub(crate) use following::Following;
 pub(crate) use session::{Said, fill};
+use setup::nothing_to_watch;
 pub(crate) use setup::{How, Setup};
 
 /// Flags of `watch`.
@@ -60,6 +61,9 @@ impl Watch {
             prune: self.prune,
             quiet: self.quiet,
         };
+        if self.services.is_empty() && loaded.stack.services.is_empty() {
+            return Err(nothing_to_watch());
+        }
         let selection = select(&loaded.stack, &self.services, Dependencies::Included)?;
         // Before anything is started: a mistake in a rule is one whatever runs.
         let setup = Setup::new(context, &loaded, selection, how)?;

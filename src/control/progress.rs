@@ -80,6 +80,24 @@ impl Audience {
         });
     }
 
+    /// A container that does not run is about to go. Docker Compose asks its engine to stop all that have no
+    /// place any more, and says so.
+    pub(super) fn tell_stop_before(&mut self, step: &Step) {
+        let Op::RemoveContainer { name, .. } = &step.op else {
+            return;
+        };
+        let loses_place = matches!(step.cause, Cause::Orphan | Cause::ScaledDown { .. });
+        let was_told = self
+            .commands
+            .iter()
+            .all(|member| member.told.contains(name));
+        if loses_place && !was_told {
+            for state in [ProgressState::Stopping, ProgressState::Stopped] {
+                self.tell_container(name, state, None);
+            }
+        }
+    }
+
     /// An operation failed.
     pub(super) fn fail(&mut self, step: &Step, message: &str) {
         let (kind, name) = (kind(&step.op), step.op.subject().1.to_owned());

@@ -281,6 +281,7 @@ impl<E: Engine> Reconciler<E> {
                 self.save_status(container);
             }
         }
+        self.audience.tell_stop_before(&step);
         if let Some(progress) = before(&step) {
             self.audience.tell(progress);
         }
@@ -474,6 +475,10 @@ impl<E: Engine> Reconciler<E> {
     }
 
     fn ended(&mut self, id: &str, result: Result<ObservedContainer, EngineError>) {
+        // What was said of it while it ran must not come after its end.
+        while let Ok(note) = self.notes.try_recv() {
+            self.note(note);
+        }
         self.stop_probing(id);
         let container = match result {
             Ok(container) => container,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::found_ended::FoundEnded;
 use super::progress::{after, before};
-use super::{Command, Kind, OneOff, Progress, ProgressState};
+use super::{Act, Command, Kind, OneOff, Progress, ProgressState, Single};
 use crate::compose::model::{Condition, Service, ServiceName};
 use crate::plan::{Cause, Desired, Observed, ObservedContainer, Op, Phase, Plan, Run, Step};
 
@@ -23,12 +23,28 @@ pub fn rehearse(
     if let Command::Kill { remove_orphans, .. } = command {
         return rehearsal.kill(*remove_orphans);
     }
+    if let Command::Single(Single {
+        name,
+        act: Act::Kill { .. },
+        ..
+    }) = command
+    {
+        return [ProgressState::Killing, ProgressState::Killed]
+            .map(|state| line(name, state))
+            .into();
+    }
     let mut said = rehearsal.found_ended();
     said.extend(rehearsal.untouched());
     let mut waited = BTreeSet::new();
     for step in &plan.steps {
         if let Op::StartContainer { service, .. } = &step.op {
             said.extend(rehearsal.waits_of(service, &mut waited));
+        }
+        if let Op::RemoveContainer { name, .. } = &step.op
+            && matches!(step.cause, Cause::Orphan | Cause::ScaledDown { .. })
+            && step.after.is_empty()
+        {
+            said.extend([ProgressState::Stopping, ProgressState::Stopped].map(|s| line(name, s)));
         }
         said.extend(before(step).map(|progress| with_reason(progress, step)));
         said.extend(after(step));

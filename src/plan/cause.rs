@@ -28,6 +28,8 @@ pub enum Cause {
     RestartRequested,
     /// The command asked for it to stop.
     StopRequested,
+    /// The command asked for another name.
+    RenameRequested,
     /// The command asked for it to be removed.
     RemoveRequested,
     /// It takes the place of another container.
@@ -105,6 +107,7 @@ impl fmt::Display for Cause {
             Self::ForceRecreate => f.write_str("a new one was asked for"),
             Self::RestartRequested => f.write_str("a restart was asked for"),
             Self::StopRequested => f.write_str("it was asked to stop"),
+            Self::RenameRequested => f.write_str("another name was asked for"),
             Self::RemoveRequested => f.write_str("it was asked to go"),
             Self::Replaces(reason) => write!(f, "it takes the place of the old one: {reason}"),
             Self::ReplacedBy(reason) => write!(f, "a new one takes its place: {reason}"),

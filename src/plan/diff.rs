@@ -22,8 +22,8 @@ use crate::compose::model::ServiceName;
 use super::desired::network_hash;
 use super::replicas::{Replicas, Slot, owners, replicas};
 use super::{
-    After, AnonymousVolumes, Cause, Desired, DesiredService, Observed, ObservedContainer, Op,
-    Phase, Plan, Problem, Run, Step, Then, down,
+    After, AnonymousVolumes, ByHand, Cause, Desired, DesiredService, Observed, ObservedContainer,
+    Op, Phase, Plan, Problem, Run, Step, Then, down,
 };
 
 /// Compares what is to be with what is.
@@ -201,12 +201,54 @@ impl<'a> Planner<'a> {
     fn one_off(&mut self, container: &'a ObservedContainer) {
         if let Some(cause) = self.one_off_end(container) {
             self.remove(container, &cause, AnonymousVolumes::Removed, Vec::new());
-        } else if container.is_up() && self.desired.is_held(&container.record) {
-            let own = self.desired.by_hand.get(&container.record.id);
-            let timeout = own.and_then(|own| own.timeout);
-            let then = (Then::StayDown, Cause::StopRequested);
-            self.stop_once(container, timeout, then, Vec::new());
+        } else if let Some(own) = self.desired.by_hand.get(&container.record.id) {
+            self.one_off_by_hand(container, own);
         }
+    }
+
+    /// What a person asks of a container that `run` has made: it waits for nothing then.
+    fn one_off_by_hand(&mut self, container: &'a ObservedContainer, own: &ByHand) {
+        let is_older = |started: Option<Timestamp>| {
+            let before = own.restart_before;
+            before.is_some_and(|before| started.is_none_or(|started| started < before))
+        };
+        let cause = match (&container.phase, own.run) {
+            (Phase::Running { .. } | Phase::Paused { .. }, Run::Stopped) => {
+                let then = (Then::StayDown, Cause::StopRequested);
+                self.stop_once(container, own.timeout, then, Vec::new());
+                return;
+            }
+            (Phase::Running { started_at, .. } | Phase::Paused { started_at, .. }, _) => {
+                if is_older(Some(*started_at)) {
+                    let then = (Then::StartAgain, Cause::RestartRequested);
+                    let stop = self.stop_once(container, own.timeout, then, Vec::new());
+                    self.start_one_off(container, Cause::RestartRequested, Some(stop));
+                }
+                return;
+            }
+            (_, Run::Stopped | Run::Created) => return,
+            (Phase::Created, Run::Running) => Cause::NotStarted,
+            (Phase::Exited(exit), Run::Running)
+                if is_older(exit.started_at.or(Some(exit.finished_at))) =>
+            {
+                Cause::RestartRequested
+            }
+            (Phase::Exited(exit), Run::Running) if exit.finished_at < own.since => {
+                Cause::NotRunning(exit.clone())
+            }
+            (Phase::Exited(_), Run::Running) => return,
+        };
+        self.start_one_off(container, cause, None);
+    }
+
+    fn start_one_off(&mut self, container: &ObservedContainer, cause: Cause, after: Option<usize>) {
+        let op = Op::StartContainer {
+            id: Some(container.record.id.clone()),
+            name: container.record.name.clone(),
+            service: container.record.service.clone(),
+        };
+        let after = after.into_iter().map(After::Step).collect();
+        self.plan.push(op, cause, after);
     }
 
     /// Why a one-off container goes, when it does.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::compose::model::{FailureAction, Service, ServiceName, UpdateConfig, UpdateOrder};
 use crate::state::records::{ContainerStatus, HealthStatus};
 
-use super::backoff::policy_restarts;
+use super::backoff::{policy_restarts, was_killed};
 use super::replicas::Slot;
 use super::{Desired, DesiredService, Exit, ObservedContainer, Phase};
 
@@ -356,6 +356,10 @@ impl<'a> Rolling<'a> {
         // The command that asked for the update starts it again, or one that came after it.
         if exit.finished_at < self.began.max(desired.since) || current.status.interrupted {
             return Progress::Moving { ready_at: None };
+        }
+        // What a person has killed did not fail.
+        if was_killed(exit, &current.status) {
+            return Progress::Settled;
         }
         let again = policy_restarts(&desired.service.restart, exit, &ContainerStatus::default());
         if exit.code == 0 && exit.error.is_none() && !again {

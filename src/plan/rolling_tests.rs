@@ -5,6 +5,8 @@
 //! is to be written down.
 
 use super::*;
+use crate::plan::sample;
+use crate::state::records::Signalled;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()
@@ -254,4 +256,34 @@ fn what_was_rolled_back_is_remembered_for_the_next_attempt() {
     assert_eq!(previous(Some(&retried)), Some("v1"));
     let other = Update::begin(&desired("v3", 20), Some(service), known).unwrap();
     assert_eq!(other.failed_before, None);
+}
+
+#[test]
+fn a_replica_that_a_person_has_killed_did_not_fail() {
+    let (config, update) = (config(|_| {}), update(UpdateState::Underway));
+    let rolling = Rolling {
+        config: &config,
+        update: Some(&update),
+        began: at(0),
+    };
+    let desired = DesiredService::new(Service::default(), at(0));
+    let ended = |signalled| {
+        let exit = sample::exit(137, (at(1), at(2)));
+        let record = sample::record("shop", "web", 1);
+        let mut container = sample::container(record, Phase::Exited(exit));
+        container.status.signalled = signalled;
+        let slot = Slot {
+            number: 1,
+            current: Some(&container),
+            outdated: Vec::new(),
+        };
+        rolling.progress(&slot, (&desired, None), at(3))
+    };
+    assert!(matches!(ended(None), Progress::Failed { .. }));
+    let killed = Signalled {
+        signal: 9,
+        at: at(2),
+        ends: true,
+    };
+    assert_eq!(ended(Some(killed)), Progress::Settled);
 }

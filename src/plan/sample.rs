@@ -21,6 +21,7 @@ pub(crate) fn record(project: &str, service: &str, number: u32) -> ContainerReco
         number,
         one_off: false,
         auto_remove: false,
+        made_alone: false,
         created: Timestamp::UNIX_EPOCH,
         config_hash: String::new(),
         image: String::new(),

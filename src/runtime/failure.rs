@@ -76,15 +76,15 @@ impl fmt::Display for Step {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The program, or its interpreter, is not there: exit code 127.
-    #[error("cannot execute `{program}`: no such program in the container{}", hint(.searched))]
+    #[error("exec: {program:?}: {}", what_is_absent(.program, .absent))]
     NotFound {
         /// The program as it was asked for.
         program: String,
-        /// The container's `PATH`, when it was searched.
-        searched: Option<String>,
+        /// What is not there.
+        absent: Absent,
     },
     /// The program is there and cannot be executed: exit code 126.
-    #[error("cannot execute `{program}` in the container: {source}")]
+    #[error("exec: {program:?}: {}", in_words(.source))]
     PermissionDenied {
         /// The program as it was asked for.
         program: String,
@@ -106,6 +106,17 @@ pub enum StartError {
     },
 }
 
+/// What of a program is not there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Absent {
+    /// A file of its name, in any directory of the container's `PATH`.
+    InPath(String),
+    /// The file.
+    File,
+    /// What the file is to be run with.
+    Interpreter,
+}
+
 impl StartError {
     /// The exit code that the container is recorded with.
     pub fn exit_code(&self) -> i32 {
@@ -125,11 +136,21 @@ impl StartError {
     }
 }
 
-fn hint(searched: &Option<String>) -> String {
-    searched
-        .as_ref()
-        .map(|path| format!(" (PATH={path})"))
-        .unwrap_or_default()
+/// Docker's words, which scripts look for, and what they do not say.
+fn what_is_absent(program: &str, absent: &Absent) -> String {
+    let at_path = format!("stat {program}: no such file or directory");
+    match absent {
+        Absent::InPath(path) => format!("executable file not found in $PATH (PATH={path})"),
+        Absent::File => at_path,
+        Absent::Interpreter => format!("{at_path} (its interpreter or dynamic loader is missing)"),
+    }
+}
+
+/// The kernel's error as Go has it: without its number, in small letters.
+fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    text.to_lowercase()
 }
 
 fn about(subject: &str) -> String {
@@ -180,7 +201,7 @@ impl StartError {
         match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG) => Self::NotFound {
                 program,
-                searched: None,
+                absent: Absent::File,
             },
             Some(
                 libc::EACCES
@@ -239,7 +260,7 @@ impl AsSubject for &std::path::PathBuf {
 pub(crate) enum Wire {
     NotFound {
         program: String,
-        searched: Option<String>,
+        absent: Absent,
     },
     PermissionDenied {
         program: String,
@@ -256,7 +277,7 @@ pub(crate) enum Wire {
 impl From<StartError> for Wire {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::NotFound { program, searched } => Self::NotFound { program, searched },
+            StartError::NotFound { program, absent } => Self::NotFound { program, absent },
             StartError::PermissionDenied { program, source } => Self::PermissionDenied {
                 program,
                 errno: source.raw_os_error().unwrap_or(libc::EACCES),
@@ -279,7 +300,7 @@ impl From<StartError> for Wire {
 impl From<Wire> for StartError {
     fn from(wire: Wire) -> Self {
         match wire {
-            Wire::NotFound { program, searched } => Self::NotFound { program, searched },
+            Wire::NotFound { program, absent } => Self::NotFound { program, absent },
             Wire::PermissionDenied { program, errno } => Self::PermissionDenied {
                 program,
                 source: io::Error::from_raw_os_error(errno),

@@ -16,6 +16,9 @@ use rustix::termios::tcsetpgrp;
 use super::exit::ExitStatus;
 use crate::sys;
 
+/// Where Docker's init is, and what ours says it is: programs look for it among the processes.
+pub const INIT_PATH: &str = "/sbin/docker-init";
+
 /// What the child half of the fork does before it executes the program: a process group of its own,
 /// which the terminal (standard input, if it is one) is given to, so that Ctrl-C reaches the
 /// program once and PID 1 not at all.
@@ -38,7 +41,7 @@ pub fn prepare_program() {
 /// PID 1's life after the fork, with every signal blocked since before: ends with the program's exit
 /// code.
 pub fn supervise(program: i32) -> ! {
-    let _ = rustix::thread::set_name(c"stack-init");
+    let _ = rustix::thread::set_name(c"docker-init");
     let hidden = rustix::process::DumpableBehavior::NotDumpable;
     let _ = rustix::process::set_dumpable_behavior(hidden);
     close_streams();

@@ -30,6 +30,10 @@ pub struct ContainerRecord {
     pub one_off: bool,
     /// Remove it when it ends (`run --rm`).
     pub auto_remove: bool,
+    /// A command that was about its service alone (`--no-deps`) had it made: what follows the service stays
+    /// as it is.
+    #[serde(default)]
+    pub made_alone: bool,
     /// When it was made.
     pub created: Timestamp,
     /// Hash of the service's configuration.
@@ -69,6 +73,11 @@ impl ContainerRecord {
     /// Whether it was made to take the place of another container.
     pub fn took_a_place(&self) -> bool {
         self.labels.contains_key(REPLACE_LABEL)
+    }
+
+    /// The same, and what follows its service is to follow.
+    pub fn is_followed(&self) -> bool {
+        self.took_a_place() && !self.made_alone
     }
 
     /// Whether it was made with this volume, of a name of its own or without one.

@@ -19,3 +19,4 @@ pub(crate) mod seccomp;
 pub(crate) mod signal_queue;
 pub(crate) mod signals;
 pub(crate) mod spawn;
+pub(crate) mod title;

@@ -94,6 +94,10 @@ fn one_replica_is_removed_restarted_frozen_and_started_in_a_service_that_is_stop
     again.stderr_contains("is already paused");
     act(&stack, &["unpause", &two]);
     assert_eq!(states(&stack), ALL);
+    let dry = stack.stack(&["--dry-run", "container", "kill", &two]);
+    let said = format!(" Container {two} Killed ");
+    dry.succeeds().stderr_contains(&said);
+    assert_eq!(states(&stack), ALL);
     let running = stack.stack(&["container", "rm", &two]).fails_with(1);
     running.stderr_contains("is running");
     act(&stack, &["rm", "-f", &two]);

@@ -371,16 +371,17 @@ fn a_program_with_a_terminal_is_logged_and_attached_to() {
 fn the_built_in_init_reaps_and_forwards() {
     let root = Root::new();
     let script = "trap 'echo caught; exit 9' TERM; echo $$; (sleep 0.05 & exec true); sleep 0.3; \
-                  cat /proc/1/comm; ls /proc | grep -c '^[0-9]'; while :; do sleep 0.05; done";
+                  cat /proc/1/comm; tr '\\0' ' ' </proc/1/cmdline | cut -c 1-24; ls /proc | grep -c '^[0-9]'; while :; do sleep 0.05; done";
     let mut settings = Settings::script(script);
     settings.init = true;
     let (container, _) = Container::start(&root, settings);
-    container.wait_for_line("stack-init");
-    let lines = eventually("three lines", || {
+    container.wait_for_line("docker-init");
+    let lines = eventually("all lines", || {
         let text = container.output();
-        (text.lines().count() >= 3).then_some(text)
+        (text.lines().count() >= 4).then_some(text)
     });
     assert_ne!(lines.lines().next(), Some("1"), "the program is not PID 1");
+    assert!(lines.contains("\n/sbin/docker-init -- "), "{lines}");
     client::signal(container.socket(), 15).unwrap();
     let record = container.wait();
     assert_eq!((record.exit_code, record.signal), (9, None));

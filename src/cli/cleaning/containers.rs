@@ -9,7 +9,7 @@ use crate::cli::inspect::size_of;
 use crate::cli::rm::removal;
 use crate::control::{Client, Command, Removal};
 use crate::engine::native::observe;
-use crate::plan::{Desired, Run};
+use crate::plan::{Desired, Phase, Run, was_killed};
 use crate::ui::Progress;
 
 /// Such containers of one project.
@@ -71,9 +71,19 @@ fn is_over(listed: &Listed, all: &[Listed], desired: Option<&Desired>) -> bool {
     match desired.services.get(&record.service) {
         // It may be about to start.
         _ if record.one_off => listed.state != State::Created,
-        Some(service) => service.run == Run::Stopped,
+        Some(service) => service.run == Run::Stopped || is_ended_by_hand(listed, desired),
         None => true,
     }
+}
+
+/// Whether a person has stopped or killed this container alone.
+fn is_ended_by_hand(listed: &Listed, desired: &Desired) -> bool {
+    let container = &listed.container;
+    let killed = match &container.phase {
+        Phase::Exited(exit) => was_killed(exit, &container.status),
+        _ => false,
+    };
+    killed || desired.is_held(&container.record)
 }
 
 /// Removes them, each by its project's supervisor, which would start some of them again otherwise.
@@ -105,7 +115,7 @@ mod tests {
     use super::*;
     use crate::cli::containers::tests::{container, exited, running};
     use crate::compose::model::ServiceName;
-    use crate::plan::{DesiredService, Phase};
+    use crate::plan::{ByHand, DesiredService};
 
     fn listed(phase: Phase, state: State, one_off: bool) -> Listed {
         let mut container = container("web", 1, phase);
@@ -128,9 +138,20 @@ mod tests {
         let (stopped, wanted) = (desired(Run::Stopped), desired(Run::Running));
         let created = desired(Run::Created);
         let unknown = Desired::new("shop");
+        let mut held = desired(Run::Running);
+        let by_hand = ByHand {
+            service: ServiceName::new("web"),
+            run: Run::Stopped,
+            since: jiff::Timestamp::UNIX_EPOCH,
+            restart_before: None,
+            timeout: None,
+        };
+        let id = listed(exited(0), State::Exited, false).record().id.clone();
+        held.by_hand.insert(id, by_hand);
         let ended = || listed(exited(0), State::Exited, false);
         for (what, container, desired, over) in [
             ("stopped", ended(), Some(&stopped), true),
+            ("stopped by hand", ended(), Some(&held), true),
             ("a job that is done", ended(), Some(&wanted), false),
             ("to exist", ended(), Some(&created), false),
             ("a service that is gone", ended(), Some(&unknown), true),

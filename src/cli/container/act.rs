@@ -1,4 +1,4 @@
-//! `stack container start`, `stop`, `restart`, `kill` and `rm`: asked of single containers. What a person
+//! `stack container start`, `stop`, `restart`, `kill`, `rename` and `rm`: asked of single containers. What a person
 //! does to one of them holds until the next command for its service.
 
 use clap::Args;
@@ -40,6 +40,17 @@ pub(crate) struct Kill {
     signal: String,
 }
 
+/// Flags of `container rename`.
+#[derive(Debug, Args)]
+pub(crate) struct Rename {
+    /// Name of a container, id, or the first digits of an id.
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+    /// Its name from now on.
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
 /// Flags of `container rm`.
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
@@ -67,9 +78,7 @@ impl Stop {
     pub(super) fn restart(self, context: &Context) -> Result<()> {
         let timeout = timeout(self.timeout);
         each(&self.containers, |name| {
-            let one = One::find(context, name)?;
-            one.replica("restart")?;
-            one.ask(context, Act::Restart { timeout })
+            One::find(context, name)?.ask(context, Act::Restart { timeout })
         })
     }
 }
@@ -78,9 +87,7 @@ impl Start {
     /// Does it.
     pub(super) fn run(self, context: &Context) -> Result<()> {
         each(&self.containers, |name| {
-            let one = One::find(context, name)?;
-            one.replica("start")?;
-            one.ask(context, Act::Start)
+            One::find(context, name)?.ask(context, Act::Start)
         })
     }
 }
@@ -97,6 +104,40 @@ impl Kill {
             }
         })
     }
+}
+
+impl Rename {
+    /// Does it.
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let one = One::find(context, &self.container)?;
+        let to = self.name.strip_prefix('/').unwrap_or(&self.name);
+        check_name(to)?;
+        let all = everything(context)?;
+        if let Some(other) = all.iter().find(|other| other.record().name == to) {
+            let (name, id) = (to, &other.record().id);
+            return Err(match *id == one.listed.record().id {
+                // Docker's words.
+                true => Error::new("renaming a container with the same name as its current name"),
+                false => Error::new(format!(
+                    "the container name \"/{name}\" is already in use by container \"{id}\""
+                ))
+                .hint("remove or rename that one, or choose another name"),
+            });
+        }
+        one.ask(context, Act::Rename { to: to.to_owned() })
+    }
+}
+
+/// Refuses what Docker refuses as a container's name.
+fn check_name(name: &str) -> Result<()> {
+    let begins_well = name.starts_with(|char: char| char.is_ascii_alphanumeric());
+    let good = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
+    if begins_well && name.len() > 1 && name.chars().all(good) {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+    )))
 }
 
 impl Remove {

@@ -1,13 +1,17 @@
-//! `stack container logs` and `exec`: what the commands of a project do to one replica, for who has a
-//! container's name only.
+//! `stack container logs`, `exec`, `attach` and `top`: what is in one container, and what it says.
+
+use std::io::Write as _;
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::one::One;
+use crate::cli::attach_to::Joining;
 use crate::cli::context::Context;
-use crate::cli::error::Result;
-use crate::cli::exec::Manner;
-use crate::cli::logs::Times;
+use crate::cli::error::{Error, Result};
+use crate::cli::exec::{Inside, Manner, Terminal};
+use crate::cli::logs::{self, Times};
+use crate::cli::top::write_one;
 
 /// Flags of `container logs`.
 #[derive(Debug, Args)]
@@ -19,10 +23,19 @@ pub(crate) struct Logs {
     #[arg(short, long)]
     follow: bool,
     /// Lines from the end; `all` for all.
-    #[arg(short = 'n', long, value_name = "LINES", default_value = "all")]
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "LINES",
+        default_value = "all",
+        allow_hyphen_values = true
+    )]
     tail: String,
     #[command(flatten)]
     times: Times,
+    /// What the logging driver was given besides; ours keeps nothing else.
+    #[arg(long, hide = true)]
+    details: bool,
 }
 
 /// Flags of `container exec`.
@@ -49,57 +62,73 @@ pub(crate) struct Exec {
     command: Vec<String>,
 }
 
+/// Flags of `container attach`.
+#[derive(Debug, Args)]
+pub(crate) struct Attach {
+    #[command(flatten)]
+    joining: Joining,
+    /// Name of a container, id, or the first digits of an id.
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+}
+
+/// Flags of `container top`.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Name of a container, id, or the first digits of an id.
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+}
+
 impl Logs {
     /// Does it.
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let one = One::find(context, &self.container)?;
-        one.replica("logs")?;
-        let mut words: Vec<String> = ["logs", "--no-log-prefix", "--no-color"]
-            .map(str::to_owned)
-            .into();
-        words.push(format!("--index={}", one.listed.record().number));
-        words.push(format!("--tail={}", self.tail));
-        for (flag, given) in [
-            ("--follow", self.follow),
-            ("--timestamps", self.times.timestamps),
-        ] {
-            words.extend(given.then(|| flag.to_owned()));
-        }
-        for (flag, value) in [("--since", self.times.since), ("--until", self.times.until)] {
-            words.extend(value.map(|value| format!("{flag}={value}")));
-        }
-        one.service_command(context, &words)
+        let range = self.times.range(&self.tail, Timestamp::now())?;
+        let how = (self.follow, self.times.timestamps, range);
+        logs::of_container(context, one.listed.record(), how)
     }
 }
 
 impl Exec {
     /// Does it.
     pub(super) fn run(self, context: &Context) -> Result<()> {
+        if !context.global.dry_run {
+            context.require_root()?;
+        }
+        let one = One::find(context, &self.container)?.running()?;
+        let inside = Inside {
+            command: self.command,
+            manner: self.manner,
+            terminal: match self.tty {
+                true => Terminal::WhereThereIsOne,
+                false => Terminal::None,
+            },
+        };
+        inside.run(context, &one.listed.container)
+    }
+}
+
+impl Attach {
+    /// Does it.
+    pub(super) fn run(self, context: &Context) -> Result<()> {
         let one = One::find(context, &self.container)?;
-        one.replica("exec")?;
-        let mut words = vec!["exec".to_owned()];
-        words.push(format!("--index={}", one.listed.record().number));
-        for (flag, given) in [
-            ("--detach", self.manner.detach),
-            ("--no-tty", !self.tty),
-            ("--privileged", self.manner.privileged),
-        ] {
-            words.extend(given.then(|| flag.to_owned()));
+        match one.listed.container.is_up() {
+            true => self.joining.join(context, &one.listed.container),
+            // Docker's words.
+            false => Err(Error::new(
+                "You cannot attach to a stopped container, start it first",
+            )),
         }
-        words.extend(
-            self.manner
-                .env
-                .into_iter()
-                .map(|env| format!("--env={env}")),
-        );
-        for (flag, value) in [
-            ("--user", self.manner.user),
-            ("--workdir", self.manner.workdir),
-        ] {
-            words.extend(value.map(|value| format!("{flag}={value}")));
-        }
-        words.push(one.listed.record().service.to_string());
-        words.extend(self.command);
-        one.command(context, &words)
+    }
+}
+
+impl Top {
+    /// Does it.
+    pub(super) fn run(self, context: &Context) -> Result<()> {
+        let one = One::find(context, &self.container)?.running()?;
+        let mut out = std::io::stdout().lock();
+        write_one(&one.listed, &mut out)?;
+        Ok(out.flush()?)
     }
 }

@@ -2,9 +2,6 @@
 
 use std::io::Write as _;
 
-use clap::Parser as _;
-
-use crate::cli::args::{Cli, Global};
 use crate::cli::containers::{Listed, listed};
 use crate::cli::context::Context;
 use crate::cli::drive::{block_on, drive, to_done};
@@ -26,7 +23,7 @@ impl One {
     pub(super) fn find(context: &Context, name: &str) -> Result<Self> {
         let all = everything(context)?;
         let found = find(&all, name).map_err(Error::new)?;
-        let found = found.ok_or_else(|| Error::new(format!("no such container: {name}")))?;
+        let found = found.ok_or_else(|| Error::new(format!("No such container: {name}")))?;
         let record = found.record();
         let others = all.iter().filter(|other| {
             let other = other.record();
@@ -41,16 +38,15 @@ impl One {
         })
     }
 
-    /// Refuses one that was made by `run`: the commands of services do not know it.
-    pub(super) fn replica(&self, verb: &str) -> Result<()> {
+    /// Refuses one that does not run.
+    pub(super) fn running(self) -> Result<Self> {
         let record = self.listed.record();
-        match record.one_off {
-            false => Ok(()),
-            true => Err(Error::new(format!(
-                "container {} was made by `run`: `container {verb}` does not reach it",
+        match self.listed.container.is_up() {
+            true => Ok(self),
+            false => Err(Error::new(format!(
+                "container {} is not running",
                 record.name
-            ))
-            .hint(format!("`stack container rm -f {}` ends it", record.name))),
+            ))),
         }
     }
 
@@ -78,25 +74,6 @@ impl One {
     pub(super) fn left(&self) -> Option<u32> {
         (!self.listed.record().one_off).then_some(self.others)
     }
-
-    /// Gives a command of the project, for the container's service.
-    pub(super) fn service_command(&self, context: &Context, words: &[String]) -> Result<()> {
-        let service = self.listed.record().service.to_string();
-        self.command(context, &[words, &[service]].concat())
-    }
-
-    /// Gives a command of the project, as if it had been typed.
-    pub(super) fn command(&self, context: &Context, words: &[String]) -> Result<()> {
-        let typed = std::iter::once("stack".to_owned()).chain(words.iter().cloned());
-        let cli = Cli::try_parse_from(typed)
-            .map_err(|error| Error::new(error.render().to_string().trim_end().to_owned()))?;
-        let global = Global {
-            project_name: Some(self.listed.record().project.clone()),
-            files: Vec::new(),
-            ..context.global.clone()
-        };
-        cli.command.run(&Context::new(global)?)
-    }
 }
 
 /// All containers of the machine.
@@ -106,12 +83,14 @@ pub(super) fn everything(context: &Context) -> Result<Vec<Listed>> {
 
 /// Does it to each, prints the names of those that it was done to, and tells all failures.
 pub(super) fn each(names: &[String], mut act: impl FnMut(&str) -> Result<()>) -> Result<()> {
-    let mut failures = Vec::new();
-    for name in names {
-        match act(name) {
-            Ok(()) => writeln!(std::io::stdout(), "{name}")?,
-            Err(error) => failures.push(error),
-        }
-    }
-    all_of(failures)
+    each_quietly(names, |name| {
+        act(name)?;
+        Ok(writeln!(std::io::stdout(), "{name}")?)
+    })
+}
+
+/// Does it to each, and tells all failures.
+pub(super) fn each_quietly(names: &[String], act: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    let results = names.iter().map(String::as_str).map(act);
+    all_of(results.filter_map(Result::err).collect())
 }

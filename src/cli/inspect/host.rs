@@ -199,7 +199,8 @@ fn devices(service: &Service) -> Value {
         "MemorySwap": memory_swap(service),
         "MemorySwappiness": service.mem_swappiness,
         "OomKillDisable": service.oom_kill_disable,
-        "PidsLimit": resources.pids,
+        // To Docker no limit is none, however it is written.
+        "PidsLimit": resources.pids.filter(|most| *most > 0),
         "Ulimits": list(&ulimits),
         "CpuCount": resources.cpu_count.unwrap_or(0),
         "CpuPercent": resources.cpu_percent.unwrap_or(0),

@@ -114,12 +114,15 @@ impl Place<'_> {
             "GwPriority": self.attachment.map_or(0, |attachment| attachment.gw_priority),
             "DNSNames": endpoint.map(|endpoint| &endpoint.names),
         });
-        if let Some(gateway) = endpoint.and_then(|endpoint| endpoint.gateway) {
-            let key = match gateway.is_ipv4() {
+        // A network without a way out has none.
+        let leads_out = endpoint.is_some_and(|endpoint| endpoint.gateway.is_some());
+        let subnets = self.network.filter(|_| leads_out);
+        for subnet in subnets.into_iter().flat_map(|network| &network.subnets) {
+            let key = match subnet.gateway.is_ipv4() {
                 true => "Gateway",
                 false => "IPv6Gateway",
             };
-            value[key] = json!(gateway);
+            value[key] = json!(subnet.gateway);
         }
         value
     }

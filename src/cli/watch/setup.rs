@@ -40,6 +40,13 @@ pub(crate) struct Setup {
     pub(super) how: How,
 }
 
+/// No service that is meant can be watched, in Docker Compose's words.
+pub(crate) fn nothing_to_watch() -> Error {
+    Error::new(
+        "none of the selected services is configured for watch, consider setting a 'develop' section",
+    )
+}
+
 impl Setup {
     /// Collects the rules of the selected services, and says what is wrong with them.
     pub(crate) fn new(
@@ -53,9 +60,7 @@ impl Setup {
         let paint = context.terminal.stderr;
         told.iter().for_each(|message| warn(message, paint));
         if setup.rules.is_empty() {
-            return Err(Error::new(
-                "none of the selected services is configured for watch, consider setting a 'develop' section",
-            ));
+            return Err(nothing_to_watch());
         }
         let old = loaded.places("services.*.develop.watch[].x-initialSync");
         if old.iter().any(|place| place.says_something()) {

@@ -1,6 +1,6 @@
 //! A loaded stack, and where its parts were written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -29,11 +29,18 @@ pub struct Loaded {
     pub variables: IndexMap<String, String>,
     /// Where each of them is written, when the load was traced.
     pub(in crate::compose) variable_places: HashMap<String, Span>,
+    /// Services that no profile switches on.
+    pub(super) off: HashSet<String>,
     /// The finished tree, for `render`.
     pub(in crate::compose) tree: Arc<Node>,
 }
 
 impl Loaded {
+    /// Whether a service of the file is switched on.
+    pub fn is_on(&self, service: &ServiceName) -> bool {
+        !self.off.contains(service.as_str())
+    }
+
     /// The services of the file in its order, those that no profile switches on too.
     pub fn service_names(&self) -> Vec<ServiceName> {
         services(&self.tree)

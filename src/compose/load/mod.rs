@@ -51,6 +51,7 @@ pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagno
             variables,
             concerns,
             instance,
+            off,
             variable_places,
         }) if !failed => {
             let tree = Arc::new(tree);
@@ -60,6 +61,7 @@ pub fn load(source: &dyn Source, options: &LoadOptions) -> Result<Loaded, Diagno
                 instance,
                 positions: Positions::new(&diagnostics.sources, &tree),
                 warnings: diagnostics,
+                off,
                 variables,
                 variable_places,
                 tree,
@@ -76,6 +78,7 @@ struct Built {
     variables: Variables,
     concerns: Vec<Concern>,
     instance: Option<Instance>,
+    off: HashSet<String>,
     variable_places: HashMap<String, Span>,
 }
 
@@ -140,6 +143,7 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
     }
     let mut stack = stack::bare((&name, files), &tree, (&lookup, problems));
     let mut concerns = Vec::new();
+    let mut off = HashSet::new();
 
     if !raw {
         // 7. Which services are on; the variables and labels that come from files.
@@ -159,6 +163,7 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
                 fill_hashes(&mut stack, &tree);
             }
         }
+        off = disabled;
     }
     Some(Built {
         stack,
@@ -166,6 +171,7 @@ fn build(source: &dyn Source, options: &LoadOptions, problems: &mut Problems) ->
         variables,
         concerns,
         instance,
+        off,
         variable_places: std::mem::take(&mut problems.variable_places),
     })
 }

@@ -1,4 +1,4 @@
-//! `container start`, `stop`, `restart`, `kill`, `rm`: what is asked of one container and of no other.
+//! `container start`, `stop`, `restart`, `kill`, `rename`, `rm`: what is asked of one container and of no other.
 
 use std::time::Duration;
 
@@ -42,6 +42,11 @@ pub enum Act {
         /// The signal's number.
         signal: i32,
     },
+    /// It has another name from now on.
+    Rename {
+        /// The name.
+        to: String,
+    },
     /// It is to go.
     Remove {
         /// How many containers its service has without it; `None` when it is not one of those.
@@ -66,8 +71,8 @@ impl Single {
             Act::Start => by_hand(Run::Running, None, None),
             Act::Stop { timeout } => by_hand(Run::Stopped, *timeout, None),
             Act::Restart { timeout } => by_hand(Run::Running, *timeout, Some(now)),
-            // A signal is sent, and nothing is wanted from then on.
-            Act::Kill { .. } => return,
+            // Something is done at once, and nothing is wanted from then on.
+            Act::Kill { .. } | Act::Rename { .. } => return,
             Act::Remove {
                 left,
                 force,
@@ -93,6 +98,7 @@ impl Single {
             Act::Stop { .. } => "container stop",
             Act::Restart { .. } => "container restart",
             Act::Kill { .. } => "container kill",
+            Act::Rename { .. } => "container rename",
             Act::Remove { .. } => "container rm",
         }
     }

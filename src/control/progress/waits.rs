@@ -43,8 +43,8 @@ pub(in crate::control) struct Wait {
 pub(in crate::control) enum Dependencies {
     /// Nothing.
     LeftAlone,
-    /// Those that are to be healthy are said to be waited for.
-    Healthy,
+    /// Those that are to be healthy, and are followed (`restart: true`), are said to be waited for.
+    Followed,
     /// All that are waited for are said to be.
     Told,
     /// The command ends when none is waited for any more, and fails with them.
@@ -58,7 +58,7 @@ impl Dependencies {
             Command::Up(up) if up.no_start => Self::LeftAlone,
             Command::Up(_) | Command::Start { .. } => Self::Awaited,
             Command::Edit(_) => Self::Told,
-            Command::Restart { .. } => Self::Healthy,
+            Command::Restart { .. } => Self::Followed,
             _ => Self::LeftAlone,
         }
     }
@@ -90,7 +90,12 @@ pub(in crate::control) fn waits(
     let told = all.filter(|wait| {
         let is_told = match dependencies {
             Dependencies::LeftAlone => false,
-            Dependencies::Healthy => wait.condition == Condition::ServiceHealthy,
+            Dependencies::Followed => {
+                let dependent = desired.services.get(&wait.dependent);
+                let edge = dependent.and_then(|one| one.service.depends_on.get(&wait.service));
+                let is_followed = edge.is_some_and(|edge| edge.restart);
+                is_followed && wait.condition == Condition::ServiceHealthy
+            }
             Dependencies::Told | Dependencies::Awaited => true,
         };
         // One that was not brought up is left to the plan.

@@ -16,7 +16,7 @@ use crate::control::turn;
 use crate::control::verdict::{Goal, Verdict, verdict};
 use crate::control::{Act, Command, Event, Progress, ProgressState, Single, event};
 use crate::engine::{Engine, EngineError};
-use crate::plan::{Desired, Plan};
+use crate::plan::{Cause, Desired, Op, Plan, Step};
 use crate::state::records::ContainerRecord;
 use crate::state::{StateError, remove_dir, write_json};
 
@@ -59,6 +59,16 @@ impl Kind {
     }
 }
 
+/// Another name for a container: a person asks for it, and no plan does.
+fn renaming(id: String, name: String, to: String) -> Step {
+    Step {
+        op: Op::RenameContainer { id, name, to },
+        cause: Cause::RenameRequested,
+        after: Vec::new(),
+        not_before: None,
+    }
+}
+
 impl<E: Engine> Reconciler<E> {
     /// Writes down what a command asks for. From then on it happens.
     pub(super) fn command(
@@ -67,6 +77,16 @@ impl<E: Engine> Reconciler<E> {
         events: &mpsc::UnboundedSender<Event>,
     ) -> Result<(), EngineError> {
         let now = Timestamp::now();
+        if let Command::Single(Single {
+            name,
+            act: Act::Rename { .. },
+            ..
+        }) = &command
+            && self.busy.contains_key(name)
+        {
+            let message = format!("container {name} is being worked on: try again");
+            return Err(EngineError::Value(message));
+        }
         match &command {
             // What is to go away is not brought back by an edit.
             Command::Down { services, .. } if services.is_empty() => self.follow.end()?,
@@ -118,6 +138,12 @@ impl<E: Engine> Reconciler<E> {
                 act: Act::Kill { signal },
                 ..
             }) => killed = self.kill_one(&id, signal),
+            Command::Single(Single {
+                id,
+                name,
+                act: Act::Rename { to },
+                ..
+            }) => self.begin(renaming(id, name, to)),
             Command::Run(one_off) => self.wait_one_off(*one_off, events.clone()),
             Command::RemoveOneOff { id } => self.remove_one_off(&id),
             _ => {}
@@ -224,6 +250,13 @@ impl<E: Engine> Reconciler<E> {
         let busy: BTreeSet<String> = self.busy.keys().cloned().collect();
         let mut left = Vec::new();
         for mut command in std::mem::take(&mut self.commands) {
+            // Who gave it has gone, as after `--wait-timeout`: what it asks for is written down, and nobody
+            // hears the answer.
+            let converges = matches!(command.kind, Kind::Converge | Kind::ConvergeUp);
+            if converges && command.events.is_closed() {
+                self.audience.leave(&command.events);
+                continue;
+            }
             command.warn(plan);
             let errors = match command.kind {
                 Kind::Note => Some(Vec::new()),

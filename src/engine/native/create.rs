@@ -93,6 +93,10 @@ impl Native {
             number: new.number,
             one_off: one_off.is_some(),
             auto_remove: one_off.as_ref().is_some_and(|one_off| one_off.auto_remove),
+            made_alone: desired
+                .services
+                .get(new.service)
+                .is_some_and(|service| service.no_deps),
             created: Timestamp::now(),
             config_hash: new.hash.clone(),
             image: self.image_name(new.model),

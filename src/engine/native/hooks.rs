@@ -18,7 +18,8 @@ use crate::runtime::bundle::{Bundle, ShimConfig};
 use crate::runtime::client::{ClientError, ExecStdio, exec};
 use crate::runtime::protocol::ExecRequest;
 use crate::runtime::spec::{Settings, default_spec};
-use crate::state::read_json;
+use crate::state::records::ContainerRecord;
+use crate::state::{Paths, read_json};
 
 /// The longest line that is handed on whole.
 const MAX_LINE: u64 = 16 << 10;
@@ -55,118 +56,125 @@ impl Native {
         container: &ObservedContainer,
         hooks: Vec<Hook>,
     ) -> Result<(), EngineError> {
+        // Those of `run` are run by the command; before their stop there are none (Docker Compose).
         if container.record.one_off {
             return Ok(());
         }
         for hook in hooks {
-            let (engine, container) = (Arc::clone(self), container.clone());
-            blocking(move || engine.run_hook(&container, &hook)).await?;
+            let (engine, record) = (Arc::clone(self), Arc::clone(&container.record));
+            blocking(move || {
+                let notes = engine.notes.get().cloned();
+                let (service, name) = (record.service.clone(), record.name.clone());
+                let tell = move |line| {
+                    if let Some(notes) = &notes {
+                        let _ = notes.send(Note::Output {
+                            service: service.clone(),
+                            name: name.clone(),
+                            line,
+                        });
+                    }
+                };
+                run_hook(&engine.paths, &record, (&hook, tell))
+            })
+            .await?;
         }
         Ok(())
     }
+}
 
-    /// Runs one command to its end.
-    fn run_hook(&self, container: &ObservedContainer, hook: &Hook) -> Result<(), EngineError> {
-        let record = &container.record;
-        let failed = |status, output: String| EngineError::Hook {
-            service: record.service.to_string(),
-            status,
-            output: if output.is_empty() {
-                output
-            } else {
-                format!(": {output}")
-            },
+/// Runs one command in a container to its end; each line that it writes is told.
+pub(crate) fn run_hook(
+    paths: &Paths,
+    record: &ContainerRecord,
+    (hook, tell): (&Hook, impl FnMut(String) + Send + 'static),
+) -> Result<(), EngineError> {
+    let failed = |status, output: String| EngineError::Hook {
+        service: record.service.to_string(),
+        status,
+        output: if output.is_empty() {
+            output
+        } else {
+            format!(": {output}")
+        },
+    };
+    let not_running = || EngineError::HookNotRunning(record.name.clone());
+    let request = hook_request(paths, record, hook)?;
+    let (reader, writer) = std::io::pipe().map_err(ClientError::Io)?;
+    let null = File::open("/dev/null").map_err(ClientError::Io)?;
+    let stdio = ExecStdio {
+        stdin: null.as_fd(),
+        stdout: writer.as_fd(),
+        stderr: writer.as_fd(),
+    };
+    let program = match exec(&paths.shim_socket(&record.id), request, stdio) {
+        Ok(program) => program,
+        Err(ClientError::Refused(failure)) if matches!(failure.exit_code, 126 | 127) => {
+            return Err(failed(failure.exit_code, failure.error));
+        }
+        // Nobody answers, or what answers has no program any more.
+        Err(_) => return Err(not_running()),
+    };
+    drop(writer);
+    let output = hand_on(reader, tell);
+    let status = program.wait().map_err(|_| not_running())?;
+    let said = output.last();
+    match status {
+        0 => Ok(()),
+        status => Err(failed(status, said)),
+    }
+}
+
+/// The command with the container's own environment, directory and rights, and its own changes.
+fn hook_request(
+    paths: &Paths,
+    record: &ContainerRecord,
+    hook: &Hook,
+) -> Result<ExecRequest, EngineError> {
+    let bundle = Bundle::new(paths.container(&record.id));
+    let spec: Spec = read_json(&bundle.spec())?.ok_or(EngineError::CutShort)?;
+    let config: ShimConfig = read_json(&bundle.shim_config())?.ok_or(EngineError::CutShort)?;
+    let mut process: Process = spec.process().clone().ok_or(EngineError::CutShort)?;
+    process
+        .set_args(Some(hook.command.clone()))
+        .set_terminal(Some(false));
+    let own = process.env().clone().unwrap_or_default();
+    process.set_env(Some(environment(own, &hook.environment)));
+    if let Some(dir) = &hook.working_dir {
+        process.set_cwd(dir.into());
+    }
+    if hook.privileged {
+        let settings = Settings {
+            privileged: true,
+            ..Settings::default()
         };
-        let not_running = || EngineError::HookNotRunning(record.name.clone());
-        let request = self.hook_request(container, hook)?;
-        let (reader, writer) = std::io::pipe().map_err(ClientError::Io)?;
-        let null = File::open("/dev/null").map_err(ClientError::Io)?;
-        let stdio = ExecStdio {
-            stdin: null.as_fd(),
-            stdout: writer.as_fd(),
-            stderr: writer.as_fd(),
-        };
-        let program = match exec(&self.paths.shim_socket(&record.id), request, stdio) {
-            Ok(program) => program,
-            Err(ClientError::Refused(failure)) if matches!(failure.exit_code, 126 | 127) => {
-                return Err(failed(failure.exit_code, failure.error));
+        let all = default_spec(settings)?;
+        let all = all.process().as_ref();
+        process.set_capabilities(all.and_then(|process| process.capabilities().clone()));
+    }
+    Ok(ExecRequest {
+        process,
+        user: hook.user.clone().or(config.user),
+        terminal: None,
+    })
+}
+
+/// Reads what a command writes, on a thread of its own, and hands it on.
+fn hand_on(reader: PipeReader, mut tell: impl FnMut(String) + Send + 'static) -> Output {
+    let tail = Arc::new(Mutex::new(VecDeque::new()));
+    let (done, ended) = mpsc::channel::<()>();
+    let kept = Arc::clone(&tail);
+    std::thread::spawn(move || {
+        each_line(reader, |line| {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.len() == TOLD_LINES {
+                kept.pop_front();
             }
-            // Nobody answers, or what answers has no program any more.
-            Err(_) => return Err(not_running()),
-        };
-        drop(writer);
-        let output = self.hand_on(container, reader);
-        let status = program.wait().map_err(|_| not_running())?;
-        let said = output.last();
-        match status {
-            0 => Ok(()),
-            status => Err(failed(status, said)),
-        }
-    }
-
-    /// The command with the container's own environment, directory and rights, and its own changes.
-    fn hook_request(
-        &self,
-        container: &ObservedContainer,
-        hook: &Hook,
-    ) -> Result<ExecRequest, EngineError> {
-        let bundle = Bundle::new(self.paths.container(&container.record.id));
-        let spec: Spec = read_json(&bundle.spec())?.ok_or(EngineError::CutShort)?;
-        let config: ShimConfig = read_json(&bundle.shim_config())?.ok_or(EngineError::CutShort)?;
-        let mut process: Process = spec.process().clone().ok_or(EngineError::CutShort)?;
-        process
-            .set_args(Some(hook.command.clone()))
-            .set_terminal(Some(false));
-        let own = process.env().clone().unwrap_or_default();
-        process.set_env(Some(environment(own, &hook.environment)));
-        if let Some(dir) = &hook.working_dir {
-            process.set_cwd(dir.into());
-        }
-        if hook.privileged {
-            let settings = Settings {
-                privileged: true,
-                ..Settings::default()
-            };
-            let all = default_spec(settings)?;
-            let all = all.process().as_ref();
-            process.set_capabilities(all.and_then(|process| process.capabilities().clone()));
-        }
-        Ok(ExecRequest {
-            process,
-            user: hook.user.clone().or(config.user),
-            terminal: None,
-        })
-    }
-
-    /// Reads what a command writes, on a thread of its own, and hands it on.
-    fn hand_on(&self, container: &ObservedContainer, reader: PipeReader) -> Output {
-        let tail = Arc::new(Mutex::new(VecDeque::new()));
-        let (done, ended) = mpsc::channel::<()>();
-        let kept = Arc::clone(&tail);
-        let (service, name) = (
-            container.record.service.clone(),
-            container.record.name.clone(),
-        );
-        let notes = self.notes.get().cloned();
-        std::thread::spawn(move || {
-            each_line(reader, |line| {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                if kept.len() == TOLD_LINES {
-                    kept.pop_front();
-                }
-                kept.push_back(line.clone());
-                if let Some(notes) = &notes {
-                    let _ = notes.send(Note::Output {
-                        service: service.clone(),
-                        name: name.clone(),
-                        line,
-                    });
-                }
-            });
-            drop(done);
+            kept.push_back(line.clone());
+            tell(line);
         });
-        Output { tail, ended }
-    }
+        drop(done);
+    });
+    Output { tail, ended }
 }
 
 /// What a command writes.

@@ -15,6 +15,11 @@ impl Native {
         container: ObservedContainer,
         desired: &Arc<Desired>,
     ) -> Result<Applied, EngineError> {
+        // One that `run` made is started again as it is (Docker's engine).
+        if container.record.one_off {
+            let started = self.start_and_watch(container, Begin::AtOnce).await?;
+            return Ok(Applied::Container(Box::new(started)));
+        }
         self.pre_start(&container, desired).await?;
         let by_policy = container.status.restart_count > 0;
         let container = self.renew_before_start(container, desired).await?;

@@ -35,6 +35,7 @@ mod volumes_from;
 mod watch;
 
 pub(crate) use guest::{GuestEndpoint, GuestNetwork};
+pub(crate) use hooks::run_hook;
 #[cfg(test)]
 pub(crate) use observe::is_of_others;
 pub use observe::{networks, observe, observe_container, observe_services, projects};

@@ -14,10 +14,10 @@ use super::ports::has_connections;
 use super::start::{Launched, dns_settings, has_way_out, published_addresses, rules_of};
 use super::{FOREIGN_NAMES, Live, Native, leases};
 use crate::compose::model::Service;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Note};
 use crate::net::dns::{self, Client, Forward, Member, View};
 use crate::net::resolv::{ResolvConf, upstreams};
-use crate::plan::ObservedContainer;
+use crate::plan::{ObservedContainer, Phase};
 use crate::runtime::client::{
     Adopted, Connection, DnsSockets, Received, ShimProcess, adopt, take_held,
 };
@@ -279,8 +279,13 @@ impl Native {
             };
             match report {
                 None => break,
-                Some((Reply::Started(_), mut fds)) => {
+                Some((Reply::Started(state), mut fds)) => {
                     waits = false;
+                    let (pid, started_at) = (state.pid, state.started_at);
+                    self.note(Note::Container(ObservedContainer {
+                        phase: Phase::Running { pid, started_at },
+                        ..container.clone()
+                    }));
                     if let (Some(tcp), Some(udp)) = (fds.pop(), fds.pop()) {
                         self.serve_names(container, DnsSockets { udp, tcp });
                     }

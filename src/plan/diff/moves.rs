@@ -109,7 +109,7 @@ impl Planner<'_> {
             let record = &container.record;
             container.is_up()
                 && container.started_at().is_some_and(|other| other > time)
-                && (record.created <= time || record.took_a_place())
+                && (record.created <= time || record.is_followed())
         })
     }
 
@@ -137,7 +137,7 @@ impl Planner<'_> {
         let underway = updates.is_some_and(Update::is_underway);
         !underway
             && self.observed.of_service(name).any(|container| {
-                container.record.took_a_place()
+                container.record.is_followed()
                     && container.record.created > started
                     && container.started_at().is_some()
             })

@@ -23,6 +23,13 @@ impl<'a> Planner<'a> {
     ) -> Vec<After> {
         let (all, observed) = (self.desired, self.observed);
         let mut stops = Vec::new();
+        if all
+            .services
+            .get(name)
+            .is_some_and(|service| service.no_deps)
+        {
+            return stops;
+        }
         for (follower, desired) in &all.services {
             let waits = desired.service.depends_on.contains_key(name) && !desired.no_deps;
             let follows = follows(&desired.service, name, Follow::Replaced);

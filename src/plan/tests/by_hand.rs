@@ -88,6 +88,27 @@ fn one_is_restarted_alone() {
 }
 
 #[test]
+fn one_that_run_made_is_started_and_restarted_as_it_is() {
+    let once = |phase: fn(&mut ObservedContainer), restart_before| {
+        let world = World::new()
+            .service("web", |service| service.run = Run::Stopped)
+            .container("web", 2, |container| {
+                change_record(container, |record| record.one_off = true);
+                phase(container);
+            });
+        ask(world, Run::Running, restart_before).plan()
+    };
+    assert_snapshot!(once(|c| exited(0, 60)(c), None), @"  1. start container shop-web-2: it exited (0)");
+    // It runs, or has ended since.
+    assert_eq!(once(unchanged, None), "");
+    assert_eq!(once(|c| exited(1, 97)(c), None), "");
+    assert_snapshot!(once(unchanged, Some(at(95))), @r"
+      1. stop container shop-web-2 to start it again: a restart was asked for
+      2. start container shop-web-2: a restart was asked for [after 1]
+    ");
+}
+
+#[test]
 fn one_that_is_removed_alone_makes_no_other_go() {
     let mut world = web(|service| service.replicas = 2).container("web", 2, unchanged);
     let id = id_of(&world, 2);

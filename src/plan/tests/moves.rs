@@ -47,14 +47,20 @@ fn a_service_moves_with_what_it_follows_and_with_nothing_else() {
         healthy(HealthStatus::Healthy)(container);
         container.status.unhealthy_at = Some(at(15));
     };
+    let alone: fn(&mut ObservedContainer) = |container| {
+        replaced(60)(container);
+        change_record(container, |record| record.made_alone = true);
+    };
     type Change = fn(&mut ObservedContainer);
     // `restart: true`, events followed, what happened to db, whether web is restarted.
-    let table: [(bool, &'static [Follow], Change, &str); 13] = [
+    let table: [(bool, &'static [Follow], Change, &str); 14] = [
         (true, &[], |c| replaced(60)(c), "restarted"),
         (false, &[Replaced], |c| replaced(60)(c), "restarted"),
         (false, &[], |c| replaced(60)(c), ""),
         // Before web was started: it has been answered.
         (true, &[], |c| replaced(15)(c), ""),
+        // By a command that was about db alone.
+        (true, &[Replaced, Restarted], alone, ""),
         // More replicas, and starts that are no operation.
         (true, &[], scaled, ""),
         (false, &[Restarted], scaled, ""),
@@ -96,6 +102,21 @@ fn what_follows_a_service_is_down_before_its_container_is_replaced() {
       5. start container shop-db-1: it takes the place of the old one: its configuration changed [after 1, 4]
       6. start container shop-web-1: db, which it follows, is replaced [after 2, db healthy]
     ");
+}
+
+#[test]
+fn what_follows_a_service_goes_on_when_a_command_is_about_that_one_alone() {
+    let world = World::new()
+        .service("web", web_follows(true, &[]))
+        .service("db", |service| {
+            service.hash = "h2".to_owned();
+            service.no_deps = true;
+        })
+        .container("db", 1, healthy(HealthStatus::Healthy))
+        .container("web", 1, unchanged);
+    let plan = world.plan();
+    assert!(plan.contains("create container shop-db-1"), "{plan}");
+    assert!(!plan.contains("web"), "{plan}");
 }
 
 #[test]

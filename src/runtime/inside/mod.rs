@@ -35,6 +35,7 @@ use super::failure::{Attempt, Context, StartError, Step};
 use super::namespaces::Namespaces;
 use super::seccomp::{self, Filter};
 use crate::net;
+use crate::sys::title::Title;
 use crate::sys::{clone, keyring, signals};
 use mounts::Mounts;
 use program::Program;
@@ -59,7 +60,7 @@ pub(crate) struct Prepared<'a> {
     bundle: PathBuf,
     rootfs: PathBuf,
     filter: Option<Filter>,
-    init: Option<Init>,
+    init: Option<(Init, Option<Title>)>,
 }
 
 /// A container that is to be made.
@@ -91,7 +92,7 @@ impl<'a> Prepared<'a> {
             bundle: request.bundle.dir().to_path_buf(),
             rootfs: request.bundle.rootfs(),
             filter: filter(request.config.seccomp, spec, process)?,
-            init: request.init,
+            init: request.init.map(|init| (init, Title::find())),
         })
     }
 

@@ -13,8 +13,10 @@ use super::terminal::{self, Streams};
 use super::user::Identity;
 use crate::runtime::capabilities::Sets;
 use crate::runtime::container::Init;
-use crate::runtime::failure::{Attempt, Context, StartError, Step};
+use crate::runtime::failure::{Absent, Attempt, Context, StartError, Step};
+use crate::runtime::init::INIT_PATH;
 use crate::runtime::seccomp::Filter;
+use crate::sys::title::Title;
 use crate::sys::{clone, descriptors, execve, seccomp, signals};
 
 /// Where a program is looked for without a `PATH`: Docker's.
@@ -26,7 +28,8 @@ pub(crate) struct Program<'a> {
     pub(crate) identity: Identity,
     pub(crate) streams: Streams,
     pub(crate) filter: Option<Filter>,
-    pub(crate) init: Option<Init>,
+    /// The built-in init, and where it shows its command line.
+    pub(crate) init: Option<(Init, Option<Title>)>,
 }
 
 impl Program<'_> {
@@ -61,7 +64,8 @@ impl Program<'_> {
         // After the change of user, which clears it: the container ends with its shim.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).at(Step::Exec, "")?;
         if let Some(init) = self.init {
-            fork_program(init)?;
+            let args = self.process.args().as_deref();
+            fork_program(init, args.unwrap_or_default())?;
         }
         self.execute()
     }
@@ -158,7 +162,7 @@ pub(crate) fn isolate(channel: OwnedFd) -> Attempt<OwnedFd> {
 }
 
 /// Leaves PID 1 behind as the built-in init; who returns is the new process.
-fn fork_program(init: Init) -> Attempt<()> {
+fn fork_program((init, title): (Init, Option<Title>), args: &[String]) -> Attempt<()> {
     signals::block_all().at(Step::Exec, "signals")?;
     let Some(program) = clone::fork().at(Step::Namespaces, "fork")? else {
         (init.prepare_program)();
@@ -168,6 +172,11 @@ fn fork_program(init: Init) -> Attempt<()> {
     // CVE-2019-5736: `/proc/1/exe` is our own program. Who is not dumpable shows it only to those
     // with CAP_SYS_PTRACE, and `sealed` sees to it that it cannot be written through it even then.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // Until now it shows that of a shim, with a path of the host.
+    if let Some(title) = title {
+        let args = args.iter().map(String::as_str);
+        title.show([INIT_PATH, "--"].into_iter().chain(args));
+    }
     // The program's streams end with the program; the line to the parent with its exec.
     let _ = descriptors::close_from(0);
     (init.supervise)(program)
@@ -202,7 +211,7 @@ fn search(
         Some(error) => StartError::exec(program, error),
         None => StartError::NotFound {
             program: program.to_owned(),
-            searched: Some(path.to_owned()),
+            absent: Absent::InPath(path.to_owned()),
         },
     })
 }
@@ -215,10 +224,9 @@ fn exists(candidate: &std::ffi::CStr) -> bool {
 fn explain(program: &str, error: std::io::Error) -> StartError {
     let there = error.raw_os_error() == Some(libc::ENOENT) && rustix::fs::stat(program).is_ok();
     if there {
-        let program = format!("{program}, whose interpreter or dynamic loader is missing");
         return StartError::NotFound {
-            program,
-            searched: None,
+            program: program.to_owned(),
+            absent: Absent::Interpreter,
         };
     }
     StartError::exec(program, error)

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 
 use super::harness::{Container, alone};
 use crate::runtime::container::{Init, StdioSetup};
-use crate::runtime::failure::{StartError, Step};
+use crate::runtime::failure::{Absent, StartError, Step};
 
 #[test]
 fn the_program_is_pid_1_of_namespaces_of_its_own() {
@@ -46,12 +46,17 @@ fn a_program_that_cannot_run_is_126_or_127() {
     alone(a_program_that_cannot_run_is_126_or_127, || {
         let error = Container::new(&["no-such-program"]).fails();
         assert_eq!(error.exit_code(), 127);
-        assert!(error.to_string().contains("`no-such-program`"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("exec: \"no-such-program\": executable file not found in $PATH"),
+            "{error}"
+        );
         assert!(
             matches!(
                 error,
                 StartError::NotFound {
-                    searched: Some(_),
+                    absent: Absent::InPath(_),
                     ..
                 }
             ),

@@ -98,7 +98,12 @@ const TEXTS: [&str; 5] = [
 ];
 
 /// Types that are printed as a list of their values, with the fields that tell them from others first.
-const STRUCTS: [(&[&str], &[&str]); 6] = [
+const STRUCTS: [(&[&str], &[&str]); 8] = [
+    (
+        &["PathOnHost", "PathInContainer"],
+        &["PathOnHost", "PathInContainer", "CgroupPermissions"],
+    ),
+    (&["Name", "Hard", "Soft"], &["Name", "Hard", "Soft"]),
     (
         &["Destination", "RW"],
         &[

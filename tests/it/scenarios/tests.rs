@@ -146,7 +146,7 @@ macro_rules! families {
 }
 
 families! {
-    build, commands, config, depends, down, env, events, exec, files, health, hooks, images, lifecycle, logs, mistakes,
+    build, commands, config, container, depends, down, env, events, exec, files, health, hooks, images, lifecycle, logs, mistakes,
     networks, orphans, ports, profiles, provider, ps, registry, run, scale, settings, up, volumes, watch,
 }
 

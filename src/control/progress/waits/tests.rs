@@ -45,6 +45,7 @@ fn container(service: &str, phase: Phase, health: Option<HealthStatus>) -> Obser
         number: 1,
         one_off: false,
         auto_remove: false,
+        made_alone: false,
         created: at(50),
         config_hash: "h".to_owned(),
         image: String::new(),
