@@ -106,6 +106,15 @@ pub(crate) struct Run {
     quiet_build: bool,
 }
 
+/// What a one-off container is made from.
+struct Chosen {
+    stack: Stack,
+    /// The services that it needs, without its own.
+    needed: Vec<ServiceName>,
+    /// Ids of the images of all of them.
+    images: IndexMap<ServiceName, String>,
+}
+
 /// A one-off container that is to be made, and what to join it to.
 struct Prepared {
     project: String,
@@ -136,25 +145,12 @@ impl Run {
         };
         select(&loaded.stack, names, Dependencies::Included)?;
         let loaded = &*instances::settle(context, &loaded, &asked, dry_run)?;
-        let mut selection = select(&loaded.stack, names, Dependencies::Included)?;
-        name_built(&mut selection.stack);
-        let mut needed = selection.services.clone();
-        if self.no_deps {
-            needed.retain(|name| *name == service);
-        }
-        context.review(loaded, &selection.stack, &needed)?;
-        let provided = provider::take(&mut selection);
-        needed.retain(|name| selection.services.contains(name));
-        let mut images = match dry_run {
-            true => known_images(context, &selection)?,
-            false => self.images(context, loaded, (&selection.stack, &needed))?,
-        };
+        let Chosen {
+            mut stack,
+            needed,
+            mut images,
+        } = self.choose(context, loaded, &service)?;
         let image_id = images.shift_remove(&service).unwrap_or_default();
-        if !self.no_deps && !dry_run {
-            provider::bring_up(context, loaded, &provided, &mut selection.stack)?;
-        }
-        needed.retain(|name| *name != service);
-        let mut stack = selection.stack;
         let as_written = stack.clone();
         let has_terminal =
             !self.no_tty && (self.tty || io::stdin().is_terminal() && io::stdout().is_terminal());
@@ -231,6 +227,34 @@ impl Run {
             },
         };
         ensure(context, &wanted)
+    }
+
+    /// Selects the service and what it needs; their images and providers are there then.
+    fn choose(&self, context: &Context, loaded: &Loaded, service: &ServiceName) -> Result<Chosen> {
+        let dry_run = context.global.dry_run;
+        let names = std::slice::from_ref(&self.service);
+        let mut selection = select(&loaded.stack, names, Dependencies::Included)?;
+        name_built(&mut selection.stack);
+        let mut needed = selection.services.clone();
+        if self.no_deps {
+            needed.retain(|name| name == service);
+        }
+        context.review(loaded, &selection.stack, &needed)?;
+        let provided = provider::take(&mut selection);
+        needed.retain(|name| selection.services.contains(name));
+        let images = match dry_run {
+            true => known_images(context, &selection)?,
+            false => self.images(context, loaded, (&selection.stack, &needed))?,
+        };
+        if !self.no_deps && !dry_run {
+            provider::bring_up(context, loaded, &provided, &mut selection.stack)?;
+        }
+        needed.retain(|name| name != service);
+        Ok(Chosen {
+            stack: selection.stack,
+            needed,
+            images,
+        })
     }
 
     /// Says what would be done.
