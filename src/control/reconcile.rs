@@ -11,7 +11,9 @@ mod chronicle;
 mod commands;
 mod kills;
 mod one_offs;
+mod operations;
 mod probes;
+mod telling;
 mod turns;
 
 use std::collections::{BTreeSet, HashMap};
@@ -26,18 +28,15 @@ use super::api::{self, Inbox};
 use super::chronicle::{Chronicle, What};
 use super::follow::Follow;
 use super::found_ended::FoundEnded;
-use super::health::{self, Prober};
-use super::progress::{Audience, Dependencies, Scene, after, before, waits, waits_of};
+use super::progress::{Audience, Dependencies};
 use super::turn::{self, Busy};
-use super::verdict::{Goal, service_of};
-use super::{Event, OneOff, ProgressState};
-use crate::compose::model::ReadyProbe;
+use super::verdict::Goal;
+use super::{Event, OneOff};
 use crate::engine::{Applied, Engine, EngineError, Note};
-use crate::plan::{
-    Cause, Desired, Observed, ObservedContainer, Op, Plan, RecordedFailure, Run, Step, plan,
-};
-use crate::state::records::{HealthState, HealthStatus, ProbeRecord};
+use crate::plan::{Desired, Observed, ObservedContainer, Op, Plan, Step, plan};
+use crate::state::records::ProbeRecord;
 use crate::state::{Paths, StateError, read_json};
+use probes::{HealthReport, probe_for_ever};
 
 /// Commands that may wait in line.
 const INBOX: usize = 64;
@@ -122,16 +121,6 @@ enum Report {
     Reacted(ObservedContainer, ProbeRecord),
     /// A one-off container was started, or not.
     OneOff(mpsc::UnboundedSender<Event>, Result<Applied, EngineError>),
-}
-
-/// What a prober has found.
-struct HealthReport {
-    id: String,
-    /// Which run of the program it is about.
-    started_at: Option<Timestamp>,
-    state: HealthState,
-    /// Probes keep to the interval: worth writing down each.
-    regular: bool,
 }
 
 impl<E: Engine> Reconciler<E> {
@@ -251,48 +240,6 @@ impl<E: Engine> Reconciler<E> {
         }
     }
 
-    /// Plans, and starts what is ready.
-    fn advance(&mut self) -> Plan {
-        let mut plan = plan(&self.desired, &self.observed, Timestamp::now());
-        // What has become of an update is written down before anything follows from it.
-        while !plan.turns.is_empty() && self.take_turns(&plan.turns) {
-            plan = crate::plan::plan(&self.desired, &self.observed, Timestamp::now());
-        }
-        self.tell_waiting(&plan);
-        let ready: Vec<Step> = turn::ready(&plan, (&self.observed, &self.busy))
-            .cloned()
-            .collect();
-        for step in ready {
-            // One of those before it may have the same subject.
-            if !self.busy.contains_key(step.op.subject().1) {
-                self.begin(step);
-            }
-        }
-        plan
-    }
-
-    fn begin(&mut self, step: Step) {
-        tracing::info!(op = %step.op, cause = %step.cause, "doing");
-        let container = turn::begin(&step, (&self.desired, &mut self.observed));
-        if let (Op::StopContainer { id, .. }, Some(container)) = (&step.op, &container) {
-            // The engine writes it down; what we write from now on must not take it back.
-            self.stop_probing(id);
-            if step.cause == Cause::Unhealthy {
-                self.save_status(container);
-            }
-        }
-        self.audience.tell_stop_before(&step);
-        if let Some(progress) = before(&step) {
-            self.audience.tell(progress);
-        }
-        self.busy
-            .insert(step.op.subject().1.to_owned(), step.clone());
-        let operation =
-            Arc::clone(&self.engine).apply(step.op.clone(), container, Arc::clone(&self.desired));
-        self.tasks
-            .spawn(async move { Report::Applied(Box::new(step), operation.await) });
-    }
-
     fn take(&mut self, report: Result<Report, tokio::task::JoinError>) {
         match report {
             Ok(Report::Applied(step, result)) => self.applied(*step, result),
@@ -307,144 +254,6 @@ impl<E: Engine> Reconciler<E> {
                 tracing::error!(%error, "a task broke");
                 std::process::abort();
             }
-        }
-    }
-
-    /// Takes in what an operation says on its way.
-    fn note(&mut self, note: Note) {
-        match note {
-            Note::Started(container) => self.announce_start(&container),
-            Note::Container(container) => {
-                let id = container.record.id.clone();
-                self.observed.containers.insert(id, container);
-            }
-            Note::ContainerGone(id) => drop(self.observed.containers.remove(&id)),
-            Note::Output {
-                service,
-                name,
-                line,
-            } => self.audience.announce(&Event::Output {
-                service,
-                name,
-                line,
-            }),
-        }
-    }
-
-    fn announce_start(&mut self, container: &ObservedContainer) {
-        let record = &container.record;
-        self.audience.announce(&Event::Started {
-            service: record.service.clone(),
-            number: record.number,
-            name: record.name.clone(),
-            id: record.id.clone(),
-        });
-    }
-
-    /// An operation on a subject failed: it is not tried again before the next command.
-    fn failed(&mut self, step: &Step, error: &EngineError) {
-        let subject = step.op.subject().1;
-        let message = format!("{} {subject}: {}", failed_verb(&step.op), error.story());
-        tracing::warn!(op = %step.op, error = message, "failed");
-        self.chronicle_step(step, Some(&message));
-        self.audience.fail(step, &message);
-        let service = service_of(step, &self.observed);
-        for command in &mut self.commands {
-            let reaches = |service| command.goal.reaches(service, &self.desired);
-            if !service.as_ref().is_none_or(reaches) {
-                continue;
-            }
-            command.errors.insert(message.clone());
-        }
-        let at = Timestamp::now();
-        turn::failed(step, RecordedFailure { at, message }, &mut self.observed);
-    }
-
-    fn applied(&mut self, step: Step, result: Result<Applied, EngineError>) {
-        let subject = step.op.subject().1.to_owned();
-        self.busy.remove(&subject);
-        while let Ok(note) = self.notes.try_recv() {
-            self.note(note);
-        }
-        match result {
-            Ok(Applied::Unready(container, error)) => {
-                self.failed(&step, &error);
-                self.observe(Applied::Container(container), &step);
-            }
-            Ok(applied) => {
-                turn::succeeded(&step, &mut self.observed);
-                self.chronicle_step(&step, None);
-                let mut progress = after(&step);
-                let left = matches!(applied, Applied::NetworkLeft(_) | Applied::VolumeLeft(_));
-                if let (true, Some(progress)) = (left, &mut progress) {
-                    progress.state = ProgressState::InUse;
-                }
-                if let Some(progress) = progress {
-                    self.audience.tell(progress);
-                }
-                self.observe(applied, &step);
-            }
-            Err(EngineError::CutShort) => self.look_again(&step),
-            Err(error) if !self.is_wanted(&step) => {
-                tracing::info!(op = %step.op, error = error.story(), "failed, and is not wanted any more");
-                self.look_again(&step);
-            }
-            Err(error) => {
-                self.failed(&step, &error);
-                self.look_again(&step);
-            }
-        }
-    }
-
-    /// Whether what the operation was to bring about is still to be: a command may have come meanwhile
-    /// that takes the service away or stops it.
-    fn is_wanted(&self, step: &Step) -> bool {
-        let run = match &step.op {
-            Op::StartContainer { id: Some(id), .. } | Op::RenewFiles { id, .. } => {
-                let found = self.observed.containers.get(id);
-                found.and_then(|found| self.desired.run_of(&found.record))
-            }
-            Op::CreateContainer { service, .. } | Op::StartContainer { service, .. } => {
-                let found = self.desired.services.get(service);
-                found.map(|found| found.run)
-            }
-            _ => return true,
-        };
-        self.desired.down.is_none() && run.is_some_and(|run| run != Run::Stopped)
-    }
-
-    /// Takes in what an operation has made of its subject.
-    fn observe(&mut self, applied: Applied, step: &Step) {
-        let started = match (&step.op, &applied) {
-            (Op::StartContainer { .. }, Applied::Container(container)) => Some(container.clone()),
-            _ => None,
-        };
-        if let Applied::ContainerGone(id) = &applied
-            && self.desired.knows(id)
-        {
-            Arc::make_mut(&mut self.desired).forget(id);
-        }
-        turn::done(applied, &mut self.observed);
-        if let Some(container) = started {
-            self.announce_start(&container);
-            self.look_after(*container);
-        }
-    }
-
-    /// After a failure: what is the subject like now?
-    fn look_again(&mut self, step: &Step) {
-        let id = match &step.op {
-            Op::StartContainer { id: Some(id), .. }
-            | Op::StopContainer { id, .. }
-            | Op::RenewFiles { id, .. }
-            | Op::RenameContainer { id, .. }
-            | Op::RemoveContainer { id, .. } => id,
-            _ => return,
-        };
-        match self.engine.look(id) {
-            Ok(Some(container)) => drop(self.observed.containers.insert(id.clone(), container)),
-            Ok(None) => drop(self.observed.containers.remove(id)),
-            Err(error) => tracing::warn!(error = error.story(), "cannot look at a container"),
         }
     }
 
@@ -466,12 +275,6 @@ impl<E: Engine> Reconciler<E> {
             self.health_sender.clone(),
         );
         self.probers.insert(id, tokio::spawn(prober).abort_handle());
-    }
-
-    fn stop_probing(&mut self, id: &str) {
-        if let Some(prober) = self.probers.remove(id) {
-            prober.abort();
-        }
     }
 
     fn ended(&mut self, id: &str, result: Result<ObservedContainer, EngineError>) {
@@ -539,32 +342,6 @@ impl<E: Engine> Reconciler<E> {
         }
     }
 
-    /// Tells commands of what they wait for.
-    fn tell_waiting(&mut self, plan: &Plan) {
-        let scene = Scene {
-            plan,
-            desired: &self.desired,
-            observed: &self.observed,
-            busy: &self.busy,
-        };
-        for command in &self.commands {
-            let mut one_offs = self.waiting.iter();
-            let one_off = one_offs.find(|(_, events)| events.same_channel(&command.events));
-            let waits = match one_off {
-                Some((one_off, _)) => one_off
-                    .model()
-                    .map(|model| waits_of(&one_off.service, model))
-                    .unwrap_or_default(),
-                None => waits(command.dependencies, &command.goal, &self.desired),
-            };
-            self.audience.tell_waits(&command.events, waits, &scene);
-            if command.goal.healthy {
-                self.audience
-                    .tell_goal(&command.events, &command.goal, &scene);
-            }
-        }
-    }
-
     fn is_idle(&self, plan: &Plan) -> bool {
         let can_move = |step: &Step| {
             !turn::is_blocked(step, &self.observed)
@@ -605,68 +382,4 @@ impl<E: Engine> Reconciler<E> {
 /// Where a project's desired state is kept.
 pub(super) fn desired_path(paths: &Paths, project: &str) -> std::path::PathBuf {
     paths.project(project).join("desired.json")
-}
-
-fn failed_verb(op: &Op) -> &'static str {
-    match op {
-        Op::PullImage { .. } => "cannot fetch image",
-        Op::BuildImage { .. } => "cannot build image",
-        Op::CreateNetwork { .. } => "cannot create network",
-        Op::RemoveNetwork { .. } => "cannot remove network",
-        Op::CreateVolume { .. } => "cannot create volume",
-        Op::RemoveVolume { .. } => "cannot remove volume",
-        Op::CreateContainer { .. } => "cannot create container",
-        Op::StartContainer { .. } => "cannot start container",
-        Op::StopContainer { .. } => "cannot stop container",
-        Op::RenewFiles { .. } => "cannot renew the configs and secrets of container",
-        Op::RenameContainer { .. } => "cannot rename container",
-        Op::RemoveContainer { .. } => "cannot remove container",
-    }
-}
-
-/// Whether readiness, once found, holds for the rest of the run.
-fn is_for_good(container: &ObservedContainer) -> bool {
-    let ready = &container.record.template.x_stack.ready;
-    matches!(ready, Some(ready) if matches!(ready.probe, ReadyProbe::Log(_)))
-}
-
-/// Probes a container's health for as long as it runs.
-async fn probe_for_ever<E: Engine>(
-    engine: Arc<E>,
-    container: ObservedContainer,
-    reports: mpsc::UnboundedSender<HealthReport>,
-) {
-    let Some(check) = container.record.health.clone() else {
-        return;
-    };
-    let started_at = container.started_at();
-    let since_start = || {
-        let started = started_at.unwrap_or_default();
-        Duration::try_from(Timestamp::now().duration_since(started)).unwrap_or_default()
-    };
-    let mut prober = Prober::default();
-    let mut state = container
-        .status
-        .health
-        .clone()
-        .unwrap_or_else(health::initial);
-    loop {
-        if let Some(probe) = Arc::clone(&engine).probe(container.clone()).await {
-            let regular = prober.is_regular();
-            state = prober.judge(&check, (&state, probe), since_start());
-            let report = HealthReport {
-                id: container.record.id.clone(),
-                started_at,
-                state: state.clone(),
-                regular,
-            };
-            if reports.send(report).is_err() {
-                return;
-            }
-            if is_for_good(&container) && state.status == HealthStatus::Healthy {
-                return;
-            }
-        }
-        tokio::time::sleep(prober.delay(&check, since_start())).await;
-    }
 }

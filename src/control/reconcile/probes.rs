@@ -4,19 +4,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 
-use super::{HealthReport, Reconciler, Report};
+use super::{Reconciler, Report};
+use crate::compose::model::ReadyProbe;
 use crate::control::chronicle::{What, shortened};
-use crate::control::{health, turn};
+use crate::control::health::{self, Prober};
+use crate::control::turn;
 use crate::engine::Engine;
 use crate::plan::ObservedContainer;
 use crate::state::journal::{Entry, note};
-use crate::state::records::ProbeRecord;
+use crate::state::records::{HealthState, HealthStatus, ProbeRecord};
 
 /// The program of `on_unhealthy: exec` may take this long, or as long as a probe when that is longer.
 const REACTION: Duration = Duration::from_secs(30);
 
+/// What a prober has found.
+pub(super) struct HealthReport {
+    id: String,
+    /// Which run of the program it is about.
+    started_at: Option<Timestamp>,
+    state: HealthState,
+    /// Probes keep to the interval: worth writing down each.
+    regular: bool,
+}
+
 impl<E: Engine> Reconciler<E> {
+    pub(super) fn stop_probing(&mut self, id: &str) {
+        if let Some(prober) = self.probers.remove(id) {
+            prober.abort();
+        }
+    }
+
     pub(super) fn probed(&mut self, report: HealthReport) {
         let answer = |container: &ObservedContainer| {
             let last = container.status.health.as_ref()?.log.last()?;
@@ -87,5 +106,52 @@ impl<E: Engine> Reconciler<E> {
                 "cannot write down what is known of it"
             );
         }
+    }
+}
+
+/// Whether readiness, once found, holds for the rest of the run.
+fn is_for_good(container: &ObservedContainer) -> bool {
+    let ready = &container.record.template.x_stack.ready;
+    matches!(ready, Some(ready) if matches!(ready.probe, ReadyProbe::Log(_)))
+}
+
+/// Probes a container's health for as long as it runs.
+pub(super) async fn probe_for_ever<E: Engine>(
+    engine: Arc<E>,
+    container: ObservedContainer,
+    reports: mpsc::UnboundedSender<HealthReport>,
+) {
+    let Some(check) = container.record.health.clone() else {
+        return;
+    };
+    let started_at = container.started_at();
+    let since_start = || {
+        let started = started_at.unwrap_or_default();
+        Duration::try_from(Timestamp::now().duration_since(started)).unwrap_or_default()
+    };
+    let mut prober = Prober::default();
+    let mut state = container
+        .status
+        .health
+        .clone()
+        .unwrap_or_else(health::initial);
+    loop {
+        if let Some(probe) = Arc::clone(&engine).probe(container.clone()).await {
+            let regular = prober.is_regular();
+            state = prober.judge(&check, (&state, probe), since_start());
+            let report = HealthReport {
+                id: container.record.id.clone(),
+                started_at,
+                state: state.clone(),
+                regular,
+            };
+            if reports.send(report).is_err() {
+                return;
+            }
+            if is_for_good(&container) && state.status == HealthStatus::Healthy {
+                return;
+            }
+        }
+        tokio::time::sleep(prober.delay(&check, since_start())).await;
     }
 }
