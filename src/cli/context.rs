@@ -63,6 +63,7 @@ pub(crate) enum Reading {
 impl Context {
     /// Captures the environment.
     pub(crate) fn new(mut global: Global) -> Result<Self> {
+        global.rename_old()?;
         let source = DiskSource::capture();
         let env = |name: &str| source.env(name).filter(|value| !value.is_empty());
         let ansi = choice(global.ansi, "COMPOSE_ANSI", env)?;

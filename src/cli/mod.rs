@@ -80,6 +80,7 @@ mod source;
 mod start;
 mod stats;
 mod stop;
+mod switches;
 mod time;
 mod top;
 mod up;
@@ -92,8 +93,6 @@ mod why;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 pub use source::DiskSource;
 
 use args::Cli;
@@ -102,7 +101,8 @@ use error::Error;
 
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let cli: Cli = match switches::parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             return match missing::of(&error) {

@@ -51,6 +51,7 @@ pub(crate) struct Ps {
         long,
         value_name = "BOOL",
         num_args = 0..=1,
+        require_equals = true,
         default_value_t = true,
         default_missing_value = "true",
         action = clap::ArgAction::Set

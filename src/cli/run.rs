@@ -72,8 +72,15 @@ pub(crate) struct Run {
     #[arg(short = 'T', long, visible_alias = "no-TTY")]
     no_tty: bool,
     /// Give the program a terminal; the default where there is one.
-    #[arg(short, long, hide = true)]
-    tty: bool,
+    #[arg(
+        short,
+        long,
+        hide = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    tty: Option<bool>,
     /// Remove the container when the program ends.
     #[arg(long)]
     rm: bool,
@@ -156,8 +163,7 @@ impl Run {
         needed.retain(|name| *name != service);
         let mut stack = selection.stack;
         let as_written = stack.clone();
-        let has_terminal =
-            !self.no_tty && (self.tty || io::stdin().is_terminal() && io::stdout().is_terminal());
+        let has_terminal = self.wants_terminal()?;
         if has_terminal && self.interactive && !self.detach && !io::stdin().is_terminal() {
             return Err(no_terminal());
         }
@@ -204,6 +210,16 @@ impl Run {
             command: Command::Run(Box::new(one_off)),
         };
         prepared.run(context, self.progress(context))
+    }
+
+    /// Whether the program gets a terminal.
+    fn wants_terminal(&self) -> Result<bool> {
+        match (self.tty, self.no_tty) {
+            (Some(_), true) => Err(Error::new("--tty and --no-tty can't be used together")),
+            (Some(tty), false) => Ok(tty),
+            (None, true) => Ok(false),
+            (None, false) => Ok(io::stdin().is_terminal() && io::stdout().is_terminal()),
+        }
     }
 
     /// Makes sure of the images; their ids.
