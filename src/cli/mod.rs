@@ -28,6 +28,7 @@ mod create;
 mod detach;
 mod df;
 mod digests;
+mod docker_config;
 mod down;
 mod drive;
 mod env;

@@ -10,7 +10,7 @@ use super::attach::{End, Signals, Streams, To, conclude, join, recorded_end};
 use super::attach_to::no_terminal;
 use super::build_phase::{When, build_needed, name_built};
 use super::context::{Context, Warnings};
-use super::detach::DetachKeys;
+use super::docker_config::DockerConfig;
 use super::drive::{block_on, broken_off, pause, show, to_done};
 use super::error::{Error, Result};
 use super::image_phase::{Failures, Pull, Shown, Wanted, ensure};
@@ -396,7 +396,9 @@ impl Prepared {
         loop {
             match attach(&socket, AttachRequest { input }) {
                 Ok(attached) => return Ok(attached),
-                Err(ClientError::Connect { .. }) => {}
+                // Not there yet; or there no more, because the program could not be started: the
+                // supervisor says why.
+                Err(ClientError::Connect { .. } | ClientError::Gone) => {}
                 Err(error) => return Err(error.into()),
             }
             tokio::select! {
@@ -433,7 +435,8 @@ impl Prepared {
             let master = attached.stdin.as_ref();
             streams.terminal = master.map(|fd| fd.try_clone()).transpose().map_err(fault)?;
             if io::stdin().is_terminal() && self.interactive {
-                streams.detach = Some(DetachKeys::default());
+                let usual = DockerConfig::read(context).detach_keys();
+                streams.detach = Some(usual.unwrap_or_default());
                 raw = Some(RawMode::enter().map_err(fault)?);
             }
         }
