@@ -570,10 +570,12 @@ impl Interrupts {
         let listen = |kind| {
             signal(kind).map_err(|error| Error::new("cannot listen to signals").because(error))
         };
-        Ok(Self {
+        let both = Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
-        })
+        };
+        crate::sys::signals::leave_interrupts();
+        Ok(both)
     }
 
     pub(crate) async fn next(&mut self) {

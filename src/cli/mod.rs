@@ -77,6 +77,7 @@ mod run;
 mod run_hooks;
 mod scale;
 mod schema;
+mod settings;
 mod source;
 mod start;
 mod stats;
@@ -100,6 +101,8 @@ use args::Cli;
 use context::Context;
 use error::Error;
 
+use crate::ui::ProgressMode;
+
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
@@ -117,8 +120,14 @@ pub fn main() -> ExitCode {
         Ok(context) => context,
         Err(error) => return report(&error, crate::ui::Paint::Off),
     };
+    // Where handlers cannot be set, signals do what they do by themselves.
+    let _ = crate::sys::signals::exit_when_interrupted();
     match cli.command.run(&context) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if context.progress_mode() == ProgressMode::Json => {
+            crate::ui::Terminal::say(&error.json());
+            ExitCode::from(error.exit_code())
+        }
         Err(error) => report(&error, context.terminal.stderr),
     }
 }
