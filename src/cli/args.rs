@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use indexmap::IndexMap;
 
 use super::context::Context;
-use super::error::Result;
+use super::drive::note;
+use super::error::{Error, Result};
 use super::{
     attach_to, build, builder, commit, completions, config, container, cp, create, df, down, env,
     events, exec, export, image, images, inspect, kill, login, logout, logs, ls, network, pause,
@@ -22,6 +23,7 @@ use crate::ui::{Ansi, ProgressMode};
     name = "stack",
     version,
     disable_version_flag = true,
+    args_override_self = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {
@@ -81,6 +83,12 @@ pub(crate) struct Global {
     /// Show what the program does, on standard error.
     #[arg(long, hide = true)]
     pub(crate) verbose: bool,
+    /// `--ansi never`, as it was called.
+    #[arg(long, hide = true)]
+    pub(crate) no_ansi: bool,
+    /// `--project-directory`, as it was called.
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub(crate) workdir: Option<PathBuf>,
     /// Name containers and built images with `_`, as version 1 of Docker Compose did (`shop_web_1`);
     /// COMPOSE_COMPATIBILITY asks for it, too.
     #[arg(long)]
@@ -88,6 +96,30 @@ pub(crate) struct Global {
 }
 
 impl Global {
+    /// Takes flags that have other names today for what they are called now, in Docker Compose's words.
+    pub(crate) fn rename_old(&mut self) -> Result<()> {
+        let both = |old: &str, new: &str, end: &str| {
+            Error::new(format!(
+                "cannot specify DEPRECATED \"{old}\" and \"{new}\". Please use only \"{new}\"{end}"
+            ))
+        };
+        if self.no_ansi {
+            if self.ansi.replace(Ansi::Never).is_some() {
+                return Err(both("--no-ansi", "--ansi", ""));
+            }
+            note("option '--no-ansi' is DEPRECATED ! Please use '--ansi' instead.");
+        }
+        if let Some(dir) = self.workdir.take() {
+            if self.project_directory.replace(dir).is_some() {
+                return Err(both("--workdir", "--project-directory", " instead"));
+            }
+            note(
+                "option '--workdir' is DEPRECATED at root level! Please use '--project-directory' instead.",
+            );
+        }
+        Ok(())
+    }
+
     /// What to load for a caller in this directory; standard input is not read yet.
     pub(crate) fn load_options(&self, working_dir: PathBuf) -> LoadOptions {
         LoadOptions {

@@ -8,6 +8,7 @@ use rustix::termios::{tcgetwinsize, tcsetwinsize};
 use super::attach::{End, OnSignal, Signals, Streams, To, conclude, join, recorded_end};
 use super::context::Context;
 use super::detach::DetachKeys;
+use super::docker_config::DockerConfig;
 use super::error::{Error, Result};
 use super::pick::{Among, Target};
 use crate::plan::{ObservedContainer, Phase};
@@ -110,7 +111,9 @@ impl Joining {
                 provoke(terminal);
             }
             if takes_input {
-                streams.detach = Some(self.detach_keys.unwrap_or_default());
+                let usual = || DockerConfig::read(context).detach_keys();
+                let keys = self.detach_keys.or_else(usual);
+                streams.detach = Some(keys.unwrap_or_default());
                 raw = Some(RawMode::enter().map_err(fault)?);
             }
         }

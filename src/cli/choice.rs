@@ -72,6 +72,9 @@ impl Format {
     ) -> Result<Written> {
         let template = match self {
             Self::Table => return Ok(Written::No),
+            Self::Template(template) if template.is_whole() => {
+                return Self::Json.write_labelled(rows, (heads, labels), out);
+            }
             Self::Json => {
                 for row in rows {
                     writeln!(out, "{}", escaped(&json_line(row)?))?;

@@ -1,6 +1,6 @@
 //! What every command has at hand: flags, environment, paths, the terminal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -9,6 +9,7 @@ use nix::unistd::geteuid;
 
 use super::args::Global;
 use super::error::{Error, Result};
+use super::settings;
 use super::source::DiskSource;
 use crate::compose::concerns::Part;
 use crate::compose::diagnostic::Color;
@@ -22,7 +23,7 @@ use crate::instance::{Record, ports, subnets};
 use crate::plan::Desired;
 use crate::state::{Paths, read_json};
 pub(crate) use crate::ui::terminal::says_yes;
-use crate::ui::{Progress, ProgressMode, Terminal};
+use crate::ui::{Ansi, Progress, ProgressMode, Terminal};
 
 /// What every command has at hand. Environment and working directory are read here, once.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub(crate) struct Context {
     /// What the output can show.
     pub(crate) terminal: Terminal,
     progress: ProgressMode,
+    settings: HashMap<String, String>,
     working_dir: PathBuf,
     /// Nothing of the image store is deleted meanwhile, see [`Context::hold_images`].
     held: Mutex<Option<Hold>>,
@@ -63,23 +65,32 @@ pub(crate) enum Reading {
 impl Context {
     /// Captures the environment.
     pub(crate) fn new(mut global: Global) -> Result<Self> {
+        global.rename_old()?;
         let source = DiskSource::capture();
+        let working_dir = std::env::current_dir()
+            .map_err(|error| Error::new("cannot find the current directory").because(error))?;
         let env = |name: &str| source.env(name).filter(|value| !value.is_empty());
-        let ansi = choice(global.ansi, "COMPOSE_ANSI", env)?;
+        let settings = settings::read(&global, &working_dir, &env);
+        let setting = |name: &str| env(name).or_else(|| settings.get(name).cloned());
+        let ansi = match choice(global.ansi, "COMPOSE_ANSI", setting)? {
+            // Of two settings the one for all programs counts; a flag is about this very command.
+            Ansi::Always if global.ansi.is_none() && env("NO_COLOR").is_some() => Ansi::Auto,
+            ansi => ansi,
+        };
+        // This one, and what `Terminal::detect` asks for, are the environment's alone (Docker Compose).
         let progress = choice(global.progress, "COMPOSE_PROGRESS", env)?;
-        if let Some(limit) = env("COMPOSE_PARALLEL_LIMIT").filter(|_| global.parallel == -1) {
+        if let Some(limit) = setting("COMPOSE_PARALLEL_LIMIT").filter(|_| global.parallel == -1) {
             global.parallel = limit.trim().parse().map_err(|_| {
                 Error::new(format!(
                     "COMPOSE_PARALLEL_LIMIT must be an integer (found: \"{limit}\")"
                 ))
             })?;
         }
-        let working_dir = std::env::current_dir()
-            .map_err(|error| Error::new("cannot find the current directory").because(error))?;
         Ok(Self {
             paths: Paths::resolve(env, geteuid().is_root()),
             terminal: Terminal::detect(ansi, env),
             progress,
+            settings,
             working_dir,
             held: Mutex::new(None),
             stdin: OnceLock::new(),
@@ -91,6 +102,11 @@ impl Context {
     /// A variable of the environment.
     pub(crate) fn env(&self, name: &str) -> Option<String> {
         self.source.env(name)
+    }
+
+    /// A `COMPOSE_` variable of the environment, or of the project's `.env`.
+    pub(crate) fn setting(&self, name: &str) -> Option<String> {
+        self.env(name).or_else(|| self.settings.get(name).cloned())
     }
 
     /// How progress is to be shown.

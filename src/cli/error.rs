@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
+use serde_json::json;
+
 use crate::compose::Diagnostics;
 use crate::control::ClientError;
 use crate::engine::EngineError;
@@ -150,26 +152,50 @@ impl Error {
                 lines.push(report.render(color, width).trim_end().to_owned());
             }
         }
-        let mut said = match &self.message {
-            Message::Text(text) => text.clone(),
-            _ => String::new(),
-        };
-        let mut cause = self.source.as_deref().map(|cause| cause as &dyn StdError);
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Some libraries print their source as a part of themselves: say it once.
-            if !said.contains(&text) {
-                let head = paint.paint(Style::BOLD, "caused by:");
-                lines.push(format!("  {head} {}", printable(&text)));
-                said = text;
-            }
-            cause = error.source();
+        for cause in self.causes() {
+            let head = paint.paint(Style::BOLD, "caused by:");
+            lines.push(format!("  {head} {}", printable(&cause)));
         }
         for hint in &self.hints {
             let head = paint.paint(Style::GOOD, "help:");
             lines.push(format!("  {head} {}", printable(hint)));
         }
         lines.join("\n")
+    }
+}
+
+impl Error {
+    /// Text for programs (`--progress json`), in Docker Compose's form: one line.
+    pub(crate) fn json(&self) -> String {
+        let summary = self.summary();
+        // A report about a stack file begins as its lines do.
+        let mut parts = vec![summary.trim_start_matches("error: ").to_owned()];
+        parts.extend(self.causes());
+        parts.retain(|part| !part.is_empty());
+        match parts.is_empty() {
+            true => json!({ "error": true }).to_string(),
+            false => json!({ "error": true, "message": parts.join(": ") }).to_string(),
+        }
+    }
+
+    /// The causes, each said once.
+    fn causes(&self) -> Vec<String> {
+        let mut said = match &self.message {
+            Message::Text(text) => text.clone(),
+            _ => String::new(),
+        };
+        let mut causes = Vec::new();
+        let mut cause = self.source.as_deref().map(|cause| cause as &dyn StdError);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some libraries print their source as a part of themselves.
+            if !said.contains(&text) {
+                causes.push(text.clone());
+                said = text;
+            }
+            cause = error.source();
+        }
+        causes
     }
 }
 
@@ -267,6 +293,16 @@ mod tests {
         assert_eq!(Error::program_ended(256).exit_code(), 1);
         let closed = Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!((closed.exit_code(), closed.to_string()), (0, String::new()));
+    }
+
+    #[test]
+    fn programs_get_one_line() {
+        let cause = io::Error::from_raw_os_error(13);
+        let error = Error::new("cannot \"x\"")
+            .because(cause)
+            .hint("run it as root");
+        insta::assert_snapshot!(error.json(), @r#"{"error":true,"message":"cannot \"x\": Permission denied (os error 13)"}"#);
+        assert_eq!(Error::program_ended(3).json(), r#"{"error":true}"#);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use clap::Args;
 use nix::sys::signal::{Signal, kill};
@@ -10,8 +10,9 @@ use nix::unistd::Pid;
 use oci_spec::runtime::{LinuxCapabilities, Process, Spec};
 
 use super::attach::{Signals, Streams, To, conclude, join, not_started};
-use super::context::Context;
+use super::context::{Context, Reading};
 use super::detach::DetachKeys;
+use super::docker_config::DockerConfig;
 use super::error::{Error, Result};
 use super::pick::{Among, Target};
 use crate::plan::{ObservedContainer, Phase};
@@ -61,7 +62,7 @@ pub(crate) struct Exec {
     /// Do not give the program a terminal.
     #[arg(short = 'T', long, visible_alias = "no-TTY")]
     no_tty: bool,
-    /// Keep standard input open; it always is.
+    /// Pass standard input on.
     #[arg(
         short,
         long,
@@ -140,8 +141,12 @@ impl Inside {
         let journal = Told::begin(context, container, &self.command);
         let result = match (self.manner.detach, has_terminal) {
             (true, _) => return detached(&socket, request),
-            (_, true) => on_terminal(&socket, request),
-            (_, false) => on_streams(&socket, request),
+            (_, true) => {
+                let keys = DockerConfig::read(context).detach_keys();
+                on_terminal(&socket, request, keys.unwrap_or_default())
+            }
+            (_, false) if self.interactive => on_streams(&socket, request, io::stdin().as_fd()),
+            (_, false) => on_streams(&socket, request, nothing()?.as_fd()),
         };
         journal.end(&result);
         result
@@ -158,7 +163,7 @@ impl Inside {
         process.set_args(Some(self.command.clone()));
         process.set_terminal(Some(has_terminal));
         let env = process.env().clone().unwrap_or_default();
-        process.set_env(Some(self.environment(env, has_terminal)));
+        process.set_env(Some(self.environment(context, env, has_terminal)));
         if let Some(workdir) = &self.manner.workdir {
             process.set_cwd(workdir.into());
         }
@@ -184,9 +189,17 @@ impl Inside {
         })
     }
 
-    fn environment(&self, env: Vec<String>, has_terminal: bool) -> Vec<String> {
+    /// The container's variables with those of the flags: `NAME` alone passes on the caller's or, when
+    /// it has none, that of `.env`.
+    fn environment(&self, context: &Context, env: Vec<String>, has_terminal: bool) -> Vec<String> {
+        let own = |name: &str| std::env::var(name).ok();
+        let of_file = |name: &String| !name.contains('=') && own(name).is_none();
+        let loaded = match self.manner.env.iter().any(of_file) {
+            true => context.load_to_find(Reading::Names).ok(),
+            false => None,
+        };
         merged_environment(env, &self.manner.env, has_terminal, |name| {
-            std::env::var(name).ok()
+            own(name).or_else(|| loaded.as_ref()?.variables.get(name).cloned())
         })
     }
 }
@@ -292,11 +305,7 @@ fn start(socket: &std::path::Path, request: ExecRequest, stdio: ExecStdio<'_>) -
 }
 
 fn detached(socket: &std::path::Path, request: ExecRequest) -> Result<()> {
-    let null = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .map_err(|error| Error::new("cannot open /dev/null").because(error))?;
+    let null = nothing()?;
     let stdio = ExecStdio {
         stdin: null.as_fd(),
         stdout: null.as_fd(),
@@ -306,11 +315,20 @@ fn detached(socket: &std::path::Path, request: ExecRequest) -> Result<()> {
     Ok(())
 }
 
-fn on_streams(socket: &std::path::Path, request: ExecRequest) -> Result<()> {
+/// What has nothing to say and takes everything.
+fn nothing() -> Result<File> {
+    File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(|error| Error::new("cannot open /dev/null").because(error))
+}
+
+fn on_streams(socket: &std::path::Path, request: ExecRequest, stdin: BorrowedFd<'_>) -> Result<()> {
     let signals = Signals::take()?;
-    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let (stdout, stderr) = (io::stdout(), io::stderr());
     let stdio = ExecStdio {
-        stdin: stdin.as_fd(),
+        stdin,
         stdout: stdout.as_fd(),
         stderr: stderr.as_fd(),
     };
@@ -324,7 +342,7 @@ fn on_streams(socket: &std::path::Path, request: ExecRequest) -> Result<()> {
     )?)
 }
 
-fn on_terminal(socket: &std::path::Path, request: ExecRequest) -> Result<()> {
+fn on_terminal(socket: &std::path::Path, request: ExecRequest, keys: DetachKeys) -> Result<()> {
     let signals = Signals::take()?;
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let stdio = ExecStdio {
@@ -347,7 +365,7 @@ fn on_terminal(socket: &std::path::Path, request: ExecRequest) -> Result<()> {
         input: Some(copy()?),
         outputs: vec![(copy()?, To::Stdout)],
         terminal: Some(copy()?),
-        detach: Some(DetachKeys::default()),
+        detach: Some(keys),
         ..Streams::default()
     };
     let raw = RawMode::enter()

@@ -39,6 +39,8 @@ use crate::ui::{LogOptions, Progress};
 
 /// Time between two looks at the machine while no supervisor answers.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Time after which a container that was to take another one's place is given up.
+const REPLACED_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a foreground `up` does.
 pub(crate) struct Foreground {
@@ -111,6 +113,9 @@ struct Session<'a> {
     running: BTreeMap<String, ServiceName>,
     /// The end of each container that was shown last.
     shown: BTreeMap<String, Timestamp>,
+    /// When a container ended that a new one is to take the place of; the machine is looked at later
+    /// in case that none does.
+    replaced_at: Option<Instant>,
     cascade: Cascade,
     /// An end has come that stops all.
     must_abort: bool,
@@ -175,6 +180,7 @@ impl<'a> Session<'a> {
             stage: Stage::Starting,
             running: BTreeMap::new(),
             shown: BTreeMap::new(),
+            replaced_at: None,
             must_abort: false,
             watching: Watching::new(watch),
             menu: None,
@@ -263,7 +269,10 @@ impl<'a> Session<'a> {
         signals: &mut Interrupts,
     ) -> Result<Woken> {
         let frame = self.progress.frame();
-        let look = (events.is_none() && answer.is_none()).then_some(LOOK_AGAIN);
+        let mut look = (events.is_none() && answer.is_none()).then_some(LOOK_AGAIN);
+        if let Some(at) = self.replaced_at {
+            look = look.or(Some(REPLACED_WITHIN.saturating_sub(at.elapsed())));
+        }
         let begins = matches!(self.stage, Stage::Creating | Stage::Starting);
         let deadline = self.deadline.filter(|_| begins);
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -314,6 +323,7 @@ impl<'a> Session<'a> {
             } => {
                 if self.what.watched.contains(service) {
                     self.running.insert(name.clone(), service.clone());
+                    self.replaced_at = None;
                 }
                 if self.what.attached.contains(service) {
                     self.follow(service, *number, name)?;
@@ -325,10 +335,16 @@ impl<'a> Session<'a> {
                 code,
                 finished_at,
                 restarts,
+                replaced,
                 one_off: false,
             } if self.what.watched.contains(service) => {
                 let (service, name) = (service.clone(), name.clone());
-                self.ended((&service, &name), *finished_at, (*code, *restarts))?;
+                let then = match (restarts, replaced) {
+                    (true, _) => Afterwards::Restart,
+                    (false, true) => Afterwards::Replacement,
+                    (false, false) => Afterwards::Nothing,
+                };
+                self.ended((&service, &name), *finished_at, (*code, then))?;
             }
             Event::Output {
                 service,
@@ -354,22 +370,30 @@ impl<'a> Session<'a> {
         &mut self,
         (service, name): (&ServiceName, &str),
         finished_at: Timestamp,
-        (code, restarts): (i32, bool),
+        (code, then): (i32, Afterwards),
     ) -> Result<()> {
-        if !restarts {
-            self.running.remove(name);
+        match then {
+            Afterwards::Nothing => drop(self.running.remove(name)),
+            Afterwards::Restart => {}
+            Afterwards::Replacement => self.replaced_at = Some(Instant::now()),
         }
         // Whoever looks at the machine may see it before the supervisor tells of it.
         if self.shown.insert(name.to_owned(), finished_at) == Some(finished_at) {
             return Ok(());
         }
         self.above(FollowedLogs::show_all)?;
-        let more = if restarts { " (restarting)" } else { "" };
-        let message = format!("exited with code {code}{more}");
         let short = strip_project(name, &self.what.project).to_owned();
-        self.above(|logs| logs.status(&short, &message))?;
         // A container that another one takes the place of has not ended by itself.
         let is_replaced = self.reloading || self.watching.replaces;
+        if then == Afterwards::Replacement && !is_replaced {
+            self.above(|logs| logs.status(&short, "has been recreated"))?;
+        }
+        let more = match then {
+            Afterwards::Restart => " (restarting)",
+            Afterwards::Nothing | Afterwards::Replacement => "",
+        };
+        let message = format!("exited with code {code}{more}");
+        self.above(|logs| logs.status(&short, &message))?;
         self.must_abort |= !is_replaced && self.cascade.ended(service, code);
         Ok(())
     }
@@ -397,13 +421,15 @@ impl<'a> Session<'a> {
                         still.insert(record.name.clone(), record.service.clone());
                     } else if exit.finished_at >= self.began {
                         let name = (&record.service, record.name.as_str());
-                        self.ended(name, exit.finished_at, (exit.code, false))?;
+                        let then = Afterwards::Nothing;
+                        self.ended(name, exit.finished_at, (exit.code, then))?;
                     }
                 }
                 Phase::Exited(_) | Phase::Created => {}
             }
         }
         self.running = still;
+        self.replaced_at = None;
         self.pump()
     }
 
@@ -534,6 +560,17 @@ impl<'a> Session<'a> {
     }
 }
 
+/// What follows the end of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Afterwards {
+    /// Nothing.
+    Nothing,
+    /// Its restart policy starts it again.
+    Restart,
+    /// A new container takes its place.
+    Replacement,
+}
+
 /// What a look at the machine shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Report {
@@ -570,10 +607,12 @@ impl Interrupts {
         let listen = |kind| {
             signal(kind).map_err(|error| Error::new("cannot listen to signals").because(error))
         };
-        Ok(Self {
+        let both = Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
-        })
+        };
+        crate::sys::signals::leave_interrupts();
+        Ok(both)
     }
 
     pub(crate) async fn next(&mut self) {

@@ -79,7 +79,7 @@ impl Ls {
         }
         let mut rows = Vec::new();
         for (name, observed) in by_project {
-            if !wanted.iter().all(|part| name.contains(part)) {
+            if !wanted.iter().all(|part| matches(&name, part)) {
                 continue;
             }
             let desired = context.desired(&name)?;
@@ -155,6 +155,25 @@ impl Ls {
     }
 }
 
+/// Whether a name has this in it; `^` and `$` stand for its ends, since Docker Compose takes a regular
+/// expression here.
+fn matches(name: &str, part: &str) -> bool {
+    let (begins, part) = match part.strip_prefix('^') {
+        Some(part) => (true, part),
+        None => (false, part),
+    };
+    let (ends, part) = match part.strip_suffix('$') {
+        Some(part) => (true, part),
+        None => (false, part),
+    };
+    match (begins, ends) {
+        (true, true) => name == part,
+        (true, false) => name.starts_with(part),
+        (false, true) => name.ends_with(part),
+        (false, false) => name.contains(part),
+    }
+}
+
 /// `exited(1), running(3)`.
 fn status(list: &[Listed]) -> String {
     let words: BTreeSet<&str> = list.iter().map(|listed| listed.state.word()).collect();
@@ -173,6 +192,16 @@ mod tests {
     use super::*;
     use crate::cli::containers::State;
     use crate::cli::containers::tests::{container, exited, running};
+
+    #[test]
+    fn the_ends_of_a_name_can_be_asked_for() {
+        for (part, found) in [("ho", true), ("^sh", true), ("op$", true), ("^shop$", true)] {
+            assert_eq!(matches("shop", part), found, "{part}");
+        }
+        for part in ["^ho", "ho$", "^sho$", "x"] {
+            assert!(!matches("shop", part), "{part}");
+        }
+    }
 
     #[test]
     fn the_status_counts_states_in_alphabetical_order() {

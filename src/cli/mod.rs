@@ -28,6 +28,7 @@ mod create;
 mod detach;
 mod df;
 mod digests;
+mod docker_config;
 mod down;
 mod drive;
 mod env;
@@ -76,10 +77,12 @@ mod run;
 mod run_hooks;
 mod scale;
 mod schema;
+mod settings;
 mod source;
 mod start;
 mod stats;
 mod stop;
+mod switches;
 mod time;
 mod top;
 mod up;
@@ -92,17 +95,18 @@ mod why;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 pub use source::DiskSource;
 
 use args::Cli;
 use context::Context;
 use error::Error;
 
+use crate::ui::ProgressMode;
+
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let cli: Cli = match switches::parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             return match missing::of(&error) {
@@ -116,8 +120,14 @@ pub fn main() -> ExitCode {
         Ok(context) => context,
         Err(error) => return report(&error, crate::ui::Paint::Off),
     };
+    // Where handlers cannot be set, signals do what they do by themselves.
+    let _ = crate::sys::signals::exit_when_interrupted();
     match cli.command.run(&context) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if context.progress_mode() == ProgressMode::Json => {
+            crate::ui::Terminal::say(&error.json());
+            ExitCode::from(error.exit_code())
+        }
         Err(error) => report(&error, context.terminal.stderr),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::Path;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -11,6 +10,7 @@ use serde::Serialize;
 use super::choice::Format;
 use super::containers::{self, Listed, State, ports_text, publishers, short_id};
 use super::context::Context;
+use super::docker_config::DockerConfig;
 use super::error::{Error, Result};
 use super::filter::Filters;
 use super::project::Project;
@@ -51,6 +51,7 @@ pub(crate) struct Ps {
         long,
         value_name = "BOOL",
         num_args = 0..=1,
+        require_equals = true,
         default_value_t = true,
         default_missing_value = "true",
         action = clap::ArgAction::Set
@@ -77,13 +78,14 @@ impl Ps {
                 && filters.labels(&record.labels)
                 // Those of steps before a start are no containers of the service (Docker Compose).
                 && !record.labels.contains_key(HOOK_LABEL)
-                && (self.all || !record.one_off)
+                // Who asks for a state asks for all that are in it (Docker Compose).
+                && (self.all || states.is_some() || !record.one_off)
                 && (self.orphans || project.has(&record.service))
         });
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let format = match &self.format {
             Some(format) => format.clone(),
-            None => usual_format(context),
+            None => DockerConfig::read(context).ps_format().unwrap_or_default(),
         };
         self.print(&list, (&format, Timestamp::now()), &mut out)?;
         out.flush()?;
@@ -222,22 +224,6 @@ impl Ps {
             status: listed.status(now),
         }
     }
-}
-
-/// The form of the list where none is asked for: `psFormat` of Docker's configuration, as Docker
-/// Compose has it. One that cannot be read is none.
-fn usual_format(context: &Context) -> Format {
-    let home = || Some(format!("{}/.docker", context.env("HOME")?));
-    let dir = context.env("DOCKER_CONFIG").or_else(home);
-    let file = dir.and_then(|dir| std::fs::read(Path::new(&dir).join("config.json")).ok());
-    let config: Option<serde_json::Value> =
-        file.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let format = config
-        .as_ref()
-        .and_then(|config| config["psFormat"].as_str());
-    format
-        .and_then(|format| format.parse().ok())
-        .unwrap_or_default()
 }
 
 /// What can be asked for with `--filter`.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::{Args, ValueEnum};
 
 use super::context::{Context, Warnings};
+use super::drive::note;
 use super::error::Result;
 use super::image_phase::{Failures, Pull as When, Shown, Wanted, ensure, image_text};
 use super::project::{Dependencies, Selection, select};
@@ -35,6 +36,12 @@ pub(crate) struct Pull {
     /// Images of services that the named ones need, too.
     #[arg(long)]
     include_deps: bool,
+    /// Taken for those who say it; images are fetched at the same time.
+    #[arg(long, hide = true)]
+    parallel: bool,
+    /// Taken for those who say it; see `--parallel` of `stack`.
+    #[arg(long, hide = true)]
+    no_parallel: bool,
 }
 
 /// `--policy`.
@@ -51,6 +58,15 @@ impl Pull {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         if !context.global.dry_run {
             context.require_root()?;
+        }
+        let old = [
+            (self.parallel, "--parallel"),
+            (self.no_parallel, "--no-parallel"),
+        ];
+        for (_, flag) in old.iter().filter(|(given, _)| *given) {
+            note(&format!(
+                "option '{flag}' is DEPRECATED and will be ignored."
+            ));
         }
         let loaded = context.load(Warnings::Shown)?;
         if self.services.is_empty() && loaded.stack.services.is_empty() {
@@ -228,6 +244,8 @@ mod tests {
             ignore_buildable: false,
             ignore_pull_failures: false,
             include_deps: false,
+            parallel: false,
+            no_parallel: false,
         };
         for (flag, policy, written, expected) in [
             (None, PullPolicy::Missing, false, PullPolicy::Always),

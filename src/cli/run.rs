@@ -10,7 +10,7 @@ use super::attach::{End, Signals, Streams, To, conclude, join, recorded_end};
 use super::attach_to::no_terminal;
 use super::build_phase::{When, build_needed, name_built};
 use super::context::{Context, Warnings};
-use super::detach::DetachKeys;
+use super::docker_config::DockerConfig;
 use super::drive::{block_on, broken_off, pause, show, to_done};
 use super::error::{Error, Result};
 use super::image_phase::{Failures, Pull, Shown, Wanted, ensure};
@@ -72,8 +72,15 @@ pub(crate) struct Run {
     #[arg(short = 'T', long, visible_alias = "no-TTY")]
     no_tty: bool,
     /// Give the program a terminal; the default where there is one.
-    #[arg(short, long, hide = true)]
-    tty: bool,
+    #[arg(
+        short,
+        long,
+        hide = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    tty: Option<bool>,
     /// Remove the container when the program ends.
     #[arg(long)]
     rm: bool,
@@ -152,8 +159,7 @@ impl Run {
         } = self.choose(context, loaded, &service)?;
         let image_id = images.shift_remove(&service).unwrap_or_default();
         let as_written = stack.clone();
-        let has_terminal =
-            !self.no_tty && (self.tty || io::stdin().is_terminal() && io::stdout().is_terminal());
+        let has_terminal = self.wants_terminal()?;
         if has_terminal && self.interactive && !self.detach && !io::stdin().is_terminal() {
             return Err(no_terminal());
         }
@@ -200,6 +206,16 @@ impl Run {
             command: Command::Run(Box::new(one_off)),
         };
         prepared.run(context, self.progress(context))
+    }
+
+    /// Whether the program gets a terminal.
+    fn wants_terminal(&self) -> Result<bool> {
+        match (self.tty, self.no_tty) {
+            (Some(_), true) => Err(Error::new("--tty and --no-tty can't be used together")),
+            (Some(tty), false) => Ok(tty),
+            (None, true) => Ok(false),
+            (None, false) => Ok(io::stdin().is_terminal() && io::stdout().is_terminal()),
+        }
     }
 
     /// Makes sure of the images; their ids.
@@ -404,7 +420,9 @@ impl Prepared {
         loop {
             match attach(&socket, AttachRequest { input }) {
                 Ok(attached) => return Ok(attached),
-                Err(ClientError::Connect { .. }) => {}
+                // Not there yet; or there no more, because the program could not be started: the
+                // supervisor says why.
+                Err(ClientError::Connect { .. } | ClientError::Gone) => {}
                 Err(error) => return Err(error.into()),
             }
             tokio::select! {
@@ -441,7 +459,8 @@ impl Prepared {
             let master = attached.stdin.as_ref();
             streams.terminal = master.map(|fd| fd.try_clone()).transpose().map_err(fault)?;
             if io::stdin().is_terminal() && self.interactive {
-                streams.detach = Some(DetachKeys::default());
+                let usual = DockerConfig::read(context).detach_keys();
+                streams.detach = Some(usual.unwrap_or_default());
                 raw = Some(RawMode::enter().map_err(fault)?);
             }
         }

@@ -44,6 +44,9 @@ pub enum Event {
         finished_at: Timestamp,
         /// Its restart policy starts it again.
         restarts: bool,
+        /// It was stopped because a new container takes its place.
+        #[serde(default)]
+        replaced: bool,
         /// It was made by `run`.
         #[serde(default)]
         one_off: bool,

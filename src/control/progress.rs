@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::found_ended::FoundEnded;
+use super::turn::Ended;
 use super::verdict::Goal;
 use super::{Event, Kind, Progress, ProgressState};
-use crate::plan::{Cause, Exit, Observed, Op, Phase, Step, Then};
+use crate::plan::{Cause, Observed, Op, Phase, Step, Then};
 use crate::state::records::ContainerRecord;
 
 use waits::Told;
@@ -126,14 +127,20 @@ impl Audience {
         }
     }
 
-    /// A program ended.
-    pub(super) fn exited(&mut self, record: &ContainerRecord, exit: &Exit, restarts: bool) {
+    /// A program ended; `cause` is why it was stopped.
+    pub(super) fn exited(
+        &mut self,
+        record: &ContainerRecord,
+        ended: &Ended,
+        cause: Option<&Cause>,
+    ) {
         self.announce(&Event::Exited {
             service: record.service.clone(),
             name: record.name.clone(),
-            code: exit.code,
-            finished_at: exit.finished_at,
-            restarts,
+            code: ended.exit.code,
+            finished_at: ended.exit.finished_at,
+            restarts: ended.restarts,
+            replaced: matches!(cause, Some(Cause::ReplacedBy(_))),
             one_off: record.one_off,
         });
     }

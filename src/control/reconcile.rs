@@ -300,9 +300,11 @@ impl<E: Engine> Reconciler<E> {
         let record = Arc::clone(&container.record);
         if let Some(ended) = turn::ended(container, (&self.desired, &mut self.observed)) {
             tracing::info!(container = record.name, "{}", ended.exit);
-            let doing = self.busy.get(&record.name).map(|step| &step.op);
-            let asked = matches!(doing, Some(Op::StopContainer { .. }));
-            self.audience.exited(&record, &ended.exit, ended.restarts);
+            let doing = self.busy.get(&record.name);
+            let stop = doing.filter(|step| matches!(step.op, Op::StopContainer { .. }));
+            let asked = stop.is_some();
+            let cause = stop.map(|step| &step.cause);
+            self.audience.exited(&record, &ended, cause);
             if !asked {
                 self.tell_found_ended(&record);
             }

@@ -385,3 +385,24 @@ fn run_without_input_has_none_and_quiet_says_nothing() {
     run.succeeds().stdout_is("typed\n").stderr_is("");
     stack.stack(&["down", "-t", "0"]).succeeds();
 }
+
+#[test]
+fn the_keys_that_let_go_are_those_of_docker_s_configuration() {
+    let stack = stack!(TERMINAL, needs: ["setsid"]);
+    stack.up();
+    stack.file("docker/config.json", r#"{"detachKeys": "ctrl-a,x"}"#);
+    let config = stack.dir().join("docker").display().to_string();
+    let stack = stack.with_env("DOCKER_CONFIG", &config);
+    for arguments in [&["attach", "one"][..], &["exec", "one", "cat"]] {
+        let mut terminal = stack.in_terminal(arguments);
+        terminal.type_in("echo typed\r");
+        terminal.wait_for("typed\r\n");
+        // The usual ones are keys like any other.
+        terminal.type_in("\x10\x11");
+        terminal.type_in("\x01x");
+        assert_eq!(terminal.finish(), 1, "{}", terminal.text());
+        let text = terminal.text();
+        assert!(text.contains("read escape sequence"), "{text}");
+    }
+    assert_eq!(stack.container("one").state, "running");
+}

@@ -159,3 +159,14 @@ fn without_a_menu_keys_mean_nothing_and_an_interruption_is_one_with_it_too() {
         (stack.container("one").state == "exited").then_some(())
     });
 }
+
+#[test]
+fn the_menu_can_be_switched_off_in_the_file_of_variables() {
+    let stack = stack!(CHATTY, needs: ["setsid"]);
+    stack.file(".env", "COMPOSE_MENU=false\n");
+    let mut up = stack.in_terminal(&["up"]);
+    up.wait_for("up\r\n");
+    up.interrupt();
+    assert_eq!(up.finish(), 130);
+    assert!(!up.text().contains("Detach"), "{}", up.text());
+}

@@ -100,7 +100,7 @@ impl Up {
         if !context.can_have_menu() {
             return false;
         }
-        let given = context.env("COMPOSE_MENU");
+        let given = context.setting("COMPOSE_MENU");
         self.menu
             .unwrap_or_else(|| given.is_none_or(|value| says_yes(&value)))
     }

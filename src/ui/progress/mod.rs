@@ -29,6 +29,7 @@ pub(crate) enum ProgressMode {
     /// A JSON object for each change.
     Json,
     /// Nothing.
+    #[value(alias = "none")]
     Quiet,
 }
 

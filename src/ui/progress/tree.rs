@@ -134,6 +134,11 @@ impl Tree {
     }
 }
 
+/// Columns of a row beside the name and the state: the mark, what is between them, and the time.
+const BESIDE: usize = 3 + 2 + 2 + "10.0s".len();
+/// Columns of a name that are worth being seen.
+const NAME_LEAST: usize = "Container x…".len();
+
 struct Parts {
     label: String,
     widths: (usize, usize),
@@ -150,13 +155,20 @@ impl Row {
         let state = self.state.to_string();
         let time = short_seconds(self.ended.unwrap_or(parts.now).saturating_sub(self.began));
         let (name_width, state_width) = parts.widths;
+        // A name gives way to what becomes of it, as long as something of it is left.
+        let room = columns.saturating_sub(BESIDE + state_width);
+        let name_width = match room >= NAME_LEAST {
+            true => name_width.min(room),
+            false => name_width,
+        };
+        let label = fit(&parts.label, name_width);
         let blank = |text: &str, to: usize| " ".repeat(to.saturating_sub(width(text)));
-        let name_blank = blank(&parts.label, name_width);
+        let name_blank = blank(&label, name_width);
         let state_blank = blank(&state, state_width);
         let mut line = Line::new(columns);
         line.push(" ", None);
         line.push(mark, Some((paint, style)));
-        line.push(&format!(" {}{name_blank}  ", parts.label), None);
+        line.push(&format!(" {label}{name_blank}  "), None);
         line.push(&state, Some((paint, style)));
         line.push(&format!("{state_blank}  "), None);
         line.push(&time, Some((paint, Style::FAINT)));
@@ -281,6 +293,17 @@ mod tests {
                 assert!(width(&line) <= columns, "{columns}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn a_name_gives_way_to_what_becomes_of_it() {
+        let lines = shop().lines(ms(1005), (36, 24), Paint::Off);
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        [+] up 2/3
+         ✔ Network shop_def…  Created  0.0s
+         ✔ Container shop-d…  Healthy  0.3s
+         ⠹ Container shop-w…  Waiting  1.0s
+        ");
     }
 
     #[test]

@@ -359,6 +359,7 @@ fn printf(form: &str, values: &[Value]) -> String {
             continue;
         };
         let text = match (verb, value) {
+            ('s' | 'v', Value::String(text)) => cut(text, &flags),
             ('s' | 'v', value) => text_of(value),
             ('d', Value::Number(number)) => number.to_string(),
             ('t', Value::Bool(truth)) => truth.to_string(),
@@ -368,6 +369,15 @@ fn printf(form: &str, values: &[Value]) -> String {
         out.push_str(&padded(&text, &flags));
     }
     out
+}
+
+/// The part of a text that a precision leaves (`%.3s`).
+fn cut(text: &str, flags: &str) -> String {
+    let precision = flags.split_once('.').map(|(_, digits)| digits);
+    match precision.map(|digits| digits.parse::<usize>().unwrap_or(0)) {
+        Some(count) => text.chars().take(count).collect(),
+        None => text.to_owned(),
+    }
 }
 
 fn padded(text: &str, flags: &str) -> String {

@@ -63,6 +63,13 @@ impl Template {
         })
     }
 
+    /// Whether it is `{{json .}}`: the whole document, as it is.
+    pub(crate) fn is_whole(&self) -> bool {
+        let inner = self.text.trim().strip_prefix("{{");
+        let inner = inner.and_then(|text| text.strip_suffix("}}"));
+        inner.is_some_and(|text| text.split_whitespace().eq(["json", "."]))
+    }
+
     /// The text that it makes of a document.
     pub(crate) fn render(&self, document: &Value) -> Result<String, TemplateError> {
         eval::render(&self.text, &self.nodes, document)

@@ -90,6 +90,7 @@ fn templates_make_what_go_makes() {
         ("{{$a := .Size}}{{$a = 3}}{{$a}}", "3"),
         ("{{$n := 0}}{{range .Ports}}{{$n = 7}}{{end}}{{$n}}", "7"),
         ("{{.Name | upper | printf \"%-12s|\"}}", "SHOP-WEB-1  |"),
+        ("{{.Name | printf \"%6.3s|%.0s|\"}}", "   sho|%!s(MISSING)|"),
         ("{{join .Ports \", \"}}", "80/tcp, 443/tcp"),
         ("{{join (split .Name \"-\") \"/\"}}", "shop/web/1"),
         ("{{len .Ports}} {{.Ports | len}}", "2 2"),
