@@ -2,10 +2,8 @@
 
 use std::io::{self, Write as _};
 
-use clap::Args;
-use serde_json::{Map, Value, json};
-
-use super::build_phase::{Extra, build_and_say, requests};
+use super::bake::{self, Outcome};
+use super::build_phase::{Extra, build_and_say, requests, with_needed};
 use super::context::{Context, Warnings};
 use super::drive::block_on;
 use super::error::{Error, Result};
@@ -18,6 +16,7 @@ use crate::compose::model::ServiceName;
 use crate::control::ProgressState;
 use crate::image::{PushOptions, no_progress, push};
 use crate::ui::{ProgressMode, Terminal};
+use clap::Args;
 
 /// Flags of `build`.
 #[derive(Debug, Args)]
@@ -130,10 +129,17 @@ impl Build {
             pull: self.pull,
             memory: self.memory()?,
         };
-        let requests = requests(context, stack, &services, &extra)?;
         if self.print {
-            return Ok(writeln!(io::stdout(), "{:#}", bake(&requests))?);
+            let outcome = match (self.check, self.push) {
+                (true, _) => Outcome::Checked,
+                (false, true) => Outcome::Pushed,
+                (false, false) => Outcome::Kept,
+            };
+            let all = with_needed(stack, &services);
+            let document = bake::document(stack, &all, (&extra, outcome));
+            return Ok(writeln!(io::stdout(), "{document:#}")?);
         }
+        let requests = requests(context, stack, &services, &extra)?;
         if self.check {
             return checked(context, &requests);
         }
@@ -202,41 +208,4 @@ fn send(context: &Context, requests: &[Request]) -> Result<()> {
         Terminal::say(&format!("Image {name} Pushed"));
     }
     Ok(())
-}
-
-/// What would be built, in the words of `docker buildx bake`.
-fn bake(requests: &[Request]) -> Value {
-    let mut targets = Map::new();
-    for request in requests {
-        let name = request.title.clone().unwrap_or_default();
-        let mut target = Map::new();
-        let context = request
-            .context
-            .as_ref()
-            .map(|path| path.display().to_string());
-        target.insert("context".to_owned(), json!(context));
-        let file = request.dockerfile.path.display().to_string();
-        target.insert("dockerfile".to_owned(), json!(file));
-        if !request.args.is_empty() {
-            target.insert("args".to_owned(), json!(request.args));
-        }
-        let labels: Map<String, Value> = request
-            .labels
-            .iter()
-            .map(|(name, value)| (name.clone(), json!(value)))
-            .collect();
-        target.insert("labels".to_owned(), Value::Object(labels));
-        let tags: Vec<String> = request.names.iter().map(|name| name.familiar()).collect();
-        target.insert("tags".to_owned(), json!(tags));
-        if let Some(stage) = &request.target {
-            target.insert("target".to_owned(), json!(stage));
-        }
-        if let Some(platform) = &request.platform {
-            target.insert("platforms".to_owned(), json!([platform]));
-        }
-        target.insert("output".to_owned(), json!(["type=docker"]));
-        targets.insert(name, Value::Object(target));
-    }
-    let names: Vec<&String> = targets.keys().collect();
-    json!({ "group": { "default": { "targets": names } }, "target": targets })
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use super::bake::labels;
 use super::build_drive::build;
 use super::context::Context;
 use super::drive::warn;
@@ -143,6 +144,26 @@ pub(crate) fn build_and_say(
     Ok(images)
 }
 
+/// These services and those whose images their builds need, in the order of the stack file.
+pub(crate) fn with_needed(stack: &Stack, services: &[ServiceName]) -> Vec<ServiceName> {
+    let all = || stack.services.iter().chain(&stack.disabled_services);
+    let mut rest: Vec<ServiceName> = services.to_vec();
+    let mut names: BTreeSet<ServiceName> = BTreeSet::new();
+    while let Some(name) = rest.pop() {
+        let found = all().find(|(known, _)| **known == name);
+        let Some(build) = found.and_then(|(_, service)| service.build.as_ref()) else {
+            continue;
+        };
+        if names.insert(name) {
+            rest.extend(build.additional_contexts.values().filter_map(needed));
+        }
+    }
+    let chosen = all()
+        .map(|(name, _)| name)
+        .filter(|name| names.contains(*name));
+    chosen.cloned().collect()
+}
+
 /// The requests for services, and for those whose images their builds need.
 pub(crate) fn requests(
     context: &Context,
@@ -150,24 +171,9 @@ pub(crate) fn requests(
     services: &[ServiceName],
     extra: &Extra,
 ) -> Result<Vec<Request>> {
-    let all: Vec<(&ServiceName, &Model)> = stack
-        .services
-        .iter()
-        .chain(&stack.disabled_services)
-        .collect();
-    let find = |wanted: &ServiceName| all.iter().find(|(name, _)| *name == wanted);
-    let mut rest: Vec<ServiceName> = services.to_vec();
-    let mut names: BTreeSet<ServiceName> = BTreeSet::new();
-    while let Some(name) = rest.pop() {
-        let Some(build) = find(&name).and_then(|(_, service)| service.build.as_ref()) else {
-            continue;
-        };
-        if names.insert(name) {
-            rest.extend(build.additional_contexts.values().filter_map(needed));
-        }
-    }
-    // In the order of the stack file.
-    let chosen = all.iter().filter(|(name, _)| names.contains(*name));
+    let names = with_needed(stack, services);
+    let all = stack.services.iter().chain(&stack.disabled_services);
+    let chosen = all.filter(|(name, _)| names.contains(*name));
     chosen
         .filter_map(|(name, model)| {
             let build = model.build.as_ref()?;
@@ -245,7 +251,7 @@ impl Service<'_> {
                 .collect::<Result<_>>()?,
             agents: self.agents()?,
             platform: self.platform(),
-            labels: self.labels(),
+            labels: labels(self.stack, (self.name, build)),
             network: network(build.network.as_deref().unwrap_or_default())?,
             extra_hosts: build.extra_hosts.clone(),
             shm_size: build.shm_size,
@@ -373,21 +379,6 @@ impl Service<'_> {
                 })
             })
             .collect()
-    }
-
-    fn labels(&self) -> Vec<(String, String)> {
-        let of_file = self.build.labels.iter();
-        let mut labels: Vec<(String, String)> = of_file
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        for (key, value) in [
-            ("project", self.stack.name.as_str()),
-            ("service", self.name.as_str()),
-            ("version", env!("CARGO_PKG_VERSION")),
-        ] {
-            labels.push((format!("com.docker.compose.{key}"), value.to_owned()));
-        }
-        labels
     }
 
     fn additional(

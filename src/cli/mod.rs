@@ -10,6 +10,7 @@
 mod args;
 mod attach;
 mod attach_to;
+mod bake;
 mod build;
 mod build_drive;
 mod build_phase;

@@ -299,7 +299,10 @@ pub(super) fn command_text(command: &[String], whole: bool) -> String {
         true => text,
         false => text.chars().take(SHOWN - 1).chain(['…']).collect(),
     };
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    // As Go quotes: a line stays one.
+    let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+    let quoted = quoted.replace('\n', "\\n").replace('\t', "\\t");
+    format!("\"{quoted}\"")
 }
 
 #[cfg(test)]

@@ -298,8 +298,9 @@ pub struct SubnetRecord {
     pub ip_range: Option<IpNetwork>,
     /// The bridge's address.
     pub gateway: IpAddr,
-    /// Addresses that are not given out.
-    pub reserved: Vec<IpAddr>,
+    /// Addresses that are not given out, by the names of those who have them.
+    #[serde(default)]
+    pub aux_addresses: BTreeMap<String, IpAddr>,
 }
 
 /// `volume.json`: a volume of the machine.

@@ -97,9 +97,14 @@ fn working_dir(service: &Service, image: Option<&Image>, spec: &Value) -> String
 /// An own entry point drops the image's command.
 fn command(service: &Service, image: Option<&Image>) -> Option<Vec<String>> {
     let of_image = image.and_then(|image| image.config.config().as_ref());
-    match (&service.command, &service.entrypoint) {
+    let given = service.command.as_ref();
+    // One without a word is none, as for Docker's engine.
+    match (
+        given.filter(|command| !command.is_empty()),
+        &service.entrypoint,
+    ) {
         (Some(command), _) => Some(command.clone()),
-        (None, Some(_)) => None,
+        (None, Some(_)) => service.command.clone(),
         (None, None) => of_image.and_then(|config| config.cmd().clone()),
     }
 }

@@ -47,6 +47,9 @@ pub(in crate::cli) fn document(record: &NetworkRecord, observed: &Observed) -> V
             range["IPRange"] = json!(part);
         }
         range["Gateway"] = json!(subnet.gateway);
+        if !subnet.aux_addresses.is_empty() {
+            range["AuxiliaryAddresses"] = json!(subnet.aux_addresses);
+        }
         range
     });
     let has = |v4: bool| {

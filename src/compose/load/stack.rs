@@ -1,6 +1,7 @@
 //! The typed model of a finished tree.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use indexmap::IndexMap;
 
@@ -40,6 +41,19 @@ pub(super) fn services(tree: &Node) -> impl Iterator<Item = (&String, &Node)> {
         .map(|(name, entry)| (name, &entry.node))
 }
 
+/// A seccomp profile is a file of the project, unless it is a word or the profile itself.
+fn find_profile(option: &mut String, directory: &Path) {
+    let profile = ["seccomp:", "seccomp="]
+        .iter()
+        .find_map(|key| option.strip_prefix(key));
+    if let Some(path) = profile
+        && !matches!(path, "unconfined" | "builtin")
+        && !path.starts_with('{')
+    {
+        *option = format!("seccomp={}", directory.join(path).display());
+    }
+}
+
 /// Fills in services, networks and volumes, each where it is used or where it is not.
 pub(super) fn fill_stack(
     stack: &mut Stack,
@@ -51,9 +65,12 @@ pub(super) fn fill_stack(
     let mut used_volumes: HashSet<&str> = HashSet::new();
     for (name, node) in services(tree) {
         let key = ServiceName::new(name);
-        let service = noted(Part::Service(key.clone()), found, |problems| {
+        let mut service = noted(Part::Service(key.clone()), found, |problems| {
             typed::service(&key, node, problems)
         });
+        for option in &mut service.security_opt {
+            find_profile(option, &stack.working_dir);
+        }
         if disabled.contains(name) {
             stack.disabled_services.insert(key, service);
             continue;

@@ -27,24 +27,25 @@ pub(super) fn health(reader: &Reader<'_>) -> HealthCheck {
     }
 }
 
-/// `restart`, else `deploy.restart_policy`.
+/// `deploy.restart_policy`, else `restart`: as Docker Compose, which has the deployment's word in place of
+/// the other one.
 pub(super) fn restart(reader: &Reader<'_>, problems: &mut Problems) -> RestartPolicy {
-    if let Some(word) = reader.text("restart") {
-        let policy = restart_word(&word);
-        if policy.is_none() {
-            bad_word(
-                reader,
-                "restart",
-                "`no`, `always`, `on-failure`, `on-failure:N` or `unless-stopped`",
-                problems,
-            );
-        }
-        return policy.unwrap_or_default();
+    let written = reader.text("restart").map(|word| restart_word(&word));
+    if written == Some(None) {
+        bad_word(
+            reader,
+            "restart",
+            "`no`, `always`, `on-failure`, `on-failure:N` or `unless-stopped`",
+            problems,
+        );
     }
     let policy = reader
         .inner("deploy")
         .and_then(|deploy| deploy.inner("restart_policy"));
-    policy.map_or(RestartPolicy::No, |policy| deployed(&policy, problems))
+    match policy {
+        Some(policy) => deployed(&policy, problems),
+        None => written.flatten().unwrap_or_default(),
+    }
 }
 
 fn restart_word(word: &str) -> Option<RestartPolicy> {

@@ -4,6 +4,7 @@ mod devices;
 mod logging;
 mod mounts;
 mod resources;
+mod security;
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,13 +13,14 @@ use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType};
 
 use logging::log_limits;
 use mounts::Mounts;
+use security::Privileges;
 
 use super::{Native, observe, template};
 use crate::compose::model::{Service, ServiceNetwork, Ulimit};
 use crate::engine::EngineError;
 use crate::image::Image;
 use crate::net::Endpoint;
-use crate::runtime::bundle::{LogConfig, NetworkSetup, Rootfs, Seccomp, ShimConfig};
+use crate::runtime::bundle::{LogConfig, NetworkSetup, Rootfs, ShimConfig};
 use crate::runtime::spec::{Namespace, Settings, default_spec};
 use crate::state::records::ContainerRecord;
 use crate::state::{StateError, write_json};
@@ -80,7 +82,9 @@ impl Native {
             cgroup: self.namespace("cgroup", model.cgroup.as_deref())?,
             oom_score_adj: model.oom_score_adj,
         };
-        write_json(&dir.join("config.json"), &default_spec(settings)?)?;
+        let mut spec = default_spec(settings)?;
+        privileges.complete(&mut spec)?;
+        write_json(&dir.join("config.json"), &spec)?;
         let shim = ShimConfig {
             version: 1,
             id: record.id.clone(),
@@ -99,7 +103,8 @@ impl Native {
             socket: self.paths.shim_socket(&record.id),
             on_lost: self.on_lost(),
             end_when_lost: false,
-            user: template::user(model, context.image),
+            // With its groups, as one that is named.
+            user: template::user(model, context.image).or_else(|| Some("0".to_owned())),
             group_add: model.group_add.clone(),
             seccomp: privileges.seccomp,
         };
@@ -173,39 +178,6 @@ fn oci(error: oci_spec::OciSpecError) -> EngineError {
     EngineError::Value(format!(
         "cannot make the container's configuration: {error}"
     ))
-}
-
-struct Privileges {
-    no_new: bool,
-    seccomp: Seccomp,
-}
-
-impl Privileges {
-    /// What `security_opt` and `privileged` say.
-    fn of(model: &Service) -> Result<Self, EngineError> {
-        let mut found = Self {
-            no_new: false,
-            seccomp: if model.privileged {
-                Seccomp::Unconfined
-            } else {
-                Seccomp::Default
-            },
-        };
-        for option in &model.security_opt {
-            let (key, value) = option.split_once([':', '=']).unwrap_or((option, "true"));
-            match (key, value) {
-                ("no-new-privileges", value) => found.no_new = value != "false",
-                ("seccomp", "unconfined") => found.seccomp = Seccomp::Unconfined,
-                ("apparmor" | "label" | "systempaths", "unconfined" | "disable") => {}
-                _ => {
-                    return Err(EngineError::Value(format!(
-                        "security_opt `{option}` is not supported; `no-new-privileges:true` and `seccomp:unconfined` are"
-                    )));
-                }
-            }
-        }
-        Ok(found)
-    }
 }
 
 fn rlimits(model: &Service) -> Result<Vec<PosixRlimit>, EngineError> {

@@ -68,7 +68,7 @@ pub(super) fn take(
         network: subnet.subnet,
         gateway: subnet.gateway,
         range: subnet.ip_range,
-        reserved: subnet.reserved.iter().copied().collect(),
+        reserved: subnet.aux_addresses.values().copied().collect(),
     };
     let mut used: BTreeSet<IpAddr> = objects(&dir)?
         .iter()

@@ -149,7 +149,7 @@ fn subnets_of(
             subnet: subnet.subnet,
             ip_range: subnet.ip_range,
             gateway: subnet.gateway.unwrap_or_else(|| gateway_of(subnet.subnet)),
-            reserved: subnet.aux_addresses.values().copied().collect(),
+            aux_addresses: subnet.aux_addresses.clone(),
         });
     }
     let has = |v4: bool| subnets.iter().any(|subnet| subnet.subnet.is_ipv4() == v4);
@@ -180,7 +180,7 @@ fn plain(subnet: IpNetwork) -> SubnetRecord {
         subnet,
         ip_range: None,
         gateway: gateway_of(subnet),
-        reserved: Vec::new(),
+        aux_addresses: Default::default(),
     }
 }
 

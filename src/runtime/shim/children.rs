@@ -35,6 +35,8 @@ pub(super) enum Purpose {
 pub(super) struct Probe {
     output: Option<OwnedFd>,
     text: Vec<u8>,
+    /// There was more.
+    is_cut: bool,
     started: Instant,
     deadline: Instant,
 }
@@ -47,6 +49,7 @@ impl Probe {
         Self {
             output: Some(output),
             text: Vec::new(),
+            is_cut: false,
             started,
             deadline: started + timeout,
         }
@@ -72,6 +75,7 @@ impl Probe {
                 Ok(count) => {
                     let room = MAX_PROBE_OUTPUT - self.text.len();
                     self.text.extend_from_slice(&buffer[..count.min(room)]);
+                    self.is_cut |= count > room;
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => return,
@@ -83,9 +87,14 @@ impl Probe {
     /// What to tell the client; `None` = it took too long.
     pub(super) fn result(&mut self, status: Option<ExitStatus>) -> ProbeResult {
         self.read();
+        let mut output = String::from_utf8_lossy(&self.text).into_owned();
+        if self.is_cut {
+            // Docker's mark.
+            output.push_str("...");
+        }
         ProbeResult {
             exit_code: status.map_or(128 + libc::SIGKILL, ExitStatus::exit_code),
-            output: String::from_utf8_lossy(&self.text).into_owned(),
+            output,
             timed_out: status.is_none(),
             duration_ms: self.started.elapsed().as_millis() as u64,
         }
