@@ -184,7 +184,7 @@ check_devices() {
   file <<END
 services:
   plain: {image: busybox, command: sleep 1000, cap_add: [MKNOD, SYSLOG]}
-  given: {image: busybox, command: sleep 1000, cap_add: [SYSLOG], devices: ["/dev/kmsg:/dev/read:r", "/dev/vda:/dev/disk", "/dev/mine:/dev/theirs"]}
+  given: {image: busybox, command: sleep 1000, cap_add: [SYSLOG], devices: ["/dev/kmsg:/dev/read:r", "/dev/vda:/dev/disk", "/dev/mine:/dev/theirs:r"]}
   ruled: {image: busybox, command: sleep 1000, cap_add: [MKNOD, SYSLOG], device_cgroup_rules: ["c 1:11 r", "b ${disk%:*}:* rmw"]}
   all: {image: busybox, command: sleep 1000, privileged: true}
 END
