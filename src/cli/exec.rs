@@ -93,6 +93,7 @@ impl Exec {
                 true => Terminal::None,
                 false => Terminal::WhereThereIsOne,
             },
+            input: Input::of(self.interactive),
         };
         inside.run(context, &container)
     }
@@ -106,6 +107,27 @@ pub(crate) struct Inside {
     pub(crate) manner: Manner,
     /// Whether it gets a terminal.
     pub(crate) terminal: Terminal,
+    /// What it reads where it gets none.
+    pub(crate) input: Input,
+}
+
+/// What a program reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// The caller's standard input.
+    Callers,
+    /// Nothing.
+    Nothing,
+}
+
+impl Input {
+    /// What `--interactive` means.
+    pub(crate) fn of(interactive: bool) -> Self {
+        match interactive {
+            true => Self::Callers,
+            false => Self::Nothing,
+        }
+    }
 }
 
 /// Whether a program gets a terminal.
@@ -145,8 +167,10 @@ impl Inside {
                 let keys = DockerConfig::read(context).detach_keys();
                 on_terminal(&socket, request, keys.unwrap_or_default())
             }
-            (_, false) if self.interactive => on_streams(&socket, request, io::stdin().as_fd()),
-            (_, false) => on_streams(&socket, request, nothing()?.as_fd()),
+            (_, false) => match self.input {
+                Input::Callers => on_streams(&socket, request, io::stdin().as_fd()),
+                Input::Nothing => on_streams(&socket, request, nothing()?.as_fd()),
+            },
         };
         journal.end(&result);
         result

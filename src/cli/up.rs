@@ -35,10 +35,10 @@ pub(crate) struct Up {
     shared: Shared,
     /// Run in the background.
     #[arg(short, long)]
-    detach: bool,
+    pub(super) detach: bool,
     /// Wait until all services run or are healthy; implies --detach.
     #[arg(long)]
-    wait: bool,
+    pub(super) wait: bool,
     /// Longest time to wait for services, in seconds.
     #[arg(long, value_name = "SECONDS")]
     wait_timeout: Option<u64>,
@@ -101,7 +101,7 @@ pub(crate) struct Up {
         require_equals = true,
         default_missing_value = "true"
     )]
-    menu: Option<bool>,
+    pub(super) menu: Option<bool>,
 }
 
 /// The flags that an edit of a stack file that is followed is applied with.

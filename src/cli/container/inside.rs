@@ -9,7 +9,7 @@ use super::one::One;
 use crate::cli::attach_to::Joining;
 use crate::cli::context::Context;
 use crate::cli::error::{Error, Result};
-use crate::cli::exec::{Inside, Manner, Terminal};
+use crate::cli::exec::{Input, Inside, Manner, Terminal};
 use crate::cli::logs::{self, Times};
 use crate::cli::top::write_one;
 
@@ -43,7 +43,7 @@ pub(crate) struct Logs {
 pub(crate) struct Exec {
     #[command(flatten)]
     manner: Manner,
-    /// Keep standard input open; it always is.
+    /// Give the program the caller's standard input.
     #[arg(short, long)]
     interactive: bool,
     /// Give the program a terminal.
@@ -104,6 +104,7 @@ impl Exec {
                 true => Terminal::WhereThereIsOne,
                 false => Terminal::None,
             },
+            input: Input::of(self.interactive),
         };
         inside.run(context, &one.listed.container)
     }
