@@ -93,6 +93,10 @@ impl Exec {
                 true => Terminal::None,
                 false => Terminal::WhereThereIsOne,
             },
+            input: match self.interactive {
+                true => Input::Callers,
+                false => Input::Nothing,
+            },
         };
         inside.run(context, &container)
     }
@@ -106,6 +110,17 @@ pub(crate) struct Inside {
     pub(crate) manner: Manner,
     /// Whether it gets a terminal.
     pub(crate) terminal: Terminal,
+    /// What it reads where it gets none.
+    pub(crate) input: Input,
+}
+
+/// What a program reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// What the caller reads.
+    Callers,
+    /// Nothing.
+    Nothing,
 }
 
 /// Whether a program gets a terminal.
@@ -145,8 +160,10 @@ impl Inside {
                 let keys = DockerConfig::read(context).detach_keys();
                 on_terminal(&socket, request, keys.unwrap_or_default())
             }
-            (_, false) if self.interactive => on_streams(&socket, request, io::stdin().as_fd()),
-            (_, false) => on_streams(&socket, request, nothing()?.as_fd()),
+            (_, false) => match self.input {
+                Input::Callers => on_streams(&socket, request, io::stdin().as_fd()),
+                Input::Nothing => on_streams(&socket, request, nothing()?.as_fd()),
+            },
         };
         journal.end(&result);
         result

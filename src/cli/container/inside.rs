@@ -9,7 +9,7 @@ use super::one::One;
 use crate::cli::attach_to::Joining;
 use crate::cli::context::Context;
 use crate::cli::error::{Error, Result};
-use crate::cli::exec::{Inside, Manner, Terminal};
+use crate::cli::exec::{Input, Inside, Manner, Terminal};
 use crate::cli::logs::{self, Times};
 use crate::cli::top::write_one;
 
@@ -104,6 +104,7 @@ impl Exec {
                 true => Terminal::WhereThereIsOne,
                 false => Terminal::None,
             },
+            input: Input::Callers,
         };
         inside.run(context, &one.listed.container)
     }
