@@ -64,11 +64,18 @@ mod tests {
         parse(&arguments)
     }
 
+    /// Whether these flags of `up` were given: `--detach`, `--wait`, `--menu`.
     fn up(line: &str) -> (bool, bool, Option<bool>) {
-        match parsed(line).map(|cli| cli.command) {
-            Ok(Command::Up(up)) => (up.detach, up.wait, up.menu),
+        let text = match parsed(line).map(|cli| cli.command) {
+            Ok(Command::Up(up)) => format!("{up:?}"),
             other => panic!("{line}: {other:?}"),
-        }
+        };
+        let is = |words: &str| text.contains(words);
+        let menu = match (is(" menu: Some(true)"), is(" menu: Some(false)")) {
+            (false, false) => None,
+            (on, _) => Some(on),
+        };
+        (is(" detach: true"), is(" wait: true"), menu)
     }
 
     #[test]
