@@ -174,3 +174,25 @@ fn named<'a>(tree: &'a Node, kind: &str) -> impl Iterator<Item = (&'a String, &'
         .flatten()
         .map(|(name, entry)| (name, &entry.node))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seccomp_profile_is_a_file_of_the_project_unless_it_is_a_word_or_the_profile_itself() {
+        for (option, expected) in [
+            ("seccomp:./a.json", "seccomp=/p/./a.json"),
+            ("seccomp=a.json", "seccomp=/p/a.json"),
+            ("seccomp:/b/a.json", "seccomp=/b/a.json"),
+            ("seccomp:unconfined", "seccomp:unconfined"),
+            ("seccomp=builtin", "seccomp=builtin"),
+            ("seccomp={}", "seccomp={}"),
+            ("label:disable", "label:disable"),
+        ] {
+            let mut found = option.to_owned();
+            find_profile(&mut found, Path::new("/p"));
+            assert_eq!(found, expected);
+        }
+    }
+}

@@ -124,6 +124,14 @@ fn restart_policies_come_from_either_place() {
             RestartPolicy::No,
         ),
         (
+            "restart: always, deploy: {restart_policy: {condition: none}}",
+            RestartPolicy::No,
+        ),
+        (
+            "restart: always, deploy: {replicas: 1}",
+            RestartPolicy::Always,
+        ),
+        (
             "deploy: {restart_policy: {window: 1s}}",
             RestartPolicy::Always,
         ),
