@@ -295,7 +295,7 @@ fn variables_inside_of_variables_are_counted() {
 #[test]
 fn a_file_of_variables_that_every_service_reads_is_counted_for_each() {
     let variables = many(10_000, "", |index| format!("V{index}={}\n", "x".repeat(90)));
-    let stack = many(2000, "services:\n", |index| {
+    let stack = many(500, "services:\n", |index| {
         format!(
             "  s{index}: {{image: a, env_file: big.env, profiles: [p{}]}}\n",
             index % 2
