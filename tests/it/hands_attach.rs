@@ -393,10 +393,11 @@ fn the_keys_that_let_go_are_those_of_docker_s_configuration() {
     stack.file("docker/config.json", r#"{"detachKeys": "ctrl-a,x"}"#);
     let config = stack.dir().join("docker").display().to_string();
     let stack = stack.with_env("DOCKER_CONFIG", &config);
-    for arguments in [&["attach", "one"][..], &["exec", "one", "cat"]] {
+    for arguments in [&["attach", "one"][..], &["exec", "one", "sh"]] {
         let mut terminal = stack.in_terminal(arguments);
-        terminal.type_in("echo typed\r");
-        terminal.wait_for("typed\r\n");
+        terminal.type_in("echo $((40 + 2))\r");
+        // Said by the program: by now its terminal is joined to ours.
+        terminal.wait_for("42\r\n");
         // The usual ones are keys like any other.
         terminal.type_in("\x10\x11");
         terminal.type_in("\x01x");
