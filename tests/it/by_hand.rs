@@ -155,3 +155,21 @@ fn what_a_person_kills_is_not_started_again_and_what_handles_a_signal_goes_on() 
     assert_eq!(stack.container("web").exit_code, 137);
     stack.down();
 }
+
+#[test]
+fn what_run_is_attached_to_can_be_killed_from_another_terminal() {
+    let stack = stack!("services: {job: {image: busybox, command: sleep 1000}}");
+    let name = format!("{}-solo", stack.project());
+    for kill in [
+        vec!["container", "kill", name.as_str()],
+        vec!["kill", "job"],
+    ] {
+        let run = stack.start(&["run", "--rm", "-T", "--name", &name, "job"]);
+        eventually("it runs", || {
+            let state = stack.stack(&["inspect", "-f", "{{.State.Status}}", &name]);
+            (state.stdout == "running\n").then_some(())
+        });
+        stack.stack(&kill).succeeds();
+        run.finish().fails_with(137);
+    }
+}

@@ -137,7 +137,7 @@ impl<E: Engine> Reconciler<E> {
                 id,
                 act: Act::Kill { signal },
                 ..
-            }) => killed = self.kill_one(&id, signal),
+            }) => killed = self.kill_named(&id, signal),
             Command::Single(Single {
                 id,
                 name,

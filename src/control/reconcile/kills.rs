@@ -13,6 +13,7 @@ impl<E: Engine> Reconciler<E> {
     /// file has no more is left out unless it is named or `orphans` are wanted. Returns the ids of
     /// those that end for it.
     pub(super) fn kill(&mut self, goal: &Goal, signal: i32, orphans: bool) -> Vec<String> {
+        self.look_at_one_offs();
         let spared = |container: &ObservedContainer| {
             let service = self.desired.services.get(&container.record.service);
             let orphan = service.is_some_and(|service| service.orphan);
@@ -29,8 +30,26 @@ impl<E: Engine> Reconciler<E> {
             .collect()
     }
 
+    /// Signals the container that somebody named; its id when it ends for it.
+    pub(super) fn kill_named(&mut self, id: &str, signal: i32) -> Vec<String> {
+        self.look_at_one_offs();
+        self.kill_one(id, signal)
+    }
+
+    /// Whoever is attached to a one-off container has started it, and said nothing.
+    fn look_at_one_offs(&mut self) {
+        for container in self.observed.containers.values_mut() {
+            if container.record.one_off
+                && !container.is_up()
+                && let Ok(Some(seen)) = self.engine.look(&container.record.id)
+            {
+                *container = seen;
+            }
+        }
+    }
+
     /// Signals one container; its id when it ends for it.
-    pub(super) fn kill_one(&mut self, id: &str, signal: i32) -> Vec<String> {
+    fn kill_one(&mut self, id: &str, signal: i32) -> Vec<String> {
         let Some(container) = self.observed.containers.get_mut(id) else {
             return Vec::new();
         };
