@@ -9,6 +9,7 @@ use super::mounts::{self, Asked};
 use crate::compose::model::{
     BlockIo, Device, DeviceChoice, DeviceRequest, Published, RestartPolicy, Service, ServiceNetwork,
 };
+use crate::engine::native::SYSTEM_PATHS;
 use crate::state::records::ContainerRecord;
 
 /// Paths that containers see as empty, unless they are privileged.
@@ -125,8 +126,14 @@ fn namespaces(record: &ContainerRecord, around: &Surroundings<'_>) -> Value {
     })
 }
 
+fn is_about_paths(option: &String) -> bool {
+    option == SYSTEM_PATHS
+}
+
 fn security(service: &Service, asked: &Asked) -> Value {
-    let mut config = json!({"SecurityOpt": list(&service.security_opt)});
+    let mut options = service.security_opt.clone();
+    options.retain(|option| !is_about_paths(option));
+    let mut config = json!({"SecurityOpt": list(&options)});
     if !service.storage_opt.is_empty() {
         config["StorageOpt"] = json!(service.storage_opt);
     }
@@ -246,12 +253,13 @@ fn last(service: &Service, mounts: Vec<Value>) -> Value {
     if !mounts.is_empty() {
         config["Mounts"] = Value::Array(mounts);
     }
-    let unless_privileged = |paths: &[&str]| match service.privileged {
+    let shown = |paths: &[&str]| match service.privileged {
         true => Value::Null,
+        false if service.security_opt.iter().any(is_about_paths) => json!([]),
         false => json!(paths),
     };
-    config["MaskedPaths"] = unless_privileged(&MASKED);
-    config["ReadonlyPaths"] = unless_privileged(&READ_ONLY);
+    config["MaskedPaths"] = shown(&MASKED);
+    config["ReadonlyPaths"] = shown(&READ_ONLY);
     if service.init {
         config["Init"] = json!(true);
     }

@@ -14,6 +14,7 @@ use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType};
 use logging::log_limits;
 use mounts::Mounts;
 use security::Privileges;
+pub(crate) use security::SYSTEM_PATHS;
 
 use super::{Native, observe, template};
 use crate::compose::model::{Service, ServiceNetwork, Ulimit};

@@ -34,6 +34,7 @@ mod volume;
 mod volumes_from;
 mod watch;
 
+pub(crate) use config::SYSTEM_PATHS;
 pub(crate) use guest::{GuestEndpoint, GuestNetwork};
 pub(crate) use hooks::run_hook;
 #[cfg(test)]

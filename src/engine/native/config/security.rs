@@ -17,6 +17,8 @@ use crate::runtime::bundle::Seccomp;
 pub(super) struct Privileges {
     pub(super) no_new: bool,
     pub(super) seccomp: Seccomp,
+    /// Paths of the kernel that are hidden or read-only for others are as they are.
+    system_paths: bool,
     profile: Option<Profile>,
 }
 
@@ -29,6 +31,7 @@ impl Privileges {
                 true => Seccomp::Unconfined,
                 false => Seccomp::Default,
             },
+            system_paths: is_unconfined(model),
             profile: None,
         };
         for option in &model.security_opt {
@@ -43,7 +46,8 @@ impl Privileges {
                 }
                 // Labels are SELinux's: where there is none, Docker's engine takes them and does nothing.
                 ("label", _) => {}
-                ("apparmor" | "systempaths", "unconfined") => {}
+                ("apparmor", "unconfined") => {}
+                ("systempaths", _) if found.system_paths => {}
                 _ => {
                     return Err(EngineError::Value(format!(
                         "security_opt `{option}` is not supported; `no-new-privileges:true`, `seccomp:unconfined` and `seccomp:PROFILE.json` are"
@@ -56,6 +60,13 @@ impl Privileges {
 
     /// Puts the profile into the spec: which of its rules hold depends on the capabilities there.
     pub(super) fn complete(&self, spec: &mut Spec) -> Result<(), EngineError> {
+        if self.system_paths
+            && let Some(linux) = spec.linux_mut()
+        {
+            linux
+                .set_masked_paths(Some(Vec::new()))
+                .set_readonly_paths(Some(Vec::new()));
+        }
         let Some(profile) = &self.profile else {
             return Ok(());
         };
@@ -78,6 +89,17 @@ impl Privileges {
         }
         Ok(())
     }
+}
+
+/// Says that no path of the kernel is to be hidden or read-only. Docker's programs know it in this form
+/// only, and do not hand it to the engine as an option.
+pub(crate) const SYSTEM_PATHS: &str = "systempaths=unconfined";
+
+fn is_unconfined(model: &Service) -> bool {
+    model
+        .security_opt
+        .iter()
+        .any(|option| option == SYSTEM_PATHS)
 }
 
 fn full_name(capability: &str) -> String {
@@ -296,10 +318,13 @@ mod tests {
             ),
             ("label:type:some_t", "false Default"),
             ("apparmor=unconfined", "false Default"),
+            (SYSTEM_PATHS, "false Default"),
         ] {
             assert_eq!(of(option), expected, "{option}");
         }
-        assert!(of("apparmor:profile").contains("not supported"));
+        for refused in ["apparmor:profile", "systempaths:unconfined"] {
+            assert!(of(refused).contains("not supported"), "{refused}");
+        }
         assert!(of("seccomp:/nothere.json").contains("(/nothere.json) failed"));
         assert!(of("seccomp:{}").contains("failed: missing field"));
     }
