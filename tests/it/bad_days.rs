@@ -175,12 +175,13 @@ volumes: {data: }
     );
     stack.up();
     stack.http(8080);
-    // Everything ends at once, and what the kernel had is gone.
-    for pid in stack.processes() {
-        signal_to(pid, Signal::KILL);
-    }
+    // Everything ends at once, and what the kernel had is gone. A shim may start a supervisor before it ends.
     eventually("all have ended", || {
-        stack.processes().is_empty().then_some(())
+        let left = stack.processes();
+        for pid in &left {
+            signal_to(*pid, Signal::KILL);
+        }
+        left.is_empty().then_some(())
     });
     let bridges = run("ip", ["-br", "link", "show", "type", "bridge"]);
     for bridge in bridges

@@ -152,8 +152,10 @@ fn processes_of(root: &str, projects: &[String]) -> Vec<(i32, String)> {
     let pids = pids().into_iter().filter(|pid| *pid != own);
     pids.filter_map(|pid| {
         let arguments = arguments(pid)?.join(" ");
-        // What has ended and waits for its parent has no arguments.
-        (!arguments.is_empty() && is_ours(pid, &arguments)).then_some((pid, arguments))
+        // What has ended and waits for its parent has no arguments; neither has, for a moment, what begins
+        // another program.
+        let lives = !arguments.is_empty() || fs::read_link(format!("/proc/{pid}/exe")).is_ok();
+        (lives && is_ours(pid, &arguments)).then_some((pid, arguments))
     })
     .collect()
 }
