@@ -66,16 +66,9 @@ pub(super) fn mappings(
     at: &At<'_>,
     problems: &mut Problems,
 ) -> Shaped {
-    let Value::List(items) = &mut node.value else {
-        return wrong(node, "a list", at, problems);
-    };
-    let mut index = 0;
-    items.retain_mut(|item| {
-        let kept = shape::keys(item, known, &at.index(index), problems).is_ok();
-        index += 1;
-        kept
-    });
-    Ok(())
+    shape::each(node, at, problems, |item, at, problems| {
+        shape::keys(item, known, at, problems)
+    })
 }
 
 /// A number of devices; `all` is -1.

@@ -17,7 +17,7 @@ use scalars::{boolean, duration_text, matching, number, short, size, to_text, wh
 
 pub(super) use at::At;
 pub(super) use keys::keys;
-pub(super) use lists::{pairs, unique};
+pub(super) use lists::{each, pairs, unique};
 pub(super) use scalars::{integer, text};
 
 /// A value could not be brought to its shape; why was recorded.

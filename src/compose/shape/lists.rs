@@ -20,12 +20,24 @@ pub(super) fn list(
     at: &At<'_>,
     problems: &mut Problems,
 ) -> Shaped {
+    each(node, at, problems, |node, at, problems| {
+        apply(node, item, at, problems)
+    })
+}
+
+/// Brings every item of a list into its shape; those that cannot be are told of and left out.
+pub(in crate::compose) fn each(
+    node: &mut Node,
+    at: &At<'_>,
+    problems: &mut Problems,
+    one: impl Fn(&mut Node, &At<'_>, &mut Problems) -> Shaped,
+) -> Shaped {
     let Value::List(items) = &mut node.value else {
         return wrong(node, "a list", at, problems);
     };
     let mut index = 0;
-    items.retain_mut(|node| {
-        let kept = apply(node, item, &at.index(index), problems).is_ok();
+    items.retain_mut(|item| {
+        let kept = one(item, &at.index(index), problems).is_ok();
         index += 1;
         kept
     });
